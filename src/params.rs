@@ -1,0 +1,76 @@
+//! Settings of one steered generation, with their defaults and ranges.
+
+use crate::error::{Error, Result};
+
+/// `2 ln 2`: with it the largest possible divergence (`ln 2`) cools the temperature by a factor of
+/// `0.5^(1/2)`, as in the published code.
+pub const DEFAULT_SIGMA: f32 = 2.0 * std::f32::consts::LN_2;
+
+/// Settings of one steered generation (paper eq. 4 to 8).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Params {
+    /// Amplification *a*, from a judge's score through [`crate::amplify`] or chosen by hand. Finite.
+    /// 0, the default, leaves the instructed distribution as it is; negative values steer away
+    /// from the instruction.
+    pub amplification: f32,
+    /// Gain *k* on the amplification. Finite, default 2.
+    pub k: f32,
+    /// Base temperature *T0*. Finite, default 0.6; zero or less means greedy.
+    pub temperature: f32,
+    /// Divergence scale *sigma* in nats: the temperature halves for every `sigma` of divergence.
+    /// Greater than 0, default `2 ln 2`; infinity keeps the temperature fixed.
+    pub sigma: f32,
+    /// Floor *T_min* of the temperature. Finite and not negative, default 0 (no floor).
+    pub t_min: f32,
+}
+
+impl Default for Params {
+    fn default() -> Self {
+        Params { amplification: 0.0, k: 2.0, temperature: 0.6, sigma: DEFAULT_SIGMA, t_min: 0.0 }
+    }
+}
+
+impl Params {
+    /// Checks every field's range.
+    pub fn validate(&self) -> Result<()> {
+        let finite =
+            [("amplification", self.amplification), ("k", self.k), ("temperature", self.temperature)];
+        for (field, value) in finite {
+            if !value.is_finite() {
+                return Err(Error::param(field, value, "finite"));
+            }
+        }
+        if self.sigma.is_nan() || self.sigma <= 0.0 {
+            return Err(Error::param("sigma", self.sigma, "greater than 0"));
+        }
+        if !self.t_min.is_finite() || self.t_min < 0.0 {
+            return Err(Error::param("t_min", self.t_min, "finite and at least 0"));
+        }
+        Ok(())
+    }
+
+    /// `k * a`: how many times the difference of the two branches is added to the instructed one.
+    pub fn strength(&self) -> f64 {
+        f64::from(self.k) * f64::from(self.amplification)
+    }
+
+    /// Classifier-free guidance scale that this strength is the same as: `1 + k * a`.
+    pub fn guidance(&self) -> f64 {
+        1.0 + self.strength()
+    }
+
+    /// True when the next token is the most likely one, without a draw.
+    pub fn is_greedy(&self) -> bool {
+        self.temperature <= 0.0
+    }
+
+    /// Temperature for a divergence in nats: `max(T_min, T0 * 0.5^(JS / sigma))` (paper eq. 7, 8).
+    /// 0 when greedy.
+    pub fn temperature_at(&self, divergence: f64) -> f64 {
+        if self.is_greedy() {
+            return 0.0;
+        }
+        let t = f64::from(self.temperature) * (-divergence / f64::from(self.sigma)).exp2();
+        t.max(f64::from(self.t_min))
+    }
+}
