@@ -12,9 +12,18 @@
 #![deny(unsafe_code)]
 
 pub mod amplify;
+pub mod dropin;
+#[cfg(feature = "bundled")]
+pub mod engine;
 mod error;
+pub mod host;
+#[cfg(feature = "bundled")]
+pub mod llama;
+pub mod pair;
 pub mod params;
+pub mod plugin;
+pub mod sampler;
 pub mod steer;
 
-pub use error::Error;
+pub use error::{Error, Result};
 pub use params::Params;

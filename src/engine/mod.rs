@@ -1,0 +1,84 @@
+//! A whole engine on the built-in llama.cpp: prompts in, streamed answer out.
+//!
+//! One context holds the prompt pair (and, while a draft is scored, the local judge's prompt) as
+//! parallel sequences. [`Engine::generate`] runs one [`Arm`]: the plain draft, the instruction-only
+//! control, or the steered answer.
+
+// Ties the lifetime of the core's context handles to the llama.cpp context that they point to.
+#![allow(unsafe_code)]
+
+mod generate;
+mod local_judge;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+pub use generate::{Answer, Arm, Event, Finish, Generation, StepRecord, Timings};
+pub use local_judge::ScoreDistribution;
+
+use crate::error::{Error, Result};
+use crate::host::{Context, SeqId, Token};
+use crate::llama::{ContextOptions, LlamaHost, Model};
+use crate::pair::Pair;
+use crate::sampler::SharedPair;
+
+const PLAIN_SEQ: SeqId = 0;
+const INSTRUCTED_SEQ: SeqId = 1;
+const JUDGE_SEQ: SeqId = 2;
+
+/// Context length of a branch when none is asked for, unless the model was trained for less.
+pub const DEFAULT_N_CTX: usize = 4096;
+
+/// The token ids of both prompts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Prompts {
+    /// The query alone.
+    pub plain: Vec<Token>,
+    /// The query and the instruction.
+    pub instructed: Vec<Token>,
+}
+
+/// A model's context with everything that steered generation needs. May move between threads; not used
+/// by two at once.
+pub struct Engine<'m> {
+    // Dropped in this order: what points into the host goes before it.
+    pair: SharedPair,
+    judge: Context,
+    _host: LlamaHost<'m>,
+    model: &'m Model,
+    n_ctx: usize,
+}
+
+impl<'m> Engine<'m> {
+    /// Makes the context. `n_ctx` is the most tokens that each branch can hold (0: the model's training
+    /// length, at most [`DEFAULT_N_CTX`]); the KV cache gets twice as many cells. `options.n_ctx` and
+    /// `options.n_seq_max` are set from it.
+    pub fn new(model: &'m Model, n_ctx: usize, options: &ContextOptions) -> Result<Engine<'m>> {
+        let n_ctx = match n_ctx {
+            0 => model.n_ctx_train().clamp(1, DEFAULT_N_CTX),
+            n => n,
+        };
+        let cells =
+            u32::try_from(2 * n_ctx).map_err(|_| Error::param("n_ctx", n_ctx, "at most 2147483647"))?;
+        let options = ContextOptions { n_ctx: cells, n_seq_max: 3, ..*options };
+        let mut host = LlamaHost::new(model, &options)?;
+        // SAFETY: both handles are fields of the engine that are dropped before the host.
+        let (pair_context, judge) = unsafe { (host.context()?, host.context()?) };
+        let pair = Arc::new(Mutex::new(Pair::new(pair_context, PLAIN_SEQ, INSTRUCTED_SEQ)?));
+        Ok(Engine { pair, judge, _host: host, model, n_ctx })
+    }
+
+    /// The model.
+    pub fn model(&self) -> &'m Model {
+        self.model
+    }
+
+    /// The most tokens that each branch can hold.
+    pub fn n_ctx(&self) -> usize {
+        self.n_ctx
+    }
+
+    /// The prompt pair, for programs that run their own loop.
+    pub fn pair(&self) -> MutexGuard<'_, Pair> {
+        self.pair.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

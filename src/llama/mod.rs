@@ -1,0 +1,15 @@
+//! llama.cpp built into this library: the adapter behind [`HostTable`](crate::host::HostTable) for
+//! programs that bring no llama.cpp of their own, such as the `sda` command.
+
+// Calls llama.cpp's C API where llama-cpp-2 has no safe wrapper (samplers, log).
+#![allow(unsafe_code)]
+
+mod chain;
+mod context;
+mod log;
+mod model;
+
+pub use chain::{Chain, Head, Sampling};
+pub use context::{ContextOptions, LlamaHost};
+pub use log::{LogLine, set_log};
+pub use model::{Model, ModelOptions, backend};

@@ -1,0 +1,157 @@
+//! A GGUF model: weights, vocabulary, metadata.
+
+use std::path::Path;
+
+use llama_cpp_2::llama_backend::LlamaBackend;
+use llama_cpp_2::model::LlamaModel;
+use llama_cpp_2::model::params::LlamaModelParams;
+use llama_cpp_2::token::LlamaToken;
+use once_cell::sync::OnceCell;
+
+use crate::error::{Error, Result};
+use crate::host::Token;
+
+static BACKEND: OnceCell<LlamaBackend> = OnceCell::new();
+
+/// llama.cpp's global state, made at the first call. Fails if other code of this process made one.
+pub fn backend() -> Result<&'static LlamaBackend> {
+    BACKEND.get_or_try_init(|| LlamaBackend::init().map_err(|e| Error::Model { reason: e.to_string() }))
+}
+
+/// How to load a model.
+#[derive(Clone, Copy, Debug)]
+pub struct ModelOptions {
+    /// Layers to keep in the GPU's memory, where this build has a GPU backend. Default 0.
+    pub n_gpu_layers: u32,
+    /// Map the file instead of reading it. Default true.
+    pub use_mmap: bool,
+    /// Keep the weights from being swapped out. Default false.
+    pub use_mlock: bool,
+}
+
+impl Default for ModelOptions {
+    fn default() -> Self {
+        ModelOptions { n_gpu_layers: 0, use_mmap: true, use_mlock: false }
+    }
+}
+
+/// A loaded model. May be shared by threads and by several contexts.
+pub struct Model {
+    model: LlamaModel,
+    path: String,
+}
+
+impl Model {
+    /// Loads a GGUF file. `progress` gets the share that is done, 0 to 1; false stops the load.
+    pub fn load(
+        path: &Path,
+        options: &ModelOptions,
+        progress: impl FnMut(f32) -> bool + 'static,
+    ) -> Result<Model> {
+        let shown = path.display().to_string();
+        check_gguf(path, &shown)?;
+        let params = LlamaModelParams::default()
+            .with_n_gpu_layers(options.n_gpu_layers)
+            .with_use_mmap(options.use_mmap)
+            .with_use_mlock(options.use_mlock)
+            .with_progress_callback(progress);
+        let model = LlamaModel::load_from_file(backend()?, path, &params).map_err(|e| Error::Model {
+            reason: format!("llama.cpp could not load {shown} ({e}); its log says why"),
+        })?;
+        Ok(Model { model, path: shown })
+    }
+
+    /// The path it was loaded from.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    pub(super) fn inner(&self) -> &LlamaModel {
+        &self.model
+    }
+
+    /// Tokens in the vocabulary.
+    pub fn n_vocab(&self) -> usize {
+        self.model.n_vocab().max(0) as usize
+    }
+
+    /// Context length the model was trained for, in tokens.
+    pub fn n_ctx_train(&self) -> usize {
+        self.model.n_ctx_train() as usize
+    }
+
+    /// True for models whose memory cannot forget its last tokens (Mamba, RWKV and their hybrids).
+    pub fn is_recurrent(&self) -> bool {
+        self.model.is_recurrent() || self.model.is_hybrid()
+    }
+
+    /// A metadata value of the GGUF file, as text.
+    pub fn metadata(&self, key: &str) -> Option<String> {
+        self.model.meta_val_str(key).ok()
+    }
+
+    /// Source of the model's chat template, if it has one.
+    pub fn chat_template(&self) -> Option<String> {
+        self.model.chat_template(None).ok()?.to_string().ok()
+    }
+
+    /// Text of the begin-of-sequence token, empty if there is none.
+    pub fn bos_text(&self) -> String {
+        self.special_text(self.model.vocab().bos())
+    }
+
+    /// Text of the end-of-sequence token, empty if there is none.
+    pub fn eos_text(&self) -> String {
+        self.special_text(self.model.vocab().eos())
+    }
+
+    fn special_text(&self, token: LlamaToken) -> String {
+        match token.0 {
+            0.. => {
+                String::from_utf8_lossy(&self.model.vocab().token_to_piece(token, true, None)).into_owned()
+            }
+            _ => String::new(),
+        }
+    }
+
+    /// True if the token ends the answer.
+    pub fn is_eog(&self, token: Token) -> bool {
+        self.model.vocab().is_eog(LlamaToken(token))
+    }
+
+    /// Tokens of a whole prompt: with the begin-of-sequence token where the model wants one and the
+    /// text does not bring it, and with special tokens recognised in the text.
+    pub fn tokenize_prompt(&self, text: &str) -> Result<Vec<Token>> {
+        let bos = self.bos_text();
+        let has_bos = !bos.is_empty() && text.starts_with(&bos);
+        self.tokenize(text, !has_bos, true)
+    }
+
+    /// Tokens of a text.
+    pub fn tokenize(&self, text: &str, add_special: bool, parse_special: bool) -> Result<Vec<Token>> {
+        if i32::try_from(text.len()).is_err() {
+            return Err(Error::Prompt {
+                reason: format!("it is {} bytes long, must be at most {}", text.len(), i32::MAX),
+            });
+        }
+        let tokens = self.model.vocab().tokenize(text.as_bytes(), add_special, parse_special);
+        Ok(tokens.into_iter().map(|token| token.0).collect())
+    }
+
+    /// Bytes of a token, which may be a part of a character; nothing for special tokens.
+    pub fn piece(&self, token: Token) -> Vec<u8> {
+        self.model.vocab().token_to_piece(LlamaToken(token), false, None)
+    }
+}
+
+/// llama.cpp reports a wrong file only in its log; these two cases are common enough to be named.
+fn check_gguf(path: &Path, shown: &str) -> Result<()> {
+    use std::io::Read;
+    let io = |e: std::io::Error| Error::Io { path: shown.to_owned(), reason: e.to_string() };
+    let mut magic = [0; 4];
+    let n = std::fs::File::open(path).map_err(io)?.read(&mut magic).map_err(io)?;
+    if n < 4 || &magic != b"GGUF" {
+        return Err(Error::Model { reason: format!("{shown} is not a GGUF file") });
+    }
+    Ok(())
+}

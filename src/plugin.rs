@@ -1,0 +1,261 @@
+//! The sampler dressed as a `llama_sampler`: the callback table, and the state behind it.
+//!
+//! Callbacks return nothing, so an error is latched in the [`Plugin`], logged once, and the candidates
+//! stay as they were. Nothing unwinds into the host.
+
+// Implements C callbacks on pointers that the host hands in.
+#![allow(unsafe_code)]
+
+use std::ffi::{CString, c_char, c_void};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::error::{Error, Result};
+use crate::host::{HostTable, LlamaSampler, Token};
+use crate::sampler::{Sampler, TokenData};
+
+/// A sampler, the host it lives in and the first error it met.
+pub struct Plugin {
+    sampler: Sampler,
+    table: HostTable,
+    /// First error since the last reset; later steps go on, this stays.
+    error: Option<Error>,
+    /// Text of `error`, for C.
+    message: CString,
+}
+
+// SAFETY: the table's pointers are plain function pointers and a log pointer that the host promised to
+// keep valid; access is serialised by the mutex of `Handle`.
+unsafe impl Send for Plugin {}
+
+/// Shared by the owner's handle and by the `llama_sampler` in the chain, whichever is freed last.
+pub type Handle = Arc<Mutex<Plugin>>;
+
+impl Plugin {
+    /// Puts a sampler behind a handle.
+    pub fn new(sampler: Sampler, table: &HostTable) -> Handle {
+        Arc::new(Mutex::new(Plugin { sampler, table: *table, error: None, message: CString::default() }))
+    }
+
+    /// The sampler, unless a panic has left it in an unknown state.
+    pub fn sampler(&mut self) -> Result<&mut Sampler> {
+        match self.error {
+            Some(Error::Panic) => Err(Error::Panic),
+            _ => Ok(&mut self.sampler),
+        }
+    }
+
+    /// First error since the sampler was made or reset.
+    pub fn error(&self) -> Option<&Error> {
+        self.error.as_ref()
+    }
+
+    /// Text of the first error, empty if there was none; replaced at the next error.
+    pub fn message(&self) -> &CString {
+        &self.message
+    }
+
+    /// Latches an error. A panic replaces what was there; else the first one stays.
+    pub fn fail(&mut self, error: Error) {
+        if self.error.is_some() && error != Error::Panic {
+            return;
+        }
+        let text = error.to_string();
+        self.table.warn(&format!("sda: {text}; candidates are left as they were"));
+        self.message = CString::new(text.replace('\0', " ")).unwrap_or_default();
+        self.error = Some(error);
+    }
+
+    fn reset(&mut self) {
+        if self.error == Some(Error::Panic) {
+            return;
+        }
+        self.error = None;
+        self.message = CString::default();
+        if let Err(error) = self.sampler.reset() {
+            self.fail(error);
+        }
+    }
+}
+
+/// Runs a closure on the plugin behind a handle; an error is latched, a panic poisons the handle.
+pub fn with<T>(handle: &Handle, body: impl FnOnce(&mut Plugin) -> Result<T>) -> Result<T> {
+    let mut plugin = handle.lock().unwrap_or_else(PoisonError::into_inner);
+    if plugin.error == Some(Error::Panic) {
+        return Err(Error::Panic);
+    }
+    let result = catch_unwind(AssertUnwindSafe(|| body(&mut plugin))).unwrap_or(Err(Error::Panic));
+    if let Err(Error::Panic) = result {
+        plugin.fail(Error::Panic);
+    }
+    result
+}
+
+/// Makes a `llama_sampler` for the host's chain; the chain owns it and frees it. The handle stays
+/// valid beside it.
+pub fn into_llama(handle: &Handle) -> Result<*mut LlamaSampler> {
+    let table = with(handle, |plugin| Ok(plugin.table))?;
+    let sampler_new = table.sampler_new.ok_or(Error::Null { name: "host.sampler_new" })?;
+    let data = Box::into_raw(Box::new(Data { table, handle: Arc::clone(handle) }));
+    // SAFETY: the callback table is static and longer than any host's; `data` is what its callbacks
+    // expect and is freed by `free`, once.
+    let sampler = unsafe { sampler_new((&raw const CALLBACKS).cast(), data.cast()) };
+    if sampler.is_null() {
+        // SAFETY: the host did not take the box over.
+        drop(unsafe { Box::from_raw(data) });
+        return Err(Error::Host { call: "sampler_new", code: 0 });
+    }
+    Ok(sampler)
+}
+
+/// What the host's sampler object points to.
+struct Data {
+    table: HostTable,
+    handle: Handle,
+}
+
+/// The host's `llama_token_data_array`.
+#[repr(C)]
+pub struct TokenDataArray {
+    data: *mut TokenData,
+    size: usize,
+    selected: i64,
+    sorted: bool,
+}
+
+impl TokenDataArray {
+    /// An unsorted array over a live slice.
+    pub fn new(candidates: &mut [TokenData]) -> TokenDataArray {
+        TokenDataArray { data: candidates.as_mut_ptr(), size: candidates.len(), selected: -1, sorted: false }
+    }
+
+    /// Index of the candidate that the last sampler of the chain chose, -1 if none did.
+    pub fn selected(&self) -> i64 {
+        self.selected
+    }
+}
+
+/// `llama_sampler_i`: six callbacks since 2024-09, more in later versions. The rest is NULL, which all
+/// hosts take as "not implemented", and there is more of it than any known host reads.
+#[repr(C)]
+struct Callbacks {
+    name: unsafe extern "C" fn(*const LlamaSampler) -> *const c_char,
+    accept: unsafe extern "C" fn(*mut LlamaSampler, Token),
+    apply: unsafe extern "C" fn(*mut LlamaSampler, *mut TokenDataArray),
+    reset: unsafe extern "C" fn(*mut LlamaSampler),
+    clone: unsafe extern "C" fn(*const LlamaSampler) -> *mut LlamaSampler,
+    free: unsafe extern "C" fn(*mut LlamaSampler),
+    later: [Option<unsafe extern "C" fn()>; 26],
+}
+
+static CALLBACKS: Callbacks = Callbacks { name, accept, apply, reset, clone, free, later: [None; 26] };
+
+/// The name that hosts show for the sampler.
+pub const NAME: &std::ffi::CStr = c"sda";
+
+/// # Safety
+/// `sampler` must be one that [`into_llama`] made and that was not freed.
+unsafe fn data<'a>(sampler: *const LlamaSampler) -> Option<&'a Data> {
+    // The data pointer is the second word of `struct llama_sampler` since the struct exists.
+    let words: *const *const Data = sampler.cast();
+    if words.is_null() {
+        return None;
+    }
+    // SAFETY: `struct llama_sampler` is `{ iface, ctx }` in every version that has one, and `ctx` is the
+    // pointer that `into_llama` passed.
+    unsafe { (*words.add(1)).as_ref() }
+}
+
+unsafe extern "C" fn name(_: *const LlamaSampler) -> *const c_char {
+    NAME.as_ptr()
+}
+
+unsafe extern "C" fn accept(sampler: *mut LlamaSampler, token: Token) {
+    // SAFETY: the host calls with its own live sampler.
+    let Some(data) = (unsafe { data(sampler) }) else { return };
+    let _ = with(&data.handle, |plugin| {
+        plugin.sampler.accept(token);
+        Ok(())
+    });
+}
+
+unsafe extern "C" fn apply(sampler: *mut LlamaSampler, array: *mut TokenDataArray) {
+    // SAFETY: the host calls with its own live sampler and array.
+    let (Some(data), Some(array)) = (unsafe { (data(sampler), array.as_mut()) }) else { return };
+    let result = with(&data.handle, |plugin| {
+        let candidates = match (array.data.is_null(), array.size) {
+            (true, _) | (_, 0) => &mut [],
+            // SAFETY: the host's array holds `size` candidates at `data`, which nobody else uses now.
+            (false, size) => unsafe { std::slice::from_raw_parts_mut(array.data, size) },
+        };
+        match plugin.sampler.apply(candidates) {
+            Ok(_) => array.sorted = false,
+            Err(error) => plugin.fail(error),
+        }
+        Ok(())
+    });
+    // Only a panic gets here as an error, and `with` has latched it.
+    let _ = result;
+}
+
+unsafe extern "C" fn reset(sampler: *mut LlamaSampler) {
+    // SAFETY: the host calls with its own live sampler.
+    let Some(data) = (unsafe { data(sampler) }) else { return };
+    let _ = with(&data.handle, |plugin| {
+        plugin.reset();
+        Ok(())
+    });
+}
+
+unsafe extern "C" fn clone(sampler: *const LlamaSampler) -> *mut LlamaSampler {
+    // SAFETY: the host calls with its own live sampler.
+    let Some(data) = (unsafe { data(sampler) }) else { return std::ptr::null_mut() };
+    let copy = with(&data.handle, |plugin| {
+        let (error, message) = (plugin.error.clone(), plugin.message.clone());
+        let sampler = plugin.sampler.fork()?;
+        Ok(Plugin { sampler, table: plugin.table, error, message })
+    });
+    let copy = copy.unwrap_or_else(|error| broken(error, &data.table));
+    into_llama(&Arc::new(Mutex::new(copy))).unwrap_or(std::ptr::null_mut())
+}
+
+/// Hosts do not expect a clone to fail, and some use the result unseen; so a failed clone is a sampler
+/// that refuses every step and says why.
+fn broken(error: Error, table: &HostTable) -> Plugin {
+    let source = crate::sampler::Source::Given { n_vocab: 1, logits: Vec::new(), fresh: false };
+    let sampler = Sampler::new(crate::params::Params::default(), source).expect("default settings are valid");
+    let mut plugin = Plugin { sampler, table: *table, error: None, message: CString::default() };
+    plugin.fail(error);
+    plugin
+}
+
+unsafe extern "C" fn free(sampler: *mut LlamaSampler) {
+    // SAFETY: as in `data`; the host frees a sampler once.
+    unsafe {
+        let words: *const *mut Data = sampler.cast();
+        if words.is_null() || (*words.add(1)).is_null() {
+            return;
+        }
+        let data = Box::from_raw(*words.add(1));
+        // A drop-in sampler frees a context of the host here.
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(data)));
+    }
+}
+
+/// The handle behind a sampler in a chain, or None if it is not one of ours.
+///
+/// # Safety
+/// `sampler` must be NULL or point to a live `llama_sampler`.
+pub unsafe fn handle_of(sampler: *const LlamaSampler) -> Option<Handle> {
+    let words: *const *const c_void = sampler.cast();
+    if words.is_null() {
+        return None;
+    }
+    // SAFETY: see `data`; the first word is the callback table.
+    unsafe {
+        if *words != (&raw const CALLBACKS).cast() {
+            return None;
+        }
+        data(sampler).map(|data| Arc::clone(&data.handle))
+    }
+}

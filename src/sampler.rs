@@ -1,0 +1,354 @@
+//! The sampler: replaces the logits of a candidate array by steered log-probabilities.
+//!
+//! One state machine for all ways into a host; they differ only in where the plain branch's logits
+//! come from ([`Source`]). It knows no llama.cpp: [`crate::ffi`] dresses it as a `llama_sampler`.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::dropin::DropIn;
+use crate::error::{Error, Result};
+use crate::host::Token;
+use crate::pair::{Pair, Side};
+use crate::params::Params;
+use crate::steer::{Step, steer_in_place};
+
+/// How many logits are compared to tell whose row or which step a candidate array shows.
+const PROBES: usize = 32;
+
+/// One candidate: the host's `llama_token_data`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct TokenData {
+    /// Token id.
+    pub id: Token,
+    /// Logit.
+    pub logit: f32,
+    /// Probability; not read, not written.
+    pub p: f32,
+}
+
+/// A pair that a sampler and its host both use.
+pub type SharedPair = Arc<Mutex<Pair>>;
+
+/// Where the plain branch's logits come from.
+pub enum Source {
+    /// The host hands them in before each step.
+    Given {
+        /// Size of the vocabulary.
+        n_vocab: usize,
+        /// The plain logits that were set last.
+        logits: Vec<f32>,
+        /// False once a token was accepted: they are then those of an earlier step.
+        fresh: bool,
+    },
+    /// The plain row of a pair in the host's own context.
+    Paired(SharedPair),
+    /// A context of the sampler's own.
+    DropIn(Box<DropIn>),
+}
+
+/// Steers one generation. May move between threads; not used by two at once.
+pub struct Sampler {
+    params: Params,
+    source: Source,
+    /// Instructed logits by token id, then steered log-probabilities. Kept, so that after the first
+    /// step nothing is allocated.
+    row: Vec<f32>,
+    last: Option<Step>,
+    /// Logits at a few tokens as they came in at the last step, while no token was accepted since.
+    unaccepted: Option<[f32; PROBES]>,
+    /// The token of the last accept, while no step followed it.
+    accepted: Option<Token>,
+    started: bool,
+    stats: Stats,
+}
+
+/// Counts since the sampler was made or reset.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Steps that were steered.
+    pub steered: u64,
+    /// Steps that were refused: the candidates were left as they were.
+    pub refused: u64,
+    /// Accepts that repeated the one before, and were ignored.
+    pub repeated_accepts: u64,
+}
+
+impl Sampler {
+    /// A sampler whose plain logits the host hands in with [`Sampler::set_plain_logits`].
+    pub fn given(params: Params, n_vocab: usize) -> Result<Sampler> {
+        if n_vocab == 0 {
+            return Err(Error::param("n_vocab", n_vocab, "at least 1"));
+        }
+        Sampler::new(params, Source::Given { n_vocab, logits: Vec::new(), fresh: false })
+    }
+
+    /// A sampler for one generation.
+    pub fn new(params: Params, source: Source) -> Result<Sampler> {
+        params.validate()?;
+        Ok(Sampler {
+            params,
+            source,
+            row: Vec::new(),
+            last: None,
+            unaccepted: None,
+            accepted: None,
+            started: false,
+            stats: Stats::default(),
+        })
+    }
+
+    /// The settings.
+    pub fn params(&self) -> &Params {
+        &self.params
+    }
+
+    /// Changes the settings from the next step on.
+    pub fn set_params(&mut self, params: Params) -> Result<()> {
+        params.validate()?;
+        self.params = params;
+        Ok(())
+    }
+
+    /// Where the plain logits come from.
+    pub fn source(&self) -> &Source {
+        &self.source
+    }
+
+    /// Continues with another pair: for a clone that goes on in sequences of its own.
+    pub fn set_pair(&mut self, pair: SharedPair) -> Result<()> {
+        match &mut self.source {
+            Source::Paired(old) => *old = pair,
+            _ => return Err(Error::State { reason: "the sampler was not made for a pair".into() }),
+        }
+        self.last = None;
+        Ok(())
+    }
+
+    /// Sets the plain branch's logits of the coming step, `n_vocab` values by token id.
+    pub fn set_plain_logits(&mut self, plain: &[f32]) -> Result<()> {
+        let Source::Given { n_vocab, logits, fresh } = &mut self.source else {
+            return Err(Error::State { reason: "the sampler reads the plain logits itself".into() });
+        };
+        if plain.len() != *n_vocab {
+            return Err(Error::Length { what: "plain logits", got: plain.len(), expected: *n_vocab });
+        }
+        logits.clear();
+        logits.extend_from_slice(plain);
+        *fresh = true;
+        Ok(())
+    }
+
+    /// Starts over with another plain prompt, in a drop-in sampler.
+    pub fn set_prompt(&mut self, prompt: &[Token]) -> Result<()> {
+        let Source::DropIn(dropin) = &mut self.source else {
+            return Err(Error::State { reason: "the sampler is not a drop-in sampler".into() });
+        };
+        dropin.set_prompt(prompt)?;
+        self.forget();
+        Ok(())
+    }
+
+    /// Divergence and temperature of the last steered step.
+    pub fn last_step(&self) -> Option<Step> {
+        self.last
+    }
+
+    /// Counts since the sampler was made or reset.
+    pub fn stats(&self) -> Stats {
+        self.stats
+    }
+
+    /// Replaces the candidates' logits by steered log-probabilities (temperature included).
+    ///
+    /// The array must hold every token of the vocabulary once, in any order. On an error it is left as
+    /// it was.
+    pub fn apply(&mut self, candidates: &mut [TokenData]) -> Result<Step> {
+        let result = self.try_apply(candidates);
+        match &result {
+            Ok(step) => {
+                self.last = Some(*step);
+                self.stats.steered += 1;
+                self.started = true;
+                self.accepted = None;
+            }
+            Err(_) => self.stats.refused += 1,
+        }
+        result
+    }
+
+    fn try_apply(&mut self, candidates: &mut [TokenData]) -> Result<Step> {
+        let in_order = gather(candidates, self.n_vocab(), &mut self.row)?;
+        let probes = probe(&self.row);
+        let step = match &mut self.source {
+            Source::Given { fresh: false, .. } => {
+                return Err(Error::State { reason: "the plain logits of this step were not set".into() });
+            }
+            Source::Given { logits, .. } => steer_in_place(&mut self.row, logits, &self.params)?,
+            Source::Paired(pair) => {
+                let pair = pair.lock().unwrap_or_else(PoisonError::into_inner);
+                let plain = pair.logits(Side::Plain)?;
+                check_row(&probes, &pair, plain)?;
+                steer_in_place(&mut self.row, plain, &self.params)?
+            }
+            Source::DropIn(dropin) => {
+                check_accepted(self.unaccepted.as_ref(), &probes)?;
+                steer_in_place(&mut self.row, dropin.logits()?, &self.params)?
+            }
+        };
+        self.unaccepted = Some(probes);
+        if in_order {
+            for (candidate, &logprob) in candidates.iter_mut().zip(&self.row) {
+                candidate.logit = logprob;
+            }
+        } else {
+            for candidate in candidates {
+                candidate.logit = self.row[candidate.id as usize];
+            }
+        }
+        Ok(step)
+    }
+
+    /// Takes note of the token that the host chose.
+    ///
+    /// Tokens accepted before the first step are the host's prompt and are ignored; so is a second
+    /// accept of the same token with no step between (hosts that call `llama_sampler_sample`, which
+    /// accepts, and then accept again). Returns false for those.
+    pub fn accept(&mut self, token: Token) -> bool {
+        if !self.started {
+            return false;
+        }
+        if self.accepted == Some(token) {
+            self.stats.repeated_accepts += 1;
+            return false;
+        }
+        self.accepted = Some(token);
+        self.unaccepted = None;
+        match &mut self.source {
+            Source::Given { fresh, .. } => *fresh = false,
+            Source::Paired(_) => {}
+            Source::DropIn(dropin) => dropin.accept(token),
+        }
+        true
+    }
+
+    /// Goes back to the state before the first step; a drop-in sampler goes back to its prompt.
+    pub fn reset(&mut self) -> Result<()> {
+        self.forget();
+        match &mut self.source {
+            Source::Given { fresh, .. } => *fresh = false,
+            Source::Paired(_) => {}
+            Source::DropIn(dropin) => dropin.reset()?,
+        }
+        Ok(())
+    }
+
+    /// A sampler at the same point that goes on by itself. In paired mode it reads the same pair until
+    /// [`Sampler::set_pair`]; in drop-in mode it gets a context of its own.
+    pub fn fork(&self) -> Result<Sampler> {
+        let source = match &self.source {
+            Source::Given { n_vocab, logits, fresh } => {
+                Source::Given { n_vocab: *n_vocab, logits: logits.clone(), fresh: *fresh }
+            }
+            Source::Paired(pair) => Source::Paired(Arc::clone(pair)),
+            Source::DropIn(dropin) => Source::DropIn(Box::new(dropin.fork()?)),
+        };
+        Ok(Sampler {
+            source,
+            row: Vec::new(),
+            params: self.params,
+            last: self.last,
+            unaccepted: self.unaccepted,
+            accepted: self.accepted,
+            started: self.started,
+            stats: self.stats,
+        })
+    }
+
+    fn n_vocab(&self) -> usize {
+        match &self.source {
+            Source::Given { n_vocab, .. } => *n_vocab,
+            Source::Paired(pair) => pair.lock().unwrap_or_else(PoisonError::into_inner).context().n_vocab(),
+            Source::DropIn(dropin) => dropin.n_vocab(),
+        }
+    }
+
+    fn forget(&mut self) {
+        self.last = None;
+        self.unaccepted = None;
+        self.accepted = None;
+        self.started = false;
+        self.stats = Stats::default();
+    }
+}
+
+/// Writes the candidates' logits to `row` by token id. True if they were in order of id already.
+fn gather(candidates: &[TokenData], n_vocab: usize, row: &mut Vec<f32>) -> Result<bool> {
+    if candidates.len() != n_vocab {
+        return Err(Error::Candidates {
+            reason: format!(
+                "there are {} of them, must be all {n_vocab} tokens of the vocabulary: the sda sampler goes \
+                 first in the chain, before any sampler that drops tokens",
+                candidates.len()
+            ),
+        });
+    }
+    row.clear();
+    let mut in_order = true;
+    row.extend(candidates.iter().enumerate().map(|(i, candidate)| {
+        in_order &= candidate.id as usize == i;
+        candidate.logit
+    }));
+    if in_order {
+        return Ok(true);
+    }
+    // NaN marks a token that was not there; a NaN that a candidate brings is an error all the same.
+    row.fill(f32::NAN);
+    for candidate in candidates {
+        let id = candidate.id;
+        let slot = usize::try_from(id).ok().and_then(|id| row.get_mut(id));
+        *slot.ok_or_else(|| Error::Candidates {
+            reason: format!("token id {id} is out of range, must be at least 0 and below {n_vocab}"),
+        })? = candidate.logit;
+    }
+    if let Some(missing) = row.iter().position(|logit| logit.is_nan()) {
+        return Err(Error::Candidates {
+            reason: format!("token {missing} has no logit (missing, or NaN); every token must be there once"),
+        });
+    }
+    Ok(false)
+}
+
+/// Logits at a few tokens spread over the vocabulary.
+fn probe(row: &[f32]) -> [f32; PROBES] {
+    std::array::from_fn(|i| row[i * row.len() / PROBES])
+}
+
+/// Samplers earlier in the chain may have masked or moved some logits, so rows are told apart only
+/// when all probes agree with the wrong one.
+fn check_row(probes: &[f32; PROBES], pair: &Pair, plain: &[f32]) -> Result<()> {
+    if *probes == probe(plain) && *probes != probe(pair.logits(Side::Instructed)?) {
+        return Err(Error::State {
+            reason: format!(
+                "these are the plain branch's logits (row {:?}); sample from the instructed row {:?}",
+                pair.row(Side::Plain),
+                pair.row(Side::Instructed)
+            ),
+        });
+    }
+    Ok(())
+}
+
+/// A host that samples again from the same logits is fine; one that went on without an accept would be
+/// steered by a plain branch that stayed behind.
+fn check_accepted(before: Option<&[f32; PROBES]>, now: &[f32; PROBES]) -> Result<()> {
+    let Some(before) = before else { return Ok(()) };
+    let same = |(a, b): (&f32, &f32)| a == b || !a.is_finite() || !b.is_finite();
+    if before.iter().zip(now).all(same) {
+        return Ok(());
+    }
+    Err(Error::State {
+        reason: "the logits moved on but no token was accepted: call llama_sampler_accept after each token"
+            .into(),
+    })
+}
