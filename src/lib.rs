@@ -22,6 +22,8 @@ pub mod llama;
 pub mod pair;
 pub mod params;
 pub mod plugin;
+#[cfg(feature = "prompt")]
+pub mod prompt;
 pub mod sampler;
 pub mod steer;
 
