@@ -112,7 +112,7 @@ proptest! {
         let pick = |row: &[f32]| order.iter().map(|i| row[*i]).collect::<Vec<_>>();
         let (step, out) = run(isa, &x, &y, &params);
         let (reordered_step, reordered) = run(isa, &pick(&x), &pick(&y), &params);
-        prop_assert!((step.divergence - reordered_step.divergence).abs() < 1e-7);
+        prop_assert!((step.divergence - reordered_step.divergence).abs() < 5e-7);
         for (a, b) in pick(&out).iter().zip(&reordered) {
             prop_assert!(close(*a, *b, 5e-6), "{a} {b}");
         }
