@@ -13,6 +13,7 @@
 
 pub mod amplify;
 mod error;
+pub mod judge;
 pub mod params;
 pub mod steer;
 
