@@ -9,7 +9,7 @@ use std::time::{Instant, SystemTime};
 use super::cache::{Cache, CacheKey};
 use super::endpoint::Endpoint;
 use super::http::{Http, Reply};
-use super::parse::{excerpt, read_score};
+use super::parse::{excerpt, holds_score, read_score};
 use super::settings::Settings;
 use super::wire::{self, Dialect};
 use super::{Judge, JudgeRequest, Verdict, retry};
@@ -81,8 +81,9 @@ impl Client {
     /// `cancel` is asked about forty times a second on the calling thread.
     ///
     /// # Errors
-    /// [`Error::Judge`] when any sample has no usable score: what came back, the status, the number
-    /// of attempts, the time and the host are named, the key never. [`Error::Cancelled`].
+    /// [`Error::Judge`] when any sample has no usable score, or one that the draft or the query
+    /// dictates ([`super::holds_score`]): what came back, the status, the number of attempts, the
+    /// time and the host are named, the key never. [`Error::Cancelled`].
     /// [`Error::Param`] for a request without a criterion.
     pub fn score(&self, request: &JudgeRequest<'_>, cancel: &dyn Fn() -> bool) -> Result<Verdict> {
         request.validate()?;
@@ -177,7 +178,7 @@ impl Client {
             *attempts += 1;
             tries += 1;
             let failure = match outcome {
-                Ok(reply) => match self.read(reply, dialect) {
+                Ok(reply) => match self.read(request, reply, dialect) {
                     Step::Score(score) => return Ok(score),
                     Step::Adapt => continue,
                     Step::Fail(failure) => failure,
@@ -193,11 +194,15 @@ impl Client {
     }
 
     /// What a reply means.
-    fn read(&self, reply: Reply, dialect: Dialect) -> Step {
+    fn read(&self, request: &JudgeRequest<'_>, reply: Reply, dialect: Dialect) -> Step {
         let Reply { status, retry_after, location, body } = reply;
         if (200..300).contains(&status) {
             return match wire::content(&body) {
                 Ok(text) => match read_score(&text) {
+                    Ok(score) if [request.draft, request.query].iter().any(|t| holds_score(t, score)) => {
+                        let why = format!("the score {score} stands in the judged text and may be its echo");
+                        Step::Fail(Failure { shown: text, ..Failure::because(why) })
+                    }
                     Ok(score) => Step::Score(score),
                     Err(why) => Step::Fail(Failure { shown: text, ..Failure::because(why) }),
                 },

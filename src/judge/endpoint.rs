@@ -1,6 +1,7 @@
 //! Where the judge is: the address requests go to, and the part of it that may be printed.
 
 use ureq::http::Uri;
+use ureq::http::uri::Authority;
 
 use crate::error::{Error, Result};
 
@@ -30,7 +31,7 @@ impl Endpoint {
         if authority.as_str().contains('@') {
             return Err(bad("a URL without user name and password; give the API key on its own"));
         }
-        if authority.port().is_none() && authority.as_str().len() > authority.host().len() {
+        if !has_good_port(authority) {
             return Err(bad("a URL whose port is from 0 to 65535"));
         }
         let host = authority.to_string();
@@ -68,6 +69,14 @@ impl Endpoint {
     pub(crate) fn is_encrypted(&self) -> bool {
         self.uri.scheme_str() == Some("https")
     }
+}
+
+/// False when something that is not a port number stands after the host, which the parser lets pass
+/// and which would then mean the default port.
+pub(crate) fn has_good_port(authority: &Authority) -> bool {
+    let text = authority.as_str();
+    let host = &text[text.rfind('@').map_or(0, |at| at + 1)..];
+    host.len() == authority.host().len() || authority.port_u16().is_some()
 }
 
 /// An address without what may be secret in it: user name, password, query string, fragment.

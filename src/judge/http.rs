@@ -12,7 +12,7 @@ use ureq::http::{HeaderValue, Response, Uri};
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig};
 use ureq::{Agent, Body, Proxy};
 
-use super::endpoint::{Endpoint, printable};
+use super::endpoint::{Endpoint, has_good_port, printable};
 use super::retry::SLICE;
 use super::settings::Settings;
 use crate::error::{Error, Result};
@@ -193,7 +193,9 @@ fn header(response: &Response<Body>, name: HeaderName) -> Option<String> {
 
 fn proxy(url: &str) -> Result<Proxy> {
     Proxy::new(url)
-        .map_err(|_| Error::param("judge proxy", printable(url), "an http, https or socks proxy URL"))
+        .ok()
+        .filter(|proxy| proxy.uri().authority().is_some_and(|a| !a.host().is_empty() && has_good_port(a)))
+        .ok_or_else(|| Error::param("judge proxy", printable(url), "an http, https or socks proxy URL"))
 }
 
 fn authorities(path: &Path) -> Result<Vec<Certificate<'static>>> {

@@ -52,7 +52,7 @@ pub use failure::{OnFailure, Resolution, resolve};
 #[cfg(feature = "judge")]
 pub use key::ApiKey;
 pub use nonce::Nonce;
-pub use parse::{excerpt, parse_score};
+pub use parse::{excerpt, holds_score, parse_score};
 pub use prompt::{ReplyFormat, Template};
 #[cfg(feature = "judge")]
 pub use retry::RetryPolicy;
