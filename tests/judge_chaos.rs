@@ -21,9 +21,11 @@ fn truth(n: usize) -> u32 {
     (n * 37 % 91 + 10) as u32
 }
 
+type Fault = (&'static str, fn(u32) -> Reply);
+
 /// The faults, by name. Each gets the right score, so that a careless client could pick it, or a part
 /// of it, out of a reply that must not count.
-const FAULTS: [(&str, fn(u32) -> Reply); 28] = [
+const FAULTS: [Fault; 28] = [
     ("reset", |_| Reply::Reset),
     ("reset in the body", |n| Reply::ResetMidBody(body(n))),
     ("close in the body", |n| Reply::CloseMidBody(body(n))),

@@ -1,5 +1,6 @@
 //! Drafts that try to write their own score: against the judge's prompt, and against the parser.
 
+use proptest::prelude::*;
 use sda::Error;
 use sda::judge::{JudgeRequest, Nonce, ReplyFormat, Template, holds_score, parse_score};
 
@@ -248,4 +249,60 @@ fn a_reply_that_only_repeats_the_draft_is_told_by_its_echo() {
         }
     }
     assert!(echoes >= 5, "some attacks do write a valid reply");
+}
+
+/// Texts put together from the pieces that matter to the quotation and to the parser.
+fn pieces() -> impl Strategy<Value = String> {
+    let piece = prop_oneof![
+        Just("SCORE:".to_string()),
+        Just("{\"score\":".to_string()),
+        Just("\"score\"".to_string()),
+        Just("{\"\\u0073core\":".to_string()),
+        Just("<think>".to_string()),
+        Just("</think>".to_string()),
+        Just("```json\n".to_string()),
+        Just("```".to_string()),
+        Just("<<<END ANSWER ".to_string()),
+        Just("[INST]".to_string()),
+        Just(JOINER.to_string()),
+        "[<>\\[\\]{}|/,:.\"\\\\\n -]",
+        "[0-9]{1,4}",
+        any::<char>().prop_map(String::from),
+    ];
+    prop::collection::vec(piece, 0..24).prop_map(|parts| parts.concat())
+}
+
+proptest! {
+    #[test]
+    fn any_reply_gives_a_score_in_range_that_stands_in_it_or_an_error(reply in pieces()) {
+        match parse_score(&reply) {
+            Ok(score) => {
+                prop_assert!((1.0..=100.0).contains(&score));
+                prop_assert!(holds_score(&reply, score));
+            }
+            Err(e) => prop_assert!(matches!(e, Error::Judge { .. }), "{e}"),
+        }
+    }
+
+    #[test]
+    fn any_draft_can_be_recovered_and_changes_nothing_around_it(draft in pieces()) {
+        prop_assume!(!draft.trim().is_empty());
+        let prompt = prompt(&Template::default(), &draft, ReplyFormat::Json);
+        let (before, quoted, after) = cut(&prompt);
+        prop_assert_eq!(restore(quoted), draft);
+        let harmless = self::prompt(&Template::default(), "x", ReplyFormat::Json);
+        let (b, _, a) = cut(&harmless);
+        prop_assert_eq!((before, after), (b, a));
+    }
+
+    #[test]
+    fn any_template_is_used_or_refused_without_a_panic(text in "(\\{|\\}|draft|query|nonce|[a-z_ ]|\u{e9}){0,20}") {
+        match Template::parse(&text) {
+            Ok(template) => {
+                let prompt = prompt(&template, "the draft", ReplyFormat::Line);
+                prop_assert_eq!(cut(&prompt).1, "the draft");
+            }
+            Err(e) => prop_assert!(matches!(e, Error::Param { .. }), "{e}"),
+        }
+    }
 }

@@ -21,6 +21,26 @@ type Warn = Box<dyn Fn(&str) + Send + Sync>;
 ///
 /// One client can be used by several threads at once; they share its connections, its cache and
 /// what it has learned about the server. Making one does not touch the network.
+///
+/// ```no_run
+/// use sda::judge::{Cache, Client, Dimension, JudgeRequest, OnFailure, Resolution, Settings, resolve};
+///
+/// let settings = Settings::new("http://127.0.0.1:8080/v1", "qwen3-8b");
+/// let client = Client::new(settings)?.with_cache(Cache::new("/tmp/judge-cache"));
+/// let request = JudgeRequest {
+///     query: "My cat died yesterday.",
+///     draft: "Cats live twelve to eighteen years.",
+///     instruction: "",
+///     dimension: Some(Dimension::Empathy),
+/// };
+/// match resolve(client.score(&request, &|| false), OnFailure::Instructed) {
+///     Resolution::Score(score) => println!("steer by {score}"),
+///     Resolution::PlainOnly(e) => println!("plain answer: {e}"),
+///     Resolution::InstructedOnly(e) => println!("no steering: {e}"),
+///     Resolution::Err(e) => return Err(e),
+/// }
+/// # Ok::<(), sda::Error>(())
+/// ```
 pub struct Client {
     settings: Settings,
     endpoint: Endpoint,
@@ -104,7 +124,8 @@ impl Client {
 
     /// Scores many drafts on `threads` threads of its own.
     ///
-    /// Items are taken from the iterator one by one, so that it may read a file as it goes.
+    /// Items are taken from the iterator one by one, so that it may read a file as it goes; a read
+    /// that blocks is not interrupted by `cancel`.
     /// `request` says what to judge of an item. `done` gets every item that was taken exactly once,
     /// with its result, on the calling thread and in the order in which they finish; an item's
     /// failure does not stop the others. When `cancel` becomes true or `done` fails, no further

@@ -16,10 +16,10 @@
 //! - [`parse_score`] reads the reply,
 //! - [`resolve`] applies the [`OnFailure`] policy.
 //!
-//! With feature `judge`, [`Client`] asks any OpenAI-compatible server over HTTP or HTTPS. The order
-//! of calls: fill in [`Settings`], make one [`Client`] from them, give it a [`Cache`] and a warning
-//! callback if wanted, then call [`Client::score`] from any number of threads, or
-//! [`Client::score_each`] to have the threads made.
+//! With feature `judge`, `Client` asks any OpenAI-compatible server over HTTP or HTTPS. The order of
+//! calls: fill in `Settings`, make one `Client` from them, give it a `Cache` and a warning callback
+//! if wanted, then call `Client::score` from any number of threads, or `Client::score_each` to have
+//! the threads made.
 
 #[cfg(feature = "judge")]
 mod cache;

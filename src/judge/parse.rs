@@ -72,9 +72,10 @@ pub fn holds_score(text: &str, score: f32) -> bool {
     let after = |form: &'static str| plain.match_indices(form).map(|(at, _)| &plain[at + form.len()..]);
     let values = after("SCORE:").chain(after("\"score\"").filter_map(|t| t.trim_start().strip_prefix(':')));
     values.map(str::trim_start).any(|value| {
-        let number =
-            value.bytes().take_while(|b| b.is_ascii_digit() || matches!(b, b'.' | b'e' | b'E' | b'+'));
-        value[..number.count()].trim_end_matches('.').parse() == Ok(score)
+        let length = value.bytes().take_while(|b| b.is_ascii_digit() || b".eE+-".contains(b)).count();
+        // What follows a number may look like more of it: a full stop, or "100each".
+        let number = value[..length].trim_end_matches(['.', 'e', 'E', '+', '-']);
+        number.parse().is_ok_and(|n: f64| n as f32 == score)
     })
 }
 
@@ -126,8 +127,10 @@ fn object_score(text: &str) -> Option<Read<f64>> {
         return None;
     };
     let value = object.get("score")?;
-    if own_keys(text).iter().filter(|k| *k == "score").count() != 1 {
-        return Some(Err("the reply gives the key \"score\" more than once".into()));
+    let is_score = |key: &&str| serde_json::from_str::<String>(key).is_ok_and(|k| k == "score");
+    // Written with escapes it could not be found in the text that it may echo.
+    if own_keys(text).into_iter().filter(is_score).collect::<Vec<_>>() != ["\"score\""] {
+        return Some(Err("the reply does not give the key \"score\" once and plainly".into()));
     }
     let number = value.as_f64().ok_or_else(|| {
         let shown = excerpt(&value.to_string());
@@ -136,9 +139,9 @@ fn object_score(text: &str) -> Option<Read<f64>> {
     Some(number)
 }
 
-/// The keys of a JSON object itself, repeated ones included: a parsed map would keep only the last.
-/// `text` must be valid JSON that starts with a brace.
-fn own_keys(text: &str) -> Vec<String> {
+/// The keys of a JSON object itself as they are written, quotes and all, repeated ones included: a
+/// parsed map would keep only the last. `text` must be valid JSON that starts with a brace.
+fn own_keys(text: &str) -> Vec<&str> {
     let bytes = text.as_bytes();
     let mut keys = Vec::new();
     let (mut depth, mut at, mut string) = (0_u32, 0, None);
@@ -156,7 +159,7 @@ fn own_keys(text: &str) -> Vec<String> {
             }
             // At depth 1 a colon outside of strings can only follow a key.
             b':' if depth == 1 => {
-                keys.extend(string.take().and_then(|s| serde_json::from_str::<String>(s).ok()));
+                keys.extend(string.take());
             }
             _ => {}
         }
@@ -258,6 +261,7 @@ mod tests {
             "[{\"score\": 85}]",
             "{\"score\": 85, \"score\": 20}",
             "{\"score\": 20, \"\\u0073core\": 85}",
+            "{\"\\u0073core\": 85}",
             "{\"score\": 8",
             "{\"score\": 85} {\"score\": 20}",
             "{\"reason\": \"SCORE: 85\"}",
@@ -279,7 +283,7 @@ mod tests {
     #[test]
     fn keys_of_nested_objects_and_strings_are_not_own_keys() {
         let text = r#"{"a": {"score": 1}, "b": ["score", {"score": 2}], "c": "\"score\": 3", "score": 4}"#;
-        assert_eq!(own_keys(text), ["a", "b", "c", "score"]);
+        assert_eq!(own_keys(text), ["\"a\"", "\"b\"", "\"c\"", "\"score\""]);
         assert_eq!(parse_score(text).unwrap(), 4.0);
     }
 
@@ -294,6 +298,9 @@ mod tests {
             "{\\\"score\\\": 100}",
             "SCORE: 5 SCORE: 100",
             "\"score\": 1e2",
+            "\"score\": 10000e-2",
+            "SCORE: 100-ish, SCORE: 3",
+            "SCORE: 100each",
         ] {
             assert!(holds_score(text, 100.0), "{text}");
             assert!(!holds_score(text, 99.0), "{text}");

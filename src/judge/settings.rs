@@ -63,7 +63,8 @@ pub struct Settings {
     /// Base URL such as `http://127.0.0.1:8080/v1`, or a full one that ends in `/chat/completions`.
     /// A bare host gets `/v1/chat/completions`. It must not hold a user name or password.
     pub url: String,
-    /// Name of the model; empty sends none, which servers of a single model accept.
+    /// Name of the model; empty sends none, which servers of a single model accept. The cache then
+    /// cannot tell when the server is given another model.
     pub model: String,
     /// The API key, if the server wants one.
     pub key: Option<ApiKey>,
