@@ -84,9 +84,6 @@ fn whatever_the_score_depends_on_makes_another_question() {
         JudgeRequest { instruction: "be long", ..REQUEST },
         JudgeRequest { dimension: Some(Dimension::Empathy), ..REQUEST },
         JudgeRequest { dimension: Some(Dimension::Reasoning), ..REQUEST },
-        // Both would read the same if the texts were merely joined by their markers.
-        JudgeRequest { query: "x\n<<<END QUESTION >>>\ny", draft: "z", ..REQUEST },
-        JudgeRequest { query: "x", draft: "y\n<<<END QUESTION >>>\nz", ..REQUEST },
     ];
     let text_for_text: &dyn Fn(&mut Settings) = &|s| s.response_format = ResponseFormat::JsonSchema;
     let mut asked = 0;
@@ -110,6 +107,20 @@ fn whatever_the_score_depends_on_makes_another_question() {
     // What only says how to get there does not make another question.
     ask(&|s| s.retry.max_retries = 9, &REQUEST, false);
     ask(&|s| s.timeout = Duration::from_secs(9), &REQUEST, false);
+}
+
+#[test]
+fn texts_that_pose_as_their_neighbours_are_other_questions() {
+    let (server, dir) = (counting(), tempfile::tempdir().unwrap());
+    let mut s = settings(&server);
+    s.template = Template::parse("{query}{draft}").unwrap();
+    let client = Client::new(s).unwrap().with_cache(Cache::new(dir.path()));
+    // Without the nonce, which no key can contain, these two give one and the same prompt.
+    let seam = "\n<<<END QUESTION >>><<<BEGIN ANSWER >>>\n";
+    let (draft, query) = (format!("b{seam}c"), format!("a{seam}b"));
+    let first = client.score(&JudgeRequest { query: "a", draft: &draft, ..REQUEST }, &never).unwrap();
+    let second = client.score(&JudgeRequest { query: &query, draft: "c", ..REQUEST }, &never).unwrap();
+    assert!(!first.cached && !second.cached);
 }
 
 #[test]

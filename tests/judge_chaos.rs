@@ -10,7 +10,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use fault_server::{FaultServer, Reply, chat, completion, json_reply, status};
-use sda::judge::{Cache, Client, JudgeRequest, OnFailure, Resolution, RetryPolicy, Settings, resolve};
+use sda::judge::{
+    Cache, Client, JudgeRequest, OnFailure, Resolution, RetryPolicy, Settings, resolve, score_each,
+};
 use sda::{Error, judge::Verdict};
 use serde_json::json;
 
@@ -98,17 +100,17 @@ type Outcomes = BTreeMap<usize, Result<Verdict, Error>>;
 
 fn score_all(client: &Client, numbers: impl Iterator<Item = usize> + Send) -> Outcomes {
     let drafts = numbers.map(|n| (n, format!("draft {n} of the chaos")));
+    let ask = |item: &(usize, String), cancel: &dyn Fn() -> bool| {
+        let (query, instruction) = ("q", "be brief");
+        client.score(&JudgeRequest { query, draft: &item.1, instruction, dimension: None }, cancel)
+    };
     let mut outcomes = Outcomes::new();
     let done = |item: (usize, String), result| {
         assert!(outcomes.insert(item.0, result).is_none(), "{} came twice", item.0);
         Ok(())
     };
-    client.score_each(drafts, 8, request_of, &|| false, done).unwrap();
+    score_each(drafts, 8, ask, &|| false, done).unwrap();
     outcomes
-}
-
-fn request_of(item: &(usize, String)) -> JudgeRequest<'_> {
-    JudgeRequest { query: "q", draft: &item.1, instruction: "be brief", dimension: None }
 }
 
 #[test]

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use fault_server::{FaultServer, Reply, Request, chat, completion, status};
 use sda::Error;
-use sda::judge::{Client, Judge, JudgeRequest, ResponseFormat, RetryPolicy, Settings, Verdict};
+use sda::judge::{Client, Judge, JudgeRequest, ResponseFormat, RetryPolicy, Settings, Verdict, score_each};
 use serde_json::json;
 
 const REQUEST: JudgeRequest<'_> =
@@ -274,12 +274,14 @@ fn eight_threads_share_one_client_and_each_gets_its_own_score() {
     assert!(most.load(Ordering::SeqCst) >= 4, "requests overlap: {most:?}");
 }
 
-fn drafts(n: usize) -> impl Iterator<Item = (usize, String)> + Send {
+fn drafts(n: usize) -> impl Iterator<Item = Item> + Send {
     (0..n).map(|n| (n, format!("draft {n} of the test")))
 }
 
-fn request_of(item: &(usize, String)) -> JudgeRequest<'_> {
-    JudgeRequest { draft: &item.1, ..REQUEST }
+type Item = (usize, String);
+
+fn asking(client: &Client) -> impl Fn(&Item, &dyn Fn() -> bool) -> Result<Verdict, Error> {
+    |item, cancel| client.score(&JudgeRequest { draft: &item.1, ..REQUEST }, cancel)
 }
 
 #[test]
@@ -291,11 +293,11 @@ fn score_each_hands_back_every_item_once_with_its_own_result() {
         scored_by_number(request)
     });
     let mut seen = HashMap::new();
-    let done = |item: (usize, String), result| {
+    let done = |item: Item, result| {
         assert!(seen.insert(item.0, result).is_none(), "{} came twice", item.0);
         Ok(())
     };
-    client(&server).score_each(drafts(60), 8, request_of, &never, done).unwrap();
+    score_each(drafts(60), 8, asking(&client(&server)), &never, done).unwrap();
     assert_eq!(seen.len(), 60);
     for (n, result) in seen {
         match result {
@@ -323,7 +325,7 @@ fn score_each_stops_when_cancelled_and_loses_no_item_that_it_took() {
         Ok(())
     };
     let start = Instant::now();
-    let result = client(&server).score_each(items, 4, request_of, &|| stop.load(Ordering::SeqCst), done);
+    let result = score_each(items, 4, asking(&client(&server)), &|| stop.load(Ordering::SeqCst), done);
     assert_eq!(result, Err(Error::Cancelled));
     assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
     assert_eq!(returned.iter().filter(|r| r.is_ok()).count(), 10);
@@ -340,11 +342,9 @@ fn score_each_stops_when_the_results_cannot_be_kept() {
         calls += 1;
         if calls == 3 { Err(full()) } else { Ok(()) }
     };
-    let result = client(&server).score_each(drafts(1000), 4, request_of, &never, done);
+    let result = score_each(drafts(1000), 4, asking(&client(&server)), &never, done);
     assert_eq!((result, calls), (Err(full()), 3));
     assert!(server.count() < 100, "{}", server.count());
-    let none = client(&server).score_each(drafts(1), 0, request_of, &never, |_, _| Ok(()));
-    assert!(matches!(none, Err(Error::Param { field: "judge threads", .. })), "{none:?}");
 }
 
 #[test]

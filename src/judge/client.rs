@@ -2,8 +2,7 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
-use std::thread;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Instant, SystemTime};
 
 use super::cache::{Cache, CacheKey};
@@ -120,64 +119,6 @@ impl Client {
         let verdict = Verdict { attempts, ..Verdict::from_samples(samples)? };
         self.store(&key, &verdict);
         Ok(verdict)
-    }
-
-    /// Scores many drafts on `threads` threads of its own.
-    ///
-    /// Items are taken from the iterator one by one, so that it may read a file as it goes; a read
-    /// that blocks is not interrupted by `cancel`.
-    /// `request` says what to judge of an item. `done` gets every item that was taken exactly once,
-    /// with its result, on the calling thread and in the order in which they finish; an item's
-    /// failure does not stop the others. When `cancel` becomes true or `done` fails, no further
-    /// items are taken and the requests under way are given up.
-    ///
-    /// # Errors
-    /// [`Error::Param`] when `threads` is not from 1 to 256, [`Error::Cancelled`], or what `done`
-    /// returned.
-    pub fn score_each<T: Send>(
-        &self,
-        items: impl Iterator<Item = T> + Send,
-        threads: usize,
-        request: impl Fn(&T) -> JudgeRequest<'_> + Sync,
-        cancel: &(dyn Fn() -> bool + Sync),
-        mut done: impl FnMut(T, Result<Verdict>) -> Result<()>,
-    ) -> Result<()> {
-        if !(1..=256).contains(&threads) {
-            return Err(Error::param("judge threads", threads, "from 1 to 256"));
-        }
-        let items = Mutex::new(items);
-        let (stop, cancelled) = (AtomicBool::new(false), AtomicBool::new(false));
-        let stopped = || {
-            cancelled.fetch_or(cancel(), Ordering::Relaxed);
-            stop.load(Ordering::Relaxed) || cancelled.load(Ordering::Relaxed)
-        };
-        let work = |sender: mpsc::SyncSender<(T, Result<Verdict>)>| {
-            while !stopped() {
-                // A poisoned lock means that the iterator panicked: there are no more items.
-                let Some(item) = items.lock().ok().and_then(|mut items| items.next()) else { break };
-                let result = self.score(&request(&item), &stopped);
-                if sender.send((item, result)).is_err() {
-                    break;
-                }
-            }
-        };
-        thread::scope(|scope| {
-            let (sender, receiver) = mpsc::sync_channel(threads);
-            for _ in 0..threads {
-                let (sender, work) = (sender.clone(), &work);
-                scope.spawn(move || work(sender));
-            }
-            drop(sender);
-            let mut failed = Ok(());
-            for (item, result) in receiver {
-                if failed.is_ok() {
-                    failed = done(item, result);
-                    stop.fetch_or(failed.is_err(), Ordering::Relaxed);
-                }
-            }
-            failed
-        })?;
-        if cancelled.into_inner() { Err(Error::Cancelled) } else { Ok(()) }
     }
 
     /// One score: requests until one is answered, or until the policy gives up.

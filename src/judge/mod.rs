@@ -18,8 +18,8 @@
 //!
 //! With feature `judge`, `Client` asks any OpenAI-compatible server over HTTP or HTTPS. The order of
 //! calls: fill in `Settings`, make one `Client` from them, give it a `Cache` and a warning callback
-//! if wanted, then call `Client::score` from any number of threads, or `Client::score_each` to have
-//! the threads made.
+//! if wanted, then call `Client::score` from any number of threads, or have [`score_each`] make the
+//! threads.
 
 #[cfg(feature = "judge")]
 mod cache;
@@ -33,6 +33,7 @@ mod failure;
 mod http;
 #[cfg(feature = "judge")]
 mod key;
+mod many;
 mod nonce;
 mod parse;
 mod prompt;
@@ -51,6 +52,7 @@ pub use dimension::Dimension;
 pub use failure::{OnFailure, Resolution, resolve};
 #[cfg(feature = "judge")]
 pub use key::ApiKey;
+pub use many::score_each;
 pub use nonce::Nonce;
 pub use parse::{excerpt, holds_score, parse_score};
 pub use prompt::{ReplyFormat, Template};
