@@ -17,6 +17,7 @@ pub mod dropin;
 pub mod engine;
 mod error;
 pub mod host;
+pub mod judge;
 #[cfg(feature = "bundled")]
 pub mod llama;
 pub mod pair;
