@@ -49,7 +49,7 @@ fn lab<'m>(model: &'m Model, options: ContextOptions) -> Lab<'m> {
 }
 
 fn options(n_ctx: u32) -> ContextOptions {
-    ContextOptions { n_ctx, n_seq_max: 2, n_threads: 2, ..ContextOptions::default() }
+    ContextOptions { n_ctx, n_seq_max: 2, n_threads: 1, ..ContextOptions::default() }
 }
 
 /// Options that leave no rounding but that of 32-bit floats.

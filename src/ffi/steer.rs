@@ -77,25 +77,27 @@ pub unsafe extern "C" fn sda_steer(
         let logprobs = out(logprobs, "logprobs")?;
         // SAFETY: the caller says that both rows hold `n_vocab` values and `params` its `struct_size`.
         let (plain, params) = unsafe { (slice(plain, n_vocab, "plain")?, read_params(params)?) };
-        // SAFETY: as above; the slice is only used where it does not overlap `logprobs`.
-        let row = unsafe { slice(instructed, n_vocab, "instructed")? };
+        if instructed.is_null() {
+            return Err(Error::Null { name: "instructed" });
+        }
         check_apart(logprobs, n_vocab, plain.as_ptr(), "a row that does not overlap plain")?;
-        let done = if std::ptr::eq(logprobs, instructed) {
-            // SAFETY: `n_vocab` values that only this call uses, and that `plain` does not overlap.
-            steer::steer_in_place(
-                unsafe { std::slice::from_raw_parts_mut(logprobs, n_vocab) },
-                plain,
-                &params,
-            )?
-        } else {
+        let in_place = std::ptr::eq(logprobs, instructed);
+        if !in_place {
             check_apart(
                 logprobs,
                 n_vocab,
                 instructed,
                 "instructed itself or a row that does not overlap it",
             )?;
-            // SAFETY: `n_vocab` values that only this call uses and no input overlaps.
-            steer::steer(row, plain, &params, unsafe { std::slice::from_raw_parts_mut(logprobs, n_vocab) })?
+        }
+        // SAFETY: `n_vocab` values that only this call uses; `plain` does not overlap them.
+        let logprobs = unsafe { std::slice::from_raw_parts_mut(logprobs, n_vocab) };
+        let done = if in_place {
+            steer::steer_in_place(logprobs, plain, &params)?
+        } else {
+            // SAFETY: `n_vocab` values, apart from `logprobs`.
+            let instructed = unsafe { slice(instructed, n_vocab, "instructed")? };
+            steer::steer(instructed, plain, &params, logprobs)?
         };
         // SAFETY: the caller says that `step` can be written.
         unsafe { step.write(done.into()) };

@@ -55,8 +55,6 @@ impl Strength {
 pub struct Resolved {
     pub amplification: f32,
     pub score: Option<f64>,
-    /// The draft that was scored.
-    pub draft: Option<Answer>,
 }
 
 /// What a strength is worked out from.
@@ -77,7 +75,7 @@ pub fn resolve(
     output: &mut Output,
 ) -> Outcome<Resolved> {
     match strength {
-        Strength::Fixed { amplification, score } => Ok(Resolved { amplification, score, draft: None }),
+        Strength::Fixed { amplification, score } => Ok(Resolved { amplification, score }),
         Strength::LocalJudge => {
             let draft = write_draft(engine, scene, output)?;
             let score = local_score(engine, scene, &draft.text)?;
@@ -86,7 +84,7 @@ pub fn resolve(
                 "the local judge gives the draft {score:.1} of 100: amplification {amplification:.3}, guidance {:.2}",
                 1.0 + args.k * amplification
             ));
-            Ok(Resolved { amplification, score: Some(score), draft: Some(draft) })
+            Ok(Resolved { amplification, score: Some(score) })
         }
     }
 }
@@ -110,7 +108,7 @@ fn local_score(engine: &mut Engine, scene: &Scene, draft: &str) -> Outcome<f64> 
         return Err(Failure::Failed("judge gave no score: the draft is empty".into()));
     }
     let prompt =
-        JudgePrompt { query: scene.query, instruction: &scene.prompter.instruction, draft: &answer.text };
+        JudgePrompt { query: scene.query, instruction: &scene.prompter.instruction, draft: answer.text };
     let text = prompt.local(scene.prompter.template())?;
     let tokens = engine.model().tokenize_prompt(&text)?;
     let bar = Bar::new("judging");
