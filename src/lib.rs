@@ -7,7 +7,13 @@
 //!
 //! Layers, each using only those above it:
 //!
-//! 1. [`amplify`], [`params`], [`steer`]: the maths, on plain slices, no llama.cpp.
+//! 1. [`amplify`], [`params`], [`steer`]: the maths, on plain rows of logits.
+//! 2. [`host`], [`pair`], [`dropin`]: two branches of one model, through a table of C functions that the
+//!    host fills in. No llama.cpp is linked.
+//! 3. [`sampler`], [`plugin`]: the steering as a state machine, and as a `llama_sampler`.
+//! 4. [`ffi`]: the C ABI, `include/sda.h`.
+//! 5. [`judge`], `prompt`: what is asked of a judge, and how a conversation becomes two prompts.
+//! 6. `llama`, `engine` (feature `bundled`): llama.cpp built in, and whole answers.
 
 #![deny(unsafe_code)]
 
