@@ -32,10 +32,11 @@ static void log_errors(enum ggml_log_level level, const char *text, void *data) 
 }
 
 /* Tokens of a user's turn that holds `prompt`, and `instruction` below it if there is one. */
-static int32_t tokenize_chat(const struct llama_vocab *vocab, const char *prompt, const char *instruction,
+static int32_t tokenize_chat(const struct llama_model *model, const char *prompt, const char *instruction,
                              llama_token *tokens, int32_t capacity) {
-    char turn[4096], text[8192];
+    const char *template = llama_model_chat_template(model, NULL);
     const char *gap = instruction[0] != '\0' ? "\n\n" : "";
+    char turn[4096], text[8192];
     struct llama_chat_message message = {"user", turn};
     int32_t n;
 
@@ -43,11 +44,11 @@ static int32_t tokenize_chat(const struct llama_vocab *vocab, const char *prompt
     if (n < 0 || n >= (int32_t)sizeof turn) {
         fail("the prompt is too long");
     }
-    n = llama_chat_apply_template("chatml", &message, 1, true, text, sizeof text);
+    n = llama_chat_apply_template(template, &message, 1, true, text, sizeof text);
     if (n < 0 || n > (int32_t)sizeof text) {
         fail("the chat template does not apply");
     }
-    n = llama_tokenize(vocab, text, n, tokens, capacity, false, true);
+    n = llama_tokenize(llama_model_get_vocab(model), text, n, tokens, capacity, false, true);
     if (n <= 0) {
         fail("the prompt does not tokenize");
     }
@@ -70,8 +71,8 @@ int main(int argc, char **argv) {
         fail("cannot load the model");
     }
     const struct llama_vocab *vocab = llama_model_get_vocab(model);
-    n_plain = tokenize_chat(vocab, argv[2], "", plain, 1024);
-    n_instructed = tokenize_chat(vocab, argv[2], argv[3], instructed, 1024);
+    n_plain = tokenize_chat(model, argv[2], "", plain, 1024);
+    n_instructed = tokenize_chat(model, argv[2], argv[3], instructed, 1024);
 
     struct llama_context_params settings = llama_context_default_params();
     settings.n_ctx = 4096;
