@@ -17,11 +17,14 @@ pub mod dropin;
 pub mod engine;
 mod error;
 pub mod host;
+pub mod judge;
 #[cfg(feature = "bundled")]
 pub mod llama;
 pub mod pair;
 pub mod params;
 pub mod plugin;
+#[cfg(feature = "prompt")]
+pub mod prompt;
 pub mod sampler;
 pub mod steer;
 

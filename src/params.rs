@@ -6,6 +6,13 @@ use crate::error::{Error, Result};
 /// `0.5^(1/2)`, as in the published code.
 pub const DEFAULT_SIGMA: f32 = 2.0 * std::f32::consts::LN_2;
 
+/// Smallest base temperature above greedy, as in the published code.
+pub const SMALLEST_T0: f64 = 1e-6;
+
+/// Smallest temperature a step divides by, whatever `sigma` is: below it `s / T` could leave the
+/// range of `f64`.
+const SMALLEST_T: f64 = 1e-30;
+
 /// Settings of one steered generation (paper eq. 4 to 8).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Params {
@@ -15,7 +22,8 @@ pub struct Params {
     pub amplification: f32,
     /// Gain *k* on the amplification. Finite, default 2.
     pub k: f32,
-    /// Base temperature *T0*. Finite, default 0.6; zero or less means greedy.
+    /// Base temperature *T0*. Finite, default 0.6; zero or less means greedy, and between 0 and
+    /// [`SMALLEST_T0`] counts as that.
     pub temperature: f32,
     /// Divergence scale *sigma* in nats: the temperature halves for every `sigma` of divergence.
     /// Greater than 0, default `2 ln 2`; infinity keeps the temperature fixed.
@@ -65,12 +73,13 @@ impl Params {
     }
 
     /// Temperature for a divergence in nats: `max(T_min, T0 * 0.5^(JS / sigma))` (paper eq. 7, 8).
-    /// 0 when greedy.
+    /// 0 when greedy, else greater than 0.
     pub fn temperature_at(&self, divergence: f64) -> f64 {
         if self.is_greedy() {
             return 0.0;
         }
-        let t = f64::from(self.temperature) * (-divergence / f64::from(self.sigma)).exp2();
-        t.max(f64::from(self.t_min))
+        let t0 = f64::from(self.temperature).max(SMALLEST_T0);
+        let t = t0 * (-divergence / f64::from(self.sigma)).exp2();
+        t.max(f64::from(self.t_min)).max(SMALLEST_T)
     }
 }

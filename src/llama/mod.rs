@@ -9,6 +9,8 @@ mod context;
 mod log;
 mod model;
 
+pub use llama_cpp_2::context::params::KvCacheType;
+
 pub use chain::{Chain, Head, Sampling};
 pub use context::{ContextOptions, LlamaHost};
 pub use log::{LogLine, set_log};

@@ -1,0 +1,170 @@
+# The front door. `make help` lists what there is.
+#
+# Everything that holds llama.cpp is built with --release: the dev profile would build llama.cpp a second
+# time. The targets without llama.cpp (test-core, test-judge) use the dev profile, whose debug assertions
+# and overflow checks are worth having.
+
+.DEFAULT_GOAL := all
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules
+.SUFFIXES:
+
+CARGO ?= cargo
+PYTHON ?= python3
+export CARGO PYTHON
+
+# Where cargo builds. A folder outside the checkout can be shared by several checkouts.
+CARGO_TARGET_DIR ?= $(CURDIR)/target
+
+# Where `make install` puts things; DESTDIR stands before all of them and is not recorded anywhere.
+DESTDIR ?=
+PREFIX ?= /usr/local
+BINDIR ?= $(PREFIX)/bin
+LIBDIR ?= $(PREFIX)/lib
+INCLUDEDIR ?= $(PREFIX)/include
+
+# Builds are for this machine's CPU (.cargo/config.toml) unless PORTABLE says otherwise:
+#   PORTABLE=1     any x86-64 CPU with AVX2 (x86-64-v3, since about 2013); elsewhere the target's baseline
+#   PORTABLE=CPU   the name of a CPU, as rustc and the C compiler know it (x86-64-v4, cortex-a76, ...)
+# They have a target folder of their own, since both would otherwise overwrite target/release/sda.
+PORTABLE ?=
+ifneq ($(PORTABLE),)
+  ifneq ($(PORTABLE),1)
+    PORTABLE_CPU := $(PORTABLE)
+  else ifneq ($(filter x86_64 amd64,$(shell uname -m)),)
+    PORTABLE_CPU := x86-64-v3
+  endif
+  # An empty RUSTFLAGS, too, replaces the flags of .cargo/config.toml.
+  export RUSTFLAGS := $(if $(PORTABLE_CPU),-C target-cpu=$(PORTABLE_CPU))
+  ifneq ($(filter x86-64 x86-64-v2,$(PORTABLE_CPU)),)
+    # ggml takes these for granted when it is not told otherwise.
+    export GGML_AVX := OFF
+    export GGML_AVX2 := OFF
+    export GGML_BMI2 := OFF
+    export GGML_F16C := OFF
+    export GGML_FMA := OFF
+    ifeq ($(PORTABLE_CPU),x86-64)
+      export GGML_SSE42 := OFF
+    endif
+  endif
+  # A make that is called by this one has the folder in its environment already.
+  override CARGO_TARGET_DIR := $(CARGO_TARGET_DIR:/portable=)/portable
+endif
+export CARGO_TARGET_DIR
+
+# The plugin has other features than the bundled library and must not overwrite it. It is never built for
+# one CPU: its kernel chooses at run time, and installed libraries get moved between machines.
+PLUGIN_TARGET_DIR ?= $(CARGO_TARGET_DIR)/plugin
+NATIVE_LIBS := $(PLUGIN_TARGET_DIR)/native-static-libs.txt
+
+RUN := scripts/tools.sh run
+FETCH := "$(PYTHON)" scripts/fetch_model.py
+SDA := "$(CARGO_TARGET_DIR)/release/sda"
+
+# Further arguments to cargo test, such as --no-fail-fast or the name of a test.
+TESTFLAGS ?=
+
+.PHONY: all help setup env model model-gemma build plugin demo test test-core test-judge test-bundled fmt \
+    fmt-check clippy clippy-core clippy-bundled doc header bench test-hosts asan valgrind install install-cli \
+    uninstall install-check clean
+
+all: build plugin ## build the command and the plugin library
+
+help: ## list the targets
+	@echo 'usage: make [TARGET...] [PORTABLE=1] [DESTDIR= PREFIX= LIBDIR= INCLUDEDIR=]'
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' Makefile
+
+setup: ## fetch the build tools that this machine lacks
+	@scripts/tools.sh setup
+
+env: ## print the variables for a plain `cargo build`: eval "$(make -s env)"
+	@scripts/tools.sh env
+
+model: ## fetch the default model (SmolLM2 135M, 94 MiB) once
+	@$(FETCH) smollm2
+
+model-gemma: ## fetch the second test model (Gemma 3 270M, 241 MiB) once
+	@$(FETCH) gemma
+
+build: setup ## build the command and the library with llama.cpp inside
+	$(RUN) "$(CARGO)" build --release --locked
+
+# The list of system libraries that the static library needs is printed by rustc only; it goes into the
+# pkg-config file and the CMake package.
+plugin: ## build the pure plugin, libsda without llama.cpp
+	@mkdir -p "$(PLUGIN_TARGET_DIR)"
+	CARGO_TARGET_DIR="$(PLUGIN_TARGET_DIR)" RUSTFLAGS= "$(CARGO)" rustc --release --locked \
+	    --no-default-features --lib --crate-type cdylib,staticlib -- \
+	    --print native-static-libs="$(NATIVE_LIBS)"
+
+demo: build ## answer a prompt plainly, with the instruction, and steered
+	@model="$$($(FETCH) smollm2)" && set -x && $(SDA) generate --compare -m "$$model" --temp 0 -n 100 \
+	    -i 'Explain it to a five-year-old child, with an animal in the story.' \
+	    -p 'What does a computer do?'
+
+test: test-core test-judge test-bundled ## run every test
+
+test-core: ## test the core, without llama.cpp
+	"$(CARGO)" test --locked --no-default-features $(TESTFLAGS)
+
+test-judge: ## test the core with the judge's client
+	"$(CARGO)" test --locked --no-default-features --features judge $(TESTFLAGS)
+
+# The models' paths can be given from outside.
+test-bundled: setup ## test everything, on real models
+	@smollm2="$${SDA_TEST_MODEL:-$$($(FETCH) smollm2)}" && \
+	gemma="$${SDA_TEST_MODEL_GEMMA:-$$($(FETCH) gemma)}" && \
+	set -x && \
+	SDA_TEST_MODEL="$$smollm2" SDA_TEST_MODEL_GEMMA="$$gemma" \
+	    $(RUN) "$(CARGO)" test --release --locked $(TESTFLAGS)
+
+fmt: ## format the sources
+	"$(CARGO)" fmt
+
+fmt-check: ## fail if the sources are not formatted
+	"$(CARGO)" fmt --check
+
+clippy: clippy-core clippy-bundled ## lint, warnings are errors
+
+clippy-core:
+	"$(CARGO)" clippy --locked --all-targets --no-default-features -- -D warnings
+	"$(CARGO)" clippy --locked --all-targets --no-default-features --features judge -- -D warnings
+
+clippy-bundled: setup
+	$(RUN) "$(CARGO)" clippy --release --locked --all-targets -- -D warnings
+
+doc: setup ## build the documentation, warnings are errors
+	RUSTDOCFLAGS='-D warnings' $(RUN) "$(CARGO)" doc --release --locked --no-deps
+
+header: ## write include/sda.h anew from the sources
+	SDA_UPDATE_HEADER=1 "$(CARGO)" test --locked --no-default-features --features header --test header
+
+bench: ## time the kernel, in the release profile
+	"$(CARGO)" bench --locked --no-default-features
+
+# Long checks, each a script of its own.
+test-hosts asan valgrind: setup
+	$(RUN) scripts/$@.sh
+
+# Under sudo nothing is built: cargo is the user's, and so should be the files in the target folder.
+install: $(if $(SUDO_USER),,plugin) ## install headers, plugin library, pkg-config file and CMake package
+	@test -e "$(NATIVE_LIBS)" || \
+	    { echo 'error: nothing to install: run `make plugin` first, without sudo' >&2; exit 1; }
+	DESTDIR="$(DESTDIR)" PREFIX="$(PREFIX)" LIBDIR="$(LIBDIR)" INCLUDEDIR="$(INCLUDEDIR)" \
+	    scripts/install.sh install "$(PLUGIN_TARGET_DIR)/release" "$(NATIVE_LIBS)"
+
+install-cli: ## install the command, as built by `make build`
+	@test -x $(SDA) || { echo 'error: nothing to install: run `make build` first' >&2; exit 1; }
+	install -d "$(DESTDIR)$(BINDIR)"
+	install -m 755 $(SDA) "$(DESTDIR)$(BINDIR)/sda"
+
+uninstall: ## remove what install and install-cli have put there
+	DESTDIR="$(DESTDIR)" PREFIX="$(PREFIX)" LIBDIR="$(LIBDIR)" INCLUDEDIR="$(INCLUDEDIR)" \
+	    scripts/install.sh uninstall
+	rm -f "$(DESTDIR)$(BINDIR)/sda"
+
+install-check: setup ## build C programs against an installed and moved tree
+	$(RUN) scripts/install-check.sh
+
+clean: ## remove what cargo built; models and tools stay in the cache
+	"$(CARGO)" clean

@@ -1,0 +1,313 @@
+//! The HTTP judge: cache, samples, retries and the server's dialect around single requests.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Instant, SystemTime};
+
+use super::cache::{Cache, CacheKey};
+use super::endpoint::Endpoint;
+use super::http::{Http, Reply};
+use super::parse::{excerpt, holds_score, read_score};
+use super::settings::Settings;
+use super::wire::{self, Dialect};
+use super::{Judge, JudgeRequest, Verdict, retry};
+use crate::error::{Error, Result};
+
+type Warn = Box<dyn Fn(&str) + Send + Sync>;
+
+/// A judge behind an OpenAI-compatible server.
+///
+/// One client can be used by several threads at once; they share its connections, its cache and
+/// what it has learned about the server. Making one does not touch the network.
+///
+/// ```no_run
+/// use sda::judge::{Cache, Client, Dimension, JudgeRequest, OnFailure, Resolution, Settings, resolve};
+///
+/// let settings = Settings::new("http://127.0.0.1:8080/v1", "qwen3-8b");
+/// let client = Client::new(settings)?.with_cache(Cache::new("/tmp/judge-cache"));
+/// let request = JudgeRequest {
+///     query: "My cat died yesterday.",
+///     draft: "Cats live twelve to eighteen years.",
+///     instruction: "",
+///     dimension: Some(Dimension::Empathy),
+/// };
+/// match resolve(client.score(&request, &|| false), OnFailure::Instructed) {
+///     Resolution::Score(score) => println!("steer by {score}"),
+///     Resolution::PlainOnly(e) => println!("plain answer: {e}"),
+///     Resolution::InstructedOnly(e) => println!("no steering: {e}"),
+///     Resolution::Err(e) => return Err(e),
+/// }
+/// # Ok::<(), sda::Error>(())
+/// ```
+pub struct Client {
+    settings: Settings,
+    endpoint: Endpoint,
+    http: Http,
+    dialect: Mutex<Dialect>,
+    cache: Option<Cache>,
+    warn: Option<Warn>,
+    warned_of_cache: AtomicBool,
+    warned_of_key: AtomicBool,
+}
+
+impl Client {
+    /// Checks the settings and reads the CA file.
+    ///
+    /// # Errors
+    /// [`Error::Param`] for a value out of range, [`Error::Io`] for a CA file that cannot be read.
+    pub fn new(settings: Settings) -> Result<Self> {
+        settings.validate()?;
+        let endpoint = Endpoint::parse(&settings.url)?;
+        let http = Http::new(&settings, &endpoint)?;
+        let dialect = Mutex::new(Dialect::first(settings.response_format));
+        Ok(Client {
+            settings,
+            endpoint,
+            http,
+            dialect,
+            cache: None,
+            warn: None,
+            warned_of_cache: AtomicBool::new(false),
+            warned_of_key: AtomicBool::new(false),
+        })
+    }
+
+    /// Looks verdicts up in `cache` and stores new ones there. A client without one asks every time.
+    #[must_use]
+    pub fn with_cache(mut self, cache: Cache) -> Self {
+        self.cache = Some(cache);
+        self
+    }
+
+    /// Has `warn` called with what the user should know and what does not fail a score: once when
+    /// the cache cannot be used, once when the key travels unencrypted. It may be called from any
+    /// thread that scores. Nothing is printed without it.
+    #[must_use]
+    pub fn with_warnings(mut self, warn: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        self.warn = Some(Box::new(warn));
+        self
+    }
+
+    /// The settings it was made with.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Scores one draft, from the cache if it is there.
+    ///
+    /// Blocks for at most (retries + 1) times the timeout and the waits between, for each sample.
+    /// `cancel` is asked about forty times a second on the calling thread.
+    ///
+    /// # Errors
+    /// [`Error::Judge`] when any sample has no usable score, or one that the draft or the query
+    /// dictates ([`super::holds_score`]): what came back, the status, the number of attempts, the
+    /// time and the host are named, the key never. [`Error::Cancelled`].
+    /// [`Error::Param`] for a request without a criterion.
+    pub fn score(&self, request: &JudgeRequest<'_>, cancel: &dyn Fn() -> bool) -> Result<Verdict> {
+        request.validate()?;
+        let key = self.cache_key(request);
+        if let Some(verdict) = self.recall(&key) {
+            return Ok(verdict);
+        }
+        self.warn_of_key();
+        let mut samples = Vec::new();
+        let mut attempts = 0;
+        for n in 0..self.settings.samples {
+            samples.push(self.sample(request, n, &mut attempts, cancel)?);
+        }
+        let verdict = Verdict { attempts, ..Verdict::from_samples(samples)? };
+        self.store(&key, &verdict);
+        Ok(verdict)
+    }
+
+    /// One score: requests until one is answered, or until the policy gives up.
+    fn sample(
+        &self,
+        request: &JudgeRequest<'_>,
+        n: u32,
+        attempts: &mut u32,
+        cancel: &dyn Fn() -> bool,
+    ) -> Result<f32> {
+        let start = Instant::now();
+        let mut retries = 0;
+        let mut tries = 0;
+        loop {
+            let dialect = *self.dialect.lock().unwrap_or_else(PoisonError::into_inner);
+            let prompt = self.settings.template.render(request, dialect.reply())?;
+            let body: Arc<[u8]> = wire::body(&self.settings, dialect, &prompt, n).into();
+            let outcome = self.http.post(&body, cancel)?;
+            *attempts += 1;
+            tries += 1;
+            let failure = match outcome {
+                Ok(reply) => match self.read(request, reply, dialect) {
+                    Step::Score(score) => return Ok(score),
+                    Step::Adapt => continue,
+                    Step::Fail(failure) => failure,
+                },
+                Err(fault) => Failure { retryable: fault.retryable, ..Failure::because(fault.why) },
+            };
+            if !failure.retryable || retries >= self.settings.retry.max_retries {
+                return Err(self.error(&failure, n, tries, start));
+            }
+            retry::sleep(self.settings.retry.wait(retries, retry::draw(), failure.wait), cancel)?;
+            retries += 1;
+        }
+    }
+
+    /// What a reply means.
+    fn read(&self, request: &JudgeRequest<'_>, reply: Reply, dialect: Dialect) -> Step {
+        let Reply { status, retry_after, location, body } = reply;
+        if (200..300).contains(&status) {
+            return match wire::content(&body) {
+                Ok(text) => match read_score(&text) {
+                    Ok(score) if [request.draft, request.query].iter().any(|t| holds_score(t, score)) => {
+                        let why = format!("the score {score} stands in the judged text and may be its echo");
+                        Step::Fail(Failure { shown: text, ..Failure::because(why) })
+                    }
+                    Ok(score) => Step::Score(score),
+                    Err(why) => Step::Fail(Failure { shown: text, ..Failure::because(why) }),
+                },
+                Err(e) => {
+                    Step::Fail(Failure { shown: e.shown, retryable: e.garbled, ..Failure::because(e.why) })
+                }
+            };
+        }
+        let shown = wire::complaint(&body);
+        if matches!(status, 400 | 422)
+            && let Some(next) = dialect.after(&shown, self.settings.response_format)
+        {
+            let mut current = self.dialect.lock().unwrap_or_else(PoisonError::into_inner);
+            // Another thread may have moved on already; every step goes the same way.
+            if *current == dialect {
+                *current = next;
+            }
+            return Step::Adapt;
+        }
+        let mut why = format!("status {status}");
+        if (300..400).contains(&status) {
+            let target = location.as_deref().map(super::endpoint::printable).unwrap_or_default();
+            why = format!("status {status}: redirects are not followed, the judge url should be {target}");
+        } else if matches!(status, 401 | 403) {
+            why.push_str(if self.settings.key.is_some() {
+                " with an API key"
+            } else {
+                " without an API key"
+            });
+        }
+        let wait = retry_after.and_then(|v| retry::retry_after(&v, SystemTime::now()));
+        Step::Fail(Failure { why, shown, retryable: retry::is_retryable(status), wait })
+    }
+
+    fn error(&self, failure: &Failure, n: u32, tries: u32, start: Instant) -> Error {
+        let host = self.endpoint.host();
+        let why = self.scrub(&failure.why);
+        let seconds = start.elapsed().as_secs_f64();
+        let attempts = if tries == 1 { "attempt" } else { "attempts" };
+        let mut reason = format!("{host}: {why}, after {tries} {attempts} in {seconds:.2} s");
+        if self.settings.samples > 1 {
+            reason.push_str(&format!(", sample {} of {}", n + 1, self.settings.samples));
+        }
+        let shown = excerpt(&self.scrub(&failure.shown));
+        if !shown.is_empty() {
+            reason.push_str(&format!(": \"{shown}\""));
+        }
+        Error::Judge { reason }
+    }
+
+    fn scrub(&self, text: &str) -> String {
+        self.settings.key.as_ref().map_or_else(|| text.to_string(), |key| key.scrub(text))
+    }
+
+    /// Everything that the verdict depends on. The nonce is left out, being new each time, and the
+    /// reply form is that of the setting, since what a server takes is not known beforehand.
+    fn cache_key(&self, request: &JudgeRequest<'_>) -> CacheKey {
+        let s = &self.settings;
+        let reply = Dialect::first(s.response_format).reply();
+        let prompt = s.template.expand(request, reply, "");
+        let numbers = format!("{:?} {:?} {:?} {}", s.temperature, s.seed, s.max_tokens, s.samples);
+        CacheKey::of(&[
+            self.endpoint.uri().to_string().as_bytes(),
+            s.model.as_bytes(),
+            numbers.as_bytes(),
+            s.response_format.name().as_bytes(),
+            prompt.as_bytes(),
+            // Once more on their own: inside the prompt, a text could pretend to be its neighbour.
+            request.query.as_bytes(),
+            request.draft.as_bytes(),
+        ])
+    }
+
+    fn recall(&self, key: &CacheKey) -> Option<Verdict> {
+        self.cache.as_ref()?.get(key).unwrap_or_else(|e| {
+            self.warn_once(&self.warned_of_cache, &format!("judge cache cannot be read: {e}"));
+            None
+        })
+    }
+
+    fn store(&self, key: &CacheKey, verdict: &Verdict) {
+        if let Some(Err(e)) = self.cache.as_ref().map(|cache| cache.put(key, verdict)) {
+            self.warn_once(&self.warned_of_cache, &format!("judge cache cannot be written: {e}"));
+        }
+    }
+
+    fn warn_of_key(&self) {
+        if self.settings.key.is_some() && !self.endpoint.is_encrypted() && !self.endpoint.is_loopback() {
+            let text = format!("the judge's API key is sent unencrypted to {}", self.endpoint.host());
+            self.warn_once(&self.warned_of_key, &text);
+        }
+    }
+
+    fn warn_once(&self, warned: &AtomicBool, text: &str) {
+        if let Some(warn) = &self.warn
+            && !warned.swap(true, Ordering::Relaxed)
+        {
+            warn(text);
+        }
+    }
+}
+
+/// What to do after a reply.
+enum Step {
+    Score(f32),
+    /// The same again, in the dialect that the client has just learned.
+    Adapt,
+    Fail(Failure),
+}
+
+struct Failure {
+    why: String,
+    /// What came back, whole and unscrubbed.
+    shown: String,
+    retryable: bool,
+    /// The wait that the server asks for.
+    wait: Option<std::time::Duration>,
+}
+
+impl Failure {
+    fn because(why: String) -> Self {
+        Failure { why, shown: String::new(), retryable: false, wait: None }
+    }
+}
+
+impl Judge for Client {
+    fn score(&mut self, request: &JudgeRequest<'_>, cancel: &dyn Fn() -> bool) -> Result<Verdict> {
+        Client::score(self, request, cancel)
+    }
+
+    fn describe(&self) -> String {
+        match self.settings.model.as_str() {
+            "" => self.endpoint.host().to_string(),
+            model => format!("{model} at {}", self.endpoint.host()),
+        }
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client")
+            .field("settings", &self.settings)
+            .field("cache", &self.cache)
+            .finish_non_exhaustive()
+    }
+}

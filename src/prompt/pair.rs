@@ -1,0 +1,184 @@
+//! The prompt pair: one conversation, told once without and once with the instruction.
+
+use super::template::{ChatTemplate, Message, Role};
+use crate::error::{Error, Result};
+
+/// Where the instruction stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum InstructionPlacement {
+    /// After the query in the user turn, as in the paper's code. The branches then share all tokens up
+    /// to the end of the query.
+    #[default]
+    After,
+    /// Before the query in the user turn.
+    Before,
+    /// At the end of the system message.
+    System,
+}
+
+/// An earlier turn of a conversation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Turn {
+    /// What the user asked, without the instruction.
+    pub query: String,
+    /// What the model answered.
+    pub answer: String,
+}
+
+/// Both prompts as text, special tokens included.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PromptPair {
+    /// The query alone.
+    pub plain: String,
+    /// The query and the instruction.
+    pub instructed: String,
+}
+
+/// What a prompt pair is made of.
+#[derive(Clone, Copy, Default)]
+pub struct PairBuilder<'a> {
+    /// The model's chat template; None gives raw text, for base models.
+    pub template: Option<&'a ChatTemplate>,
+    /// System message, the same in both branches.
+    pub system: Option<&'a str>,
+    /// Earlier turns. Their user messages get the instruction too, exactly as they had it when they
+    /// were asked, so that the cached beginning of both branches stays valid.
+    pub history: &'a [Turn],
+    /// What the user asks now.
+    pub query: &'a str,
+    /// What the answer should be like. Empty makes both branches the same.
+    pub instruction: &'a str,
+    /// What the answer should not be like: stands in the plain branch where the instruction stands in
+    /// the other. Usually empty.
+    pub negative: &'a str,
+    /// Where both stand.
+    pub placement: InstructionPlacement,
+}
+
+impl PairBuilder<'_> {
+    /// Renders both prompts.
+    pub fn build(&self) -> Result<PromptPair> {
+        if self.query.trim().is_empty() {
+            return Err(Error::Prompt {
+                reason: "the query is empty, must hold at least one character".into(),
+            });
+        }
+        Ok(PromptPair { plain: self.branch(self.negative)?, instructed: self.branch(self.instruction)? })
+    }
+
+    fn branch(&self, instruction: &str) -> Result<String> {
+        match self.template {
+            Some(template) => template.render(&self.messages(instruction), true),
+            None => Ok(self.raw(instruction)),
+        }
+    }
+
+    fn messages(&self, instruction: &str) -> Vec<Message> {
+        let mut messages = Vec::with_capacity(2 * self.history.len() + 2);
+        let system = match self.placement {
+            InstructionPlacement::System => join(self.system.unwrap_or_default(), instruction),
+            _ => self.system.unwrap_or_default().to_owned(),
+        };
+        if !system.is_empty() {
+            messages.push(Message::new(Role::System, system));
+        }
+        for turn in self.history {
+            messages.push(Message::new(Role::User, self.user(&turn.query, instruction)));
+            messages.push(Message::new(Role::Assistant, turn.answer.as_str()));
+        }
+        messages.push(Message::new(Role::User, self.user(self.query, instruction)));
+        messages
+    }
+
+    fn user(&self, query: &str, instruction: &str) -> String {
+        match self.placement {
+            InstructionPlacement::After => join(query, instruction),
+            InstructionPlacement::Before => join(instruction, query),
+            InstructionPlacement::System => query.to_owned(),
+        }
+    }
+
+    /// Paragraphs one after another. The model goes on right behind the last one, so a text that is to
+    /// be continued wants its instruction before it.
+    fn raw(&self, instruction: &str) -> String {
+        let paragraphs: Vec<String> =
+            self.messages(instruction).into_iter().map(|message| message.content).collect();
+        paragraphs.join("\n\n")
+    }
+}
+
+/// Two paragraphs, or the one that is not empty.
+fn join(first: &str, second: &str) -> String {
+    match (first.is_empty(), second.is_empty()) {
+        (false, false) => format!("{first}\n\n{second}"),
+        _ => format!("{first}{second}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn template() -> ChatTemplate {
+        let source = "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}<assistant>";
+        ChatTemplate::compile(source, "", "").unwrap()
+    }
+
+    fn turns() -> Vec<Turn> {
+        vec![Turn { query: "Q1".into(), answer: "A1".into() }]
+    }
+
+    #[test]
+    fn the_instruction_follows_every_query_by_default() {
+        let (template, history) = (template(), turns());
+        let pair = PairBuilder {
+            template: Some(&template),
+            system: Some("S"),
+            history: &history,
+            query: "Q2",
+            instruction: "I",
+            ..PairBuilder::default()
+        };
+        let pair = pair.build().unwrap();
+        assert_eq!(pair.plain, "<system>S<user>Q1<assistant>A1<user>Q2<assistant>");
+        assert_eq!(pair.instructed, "<system>S<user>Q1\n\nI<assistant>A1<user>Q2\n\nI<assistant>");
+    }
+
+    #[test]
+    fn a_turn_that_was_answered_stays_a_beginning_of_the_next_prompt() {
+        let (template, history) = (template(), turns());
+        let base = PairBuilder { template: Some(&template), instruction: "I", ..PairBuilder::default() };
+        let first = PairBuilder { query: "Q1", ..base }.build().unwrap();
+        let second = PairBuilder { query: "Q2", history: &history, ..base }.build().unwrap();
+        assert!(second.plain.starts_with(&format!("{}A1", first.plain)));
+        assert!(second.instructed.starts_with(&format!("{}A1", first.instructed)));
+    }
+
+    #[test]
+    fn it_may_stand_before_the_query_or_in_the_system_message() {
+        let template = template();
+        let base =
+            PairBuilder { template: Some(&template), query: "Q", instruction: "I", ..PairBuilder::default() };
+        let before = PairBuilder { placement: InstructionPlacement::Before, ..base }.build().unwrap();
+        assert_eq!(before.instructed, "<user>I\n\nQ<assistant>");
+        let system = PairBuilder { placement: InstructionPlacement::System, ..base }.build().unwrap();
+        assert_eq!(system.instructed, "<system>I<user>Q<assistant>");
+        assert_eq!(system.plain, "<user>Q<assistant>");
+    }
+
+    #[test]
+    fn the_negative_text_stands_in_the_plain_branch() {
+        let pair = PairBuilder { query: "Q", instruction: "I", negative: "N", ..PairBuilder::default() };
+        let pair = pair.build().unwrap();
+        assert_eq!((pair.plain.as_str(), pair.instructed.as_str()), ("Q\n\nN", "Q\n\nI"));
+    }
+
+    #[test]
+    fn an_empty_query_is_refused_and_an_empty_instruction_changes_nothing() {
+        let error =
+            PairBuilder { query: " \n", instruction: "I", ..PairBuilder::default() }.build().unwrap_err();
+        assert_eq!(error.code(), -8);
+        let pair = PairBuilder { query: "Q", ..PairBuilder::default() }.build().unwrap();
+        assert_eq!(pair.plain, pair.instructed);
+    }
+}

@@ -1,0 +1,104 @@
+//! Texts that end an answer.
+
+use crate::error::{Error, Result};
+
+/// Watches a stream of text for stop texts. Text that might become one is held back, so nothing of a
+/// stop text is ever shown. The one that begins first in the text ends it.
+#[derive(Debug, Default)]
+pub struct StopMatcher {
+    stops: Vec<String>,
+    held: String,
+}
+
+impl StopMatcher {
+    /// Watches for these texts.
+    pub fn new(stops: &[String]) -> Result<StopMatcher> {
+        if stops.iter().any(String::is_empty) {
+            return Err(Error::param("stop", "\"\"", "a text of at least one character"));
+        }
+        Ok(StopMatcher { stops: stops.to_vec(), held: String::new() })
+    }
+
+    /// Adds text. Returns what may be shown now, and whether a stop text has come; after that nothing
+    /// more may be added.
+    pub fn push(&mut self, text: &str) -> (String, bool) {
+        self.held.push_str(text);
+        if let Some(start) = self.stops.iter().filter_map(|stop| self.held.find(stop.as_str())).min() {
+            self.held.truncate(start);
+            return (std::mem::take(&mut self.held), true);
+        }
+        let keep = self.stops.iter().map(|stop| overlap(&self.held, stop)).max().unwrap_or(0);
+        let rest = self.held.split_off(self.held.len() - keep);
+        (std::mem::replace(&mut self.held, rest), false)
+    }
+
+    /// Ends the stream; returns what was held back.
+    pub fn finish(&mut self) -> String {
+        std::mem::take(&mut self.held)
+    }
+}
+
+/// Length of the longest end of `text` that is a beginning of `stop`.
+fn overlap(text: &str, stop: &str) -> usize {
+    let ends = stop.char_indices().map(|(i, _)| i).skip(1);
+    ends.filter(|&n| text.ends_with(&stop[..n])).max().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// All that is shown, and whether the text was stopped.
+    fn stream(pieces: &[String], stops: &[String]) -> (String, bool) {
+        let mut matcher = StopMatcher::new(stops).unwrap();
+        let mut shown = String::new();
+        for piece in pieces {
+            let (text, stopped) = matcher.push(piece);
+            shown.push_str(&text);
+            if stopped {
+                return (shown, true);
+            }
+        }
+        shown.push_str(&matcher.finish());
+        (shown, false)
+    }
+
+    #[test]
+    fn an_empty_stop_text_is_refused() {
+        let error = StopMatcher::new(&[String::new()]).unwrap_err();
+        assert_eq!(error.to_string(), "stop is \"\", must be a text of at least one character");
+    }
+
+    #[test]
+    fn a_false_start_is_shown_in_the_end() {
+        let pieces = ["a\nUs", "ing"].map(String::from);
+        assert_eq!(stream(&pieces, &["\nUser:".into()]), ("a\nUsing".into(), false));
+    }
+
+    proptest! {
+        #[test]
+        fn one_stop_text_is_found_where_a_plain_search_finds_it(
+            pieces in proptest::collection::vec("[abé]{0,4}", 0..8),
+            stop in "[abé]{1,4}",
+        ) {
+            let whole = pieces.concat();
+            let expected = match whole.find(&stop) {
+                Some(at) => (whole[..at].to_owned(), true),
+                None => (whole, false),
+            };
+            prop_assert_eq!(stream(&pieces, &[stop]), expected);
+        }
+
+        #[test]
+        fn nothing_that_is_shown_holds_a_stop_text(
+            pieces in proptest::collection::vec("[ab]{0,4}", 0..8),
+            stops in proptest::collection::vec("[ab]{1,4}", 1..4),
+        ) {
+            let (shown, stopped) = stream(&pieces, &stops);
+            prop_assert!(stops.iter().all(|stop| !shown.contains(stop.as_str())));
+            prop_assert!(pieces.concat().starts_with(&shown));
+            prop_assert_eq!(stopped, stops.iter().any(|stop| pieces.concat().contains(stop.as_str())));
+        }
+    }
+}

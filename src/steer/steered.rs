@@ -1,0 +1,159 @@
+//! Passes 3 and 4: the steered, tempered row and its log-softmax.
+
+use fearless_simd::prelude::*;
+
+use super::math::exp;
+use super::scan::Row;
+use super::tiles::{GROUP, MASKED, TILE, Tiles};
+
+/// Relative error that the normaliser may have from tiles that are skipped.
+const SKIPPED_SUM: f64 = f64::EPSILON / 2.0;
+
+/// The steered, tempered values, up to a constant that the last log-softmax removes:
+///
+/// ```text
+/// z = (x - max x) / T + (k a / T) ((x - y) - apart)        s / T = z + constant
+/// ```
+///
+/// where `apart` is the difference of the rows' log-sum-exps, so that the bracket is `ln p - ln q`.
+/// All in `f64`: for finite logits and settings nothing here overflows.
+pub(super) struct Steered {
+    max: f64,
+    apart: f64,
+    over_t: f64,
+    gain: f64,
+}
+
+impl Steered {
+    pub(super) fn new(rows: &[Row; 2], strength: f64, temperature: f64) -> Self {
+        let [instructed, plain] = rows;
+        // Greedy: the order of the values does not depend on the temperature.
+        let over_t = if temperature > 0.0 { 1.0 / temperature } else { 1.0 };
+        let max = f64::from(instructed.max);
+        let apart = (max - f64::from(plain.max)) + (instructed.sum.ln() - plain.sum.ln());
+        Steered { max, apart, over_t, gain: strength * over_t }
+    }
+
+    /// `z` of the lower and the upper half of the lanes. Anything for a token masked in `x`.
+    #[inline(always)]
+    fn values<S: Simd>(&self, simd: S, x: S::f32s, y: S::f32s) -> [S::f64s; 2] {
+        let unsteered = y.simd_eq(MASKED).widen();
+        let (x, y) = (x.widen(), y.widen());
+        [self.half(simd, x.0, y.0, unsteered.0), self.half(simd, x.1, y.1, unsteered.1)]
+    }
+
+    #[inline(always)]
+    fn half<S: Simd>(&self, simd: S, x: S::f64s, y: S::f64s, unsteered: S::mask64s) -> S::f64s {
+        let steering = unsteered.select(S::f64s::splat(simd, 0.0), (x - y) - self.apart);
+        steering.mul_add(self.gain, (x - self.max) * self.over_t)
+    }
+
+    /// `z` of a tile into `values`, `-inf` for a token masked in `x`; returns the largest.
+    #[inline(always)]
+    fn tile<S: Simd>(&self, simd: S, [x, y]: [&[f32]; 2], values: &mut [f64; TILE]) -> f64 {
+        let (n, half) = (S::f32s::LEN, S::f64s::LEN);
+        let masked = S::f64s::splat(simd, f64::NEG_INFINITY);
+        let mut top = masked;
+        for ((x, y), out) in x.chunks_exact(n).zip(y.chunks_exact(n)).zip(values.chunks_exact_mut(n)) {
+            let (x, y) = (S::f32s::from_slice(simd, x), S::f32s::from_slice(simd, y));
+            let off = x.simd_eq(MASKED).widen();
+            let [low, high] = self.values(simd, x, y);
+            let (low, high) = (off.0.select(masked, low), off.1.select(masked, high));
+            low.store_slice(&mut out[..half]);
+            high.store_slice(&mut out[half..]);
+            top = top.max(low.max(high));
+        }
+        top.reduce_max()
+    }
+}
+
+/// Largest `z`, and `ln sum exp(z - max)`: the log-softmax takes both away.
+#[inline(always)]
+pub(super) fn normalise<S: Simd>(simd: S, tiles: &Tiles, steered: &Steered) -> [f64; 2] {
+    let mut values = [0.0; TILE];
+    let (mut max, mut sum) = (f64::NEG_INFINITY, 0.0);
+    // n exp(-reach) is at most SKIPPED_SUM.
+    let reach = (tiles.n_vocab() as f64 / SKIPPED_SUM).ln();
+    for tile in 0..tiles.count() {
+        let pair = tiles.get(tile);
+        let top = steered.tile(simd, pair, &mut values);
+        if top > max {
+            sum *= (max - top).exp();
+            max = top;
+        }
+        if top >= max - reach {
+            sum += sum_of_exp_wide(simd, &values[..pair[0].len()], max);
+        }
+    }
+    [max, f64::ln(sum)]
+}
+
+/// Sum of `exp(z - max)`, with the difference taken in `f64`.
+#[inline(always)]
+fn sum_of_exp_wide<S: Simd>(simd: S, values: &[f64], max: f64) -> f64 {
+    let (n, half) = (S::f32s::LEN, S::f64s::LEN);
+    let mut sum = S::f64s::splat(simd, 0.0);
+    for group in values.chunks_exact(GROUP * n) {
+        let mut part = S::f32s::splat(simd, 0.0);
+        for values in group.chunks_exact(n) {
+            let (low, high) = values.split_at(half);
+            let low = S::f64s::from_slice(simd, low) - max;
+            let high = S::f64s::from_slice(simd, high) - max;
+            part += exp(simd, low.narrow(high));
+        }
+        let (low, high) = part.widen();
+        sum += low + high;
+    }
+    sum.reduce_sum()
+}
+
+/// The token with the largest `z`, the lowest id of equal ones.
+#[inline(always)]
+pub(super) fn arg_max<S: Simd>(simd: S, tiles: &Tiles, steered: &Steered) -> usize {
+    let mut values = [0.0; TILE];
+    let (mut max, mut token) = (f64::NEG_INFINITY, 0);
+    for tile in 0..tiles.count() {
+        let top = steered.tile(simd, tiles.get(tile), &mut values);
+        if top > max {
+            max = top;
+            token = tile * TILE + values.iter().position(|z| *z == top).unwrap_or(0);
+        }
+    }
+    token
+}
+
+/// Log-probabilities of a tile, or of any part of the rows: `z` less both values of [`normalise`].
+#[inline(always)]
+pub(super) fn write_tile<S: Simd>(
+    simd: S,
+    steered: &Steered,
+    minus: [f64; 2],
+    [x, y]: [&[f32]; 2],
+    out: &mut [f32],
+) {
+    let n = S::f32s::LEN;
+    let whole = out.len() - out.len() % n;
+    let ((x, x_rest), (y, y_rest), (out, out_rest)) =
+        (x.split_at(whole), y.split_at(whole), out.split_at_mut(whole));
+    for ((x, y), out) in x.chunks_exact(n).zip(y.chunks_exact(n)).zip(out.chunks_exact_mut(n)) {
+        write_vector(simd, steered, minus, [x, y], out);
+    }
+    if !out_rest.is_empty() {
+        let [mut x, mut y, mut rest] = [[MASKED; 16]; 3];
+        x[..x_rest.len()].copy_from_slice(x_rest);
+        y[..y_rest.len()].copy_from_slice(y_rest);
+        write_vector(simd, steered, minus, [&x[..n], &y[..n]], &mut rest[..n]);
+        out_rest.copy_from_slice(&rest[..out_rest.len()]);
+    }
+}
+
+#[inline(always)]
+fn write_vector<S: Simd>(simd: S, steered: &Steered, minus: [f64; 2], [x, y]: [&[f32]; 2], out: &mut [f32]) {
+    let (x, y) = (S::f32s::from_slice(simd, x), S::f32s::from_slice(simd, y));
+    let [low, high] = steered.values(simd, x, y);
+    // Two subtractions, for the first is exact at the top whatever the size of the values.
+    let (low, high) = ((low - minus[0]) - minus[1], (high - minus[0]) - minus[1]);
+    let log_probs = low.narrow(high).max(f32::MIN).min(0.0);
+    let masked = S::f32s::splat(simd, MASKED);
+    x.simd_eq(MASKED).select(masked, log_probs).store_slice(out);
+}
