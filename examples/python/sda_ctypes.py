@@ -60,3 +60,50 @@ class Params(ctypes.Structure):
 
 
 SIDE_PLAIN, SIDE_INSTRUCTED = 0, 1
+
+
+class SdaError(RuntimeError):
+    """A call into libsda failed; the text is sda_status_str's."""
+
+
+def load():
+    """libsda, with every fallible function raising `SdaError`."""
+    lib = ctypes.CDLL(os.environ.get("SDA_LIB", LIBRARY_NAME.format("sda")))
+    lib.sda_status_str.argtypes, lib.sda_status_str.restype = [c_int32], c_char_p
+
+    def check(status, function, _arguments):
+        if status != 0:
+            raise SdaError(f"{function.__name__}: {lib.sda_status_str(status).decode()}")
+
+    tokens = POINTER(c_int32)
+    for name, arguments in {
+        "sda_params_init": [POINTER(Params), c_size_t],
+        "sda_pair_new": [POINTER(Host), c_void_p, c_int32, c_int32, POINTER(c_void_p)],
+        "sda_pair_prefill": [c_void_p, tokens, c_size_t, tokens, c_size_t, c_void_p],
+        "sda_pair_row": [c_void_p, c_int32, POINTER(c_int32)],
+        "sda_pair_step": [c_void_p, c_int32],
+        "sda_sampler_new_paired": [c_void_p, POINTER(Params), POINTER(c_void_p)],
+        "sda_sampler_new_dropin": [POINTER(Host), c_void_p, tokens, c_size_t, POINTER(Params), POINTER(c_void_p)],
+        "sda_sampler_llama": [c_void_p, POINTER(c_void_p)],
+        "sda_sampler_status": [c_void_p],
+    }.items():
+        function = getattr(lib, name)
+        function.argtypes, function.restype, function.errcheck = arguments, c_int32, check
+    for name in ("sda_pair_free", "sda_sampler_free"):
+        getattr(lib, name).argtypes, getattr(lib, name).restype = [c_void_p], None
+    return lib
+
+
+def params(lib, amplification):
+    """Default settings with an amplification."""
+    settings = Params()
+    lib.sda_params_init(byref(settings), ctypes.sizeof(settings))
+    settings.amplification = amplification
+    return settings
+
+
+def new(constructor, *arguments):
+    """Calls a constructor whose last parameter takes the object, and returns the object."""
+    handle = c_void_p()
+    constructor(*arguments, byref(handle))
+    return handle
