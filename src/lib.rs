@@ -16,6 +16,7 @@ pub mod dropin;
 #[cfg(feature = "bundled")]
 pub mod engine;
 mod error;
+pub mod ffi;
 pub mod host;
 pub mod judge;
 #[cfg(feature = "bundled")]

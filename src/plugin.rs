@@ -50,31 +50,29 @@ impl Plugin {
         self.error.as_ref()
     }
 
-    /// Text of the first error, empty if there was none; replaced at the next error.
-    pub fn message(&self) -> &CString {
-        &self.message
-    }
-
-    /// Latches an error. A panic replaces what was there; else the first one stays.
+    /// Latches an error that nobody was told of. A panic replaces what was there; else the first one
+    /// stays.
     pub fn fail(&mut self, error: Error) {
         if self.error.is_some() && error != Error::Panic {
             return;
         }
-        let text = error.to_string();
-        self.table.warn(&format!("sda: {text}; candidates are left as they were"));
-        self.message = CString::new(text.replace('\0', " ")).unwrap_or_default();
+        self.table.warn(&format!("sda: {error}; candidates are left as they were"));
+        self.note(&error);
         self.error = Some(error);
     }
 
-    fn reset(&mut self) {
-        if self.error == Some(Error::Panic) {
-            return;
+    /// Keeps the text of an error that the caller was told of by its status.
+    pub fn note(&mut self, error: &Error) {
+        if self.error.is_none() {
+            self.message = CString::new(error.to_string().replace('\0', " ")).unwrap_or_default();
         }
+    }
+
+    /// Goes back to the state before the first step, without an error.
+    pub fn reset(&mut self) -> Result<()> {
         self.error = None;
         self.message = CString::default();
-        if let Err(error) = self.sampler.reset() {
-            self.fail(error);
-        }
+        self.sampler.reset()
     }
 }
 
@@ -89,6 +87,42 @@ pub fn with<T>(handle: &Handle, body: impl FnOnce(&mut Plugin) -> Result<T>) -> 
         plugin.fail(Error::Panic);
     }
     result
+}
+
+/// Text of the latched error, or of the last one that a call returned; empty if there was none.
+pub fn message(handle: &Handle) -> CString {
+    handle.lock().unwrap_or_else(PoisonError::into_inner).message.clone()
+}
+
+/// A sampler at the same point that goes on by itself, with the error that this one has.
+pub fn fork(handle: &Handle) -> Result<Handle> {
+    with(handle, |plugin| {
+        let (error, message) = (plugin.error.clone(), plugin.message.clone());
+        let sampler = plugin.sampler.fork()?;
+        Ok(Arc::new(Mutex::new(Plugin { sampler, table: plugin.table, error, message })))
+    })
+}
+
+/// Steers a candidate array. On an error it is left as it was.
+///
+/// # Safety
+/// `array.data` is NULL or points to `array.size` candidates that nobody else uses during the call.
+pub unsafe fn steer(handle: &Handle, array: &mut TokenDataArray) -> Result<()> {
+    with(handle, |plugin| {
+        let candidates = match (array.data.is_null(), array.size) {
+            (true, _) | (_, 0) => &mut [],
+            // SAFETY: see above.
+            (false, size) => unsafe { std::slice::from_raw_parts_mut(array.data, size) },
+        };
+        match plugin.sampler.apply(candidates) {
+            Ok(_) => array.sorted = false,
+            Err(error) => {
+                plugin.fail(error.clone());
+                return Err(error);
+            }
+        }
+        Ok(())
+    })
 }
 
 /// Makes a `llama_sampler` for the host's chain; the chain owns it and frees it. The handle stays
@@ -182,41 +216,22 @@ unsafe extern "C" fn accept(sampler: *mut LlamaSampler, token: Token) {
 unsafe extern "C" fn apply(sampler: *mut LlamaSampler, array: *mut TokenDataArray) {
     // SAFETY: the host calls with its own live sampler and array.
     let (Some(data), Some(array)) = (unsafe { (data(sampler), array.as_mut()) }) else { return };
-    let result = with(&data.handle, |plugin| {
-        let candidates = match (array.data.is_null(), array.size) {
-            (true, _) | (_, 0) => &mut [],
-            // SAFETY: the host's array holds `size` candidates at `data`, which nobody else uses now.
-            (false, size) => unsafe { std::slice::from_raw_parts_mut(array.data, size) },
-        };
-        match plugin.sampler.apply(candidates) {
-            Ok(_) => array.sorted = false,
-            Err(error) => plugin.fail(error),
-        }
-        Ok(())
-    });
-    // Only a panic gets here as an error, and `with` has latched it.
-    let _ = result;
+    // SAFETY: the host's array holds `size` candidates at `data`, which nobody else uses now. The error
+    // is latched and logged; a callback has no other way to tell.
+    let _ = unsafe { steer(&data.handle, array) };
 }
 
 unsafe extern "C" fn reset(sampler: *mut LlamaSampler) {
     // SAFETY: the host calls with its own live sampler.
     let Some(data) = (unsafe { data(sampler) }) else { return };
-    let _ = with(&data.handle, |plugin| {
-        plugin.reset();
-        Ok(())
-    });
+    let _ = with(&data.handle, |plugin| plugin.reset().inspect_err(|error| plugin.fail(error.clone())));
 }
 
 unsafe extern "C" fn clone(sampler: *const LlamaSampler) -> *mut LlamaSampler {
     // SAFETY: the host calls with its own live sampler.
     let Some(data) = (unsafe { data(sampler) }) else { return std::ptr::null_mut() };
-    let copy = with(&data.handle, |plugin| {
-        let (error, message) = (plugin.error.clone(), plugin.message.clone());
-        let sampler = plugin.sampler.fork()?;
-        Ok(Plugin { sampler, table: plugin.table, error, message })
-    });
-    let copy = copy.unwrap_or_else(|error| broken(error, &data.table));
-    into_llama(&Arc::new(Mutex::new(copy))).unwrap_or(std::ptr::null_mut())
+    let copy = fork(&data.handle).unwrap_or_else(|error| Arc::new(Mutex::new(broken(error, &data.table))));
+    into_llama(&copy).unwrap_or(std::ptr::null_mut())
 }
 
 /// Hosts do not expect a clone to fail, and some use the result unseen; so a failed clone is a sampler

@@ -1,0 +1,42 @@
+//! Names the shared library for the linker and, with feature `header`, renders the C header.
+
+/// Number of the binary interface; `tests/header.rs` checks that it is the header's.
+const ABI_VERSION: u32 = 1;
+
+fn main() {
+    println!("cargo:rerun-if-changed=build.rs");
+    let os = std::env::var("CARGO_CFG_TARGET_OS").unwrap_or_default();
+    match os.as_str() {
+        "linux" | "android" | "freebsd" => {
+            println!("cargo:rustc-cdylib-link-arg=-Wl,-soname,libsda.so.{ABI_VERSION}");
+        }
+        "macos" | "ios" => {
+            println!("cargo:rustc-cdylib-link-arg=-Wl,-install_name,@rpath/libsda.{ABI_VERSION}.dylib");
+        }
+        _ => {}
+    }
+    #[cfg(feature = "header")]
+    header();
+}
+
+/// Renders the header into OUT_DIR; the committed one is never touched by a build.
+#[cfg(feature = "header")]
+fn header() {
+    println!("cargo:rerun-if-changed=src");
+    println!("cargo:rerun-if-changed=cbindgen.toml");
+    let root = std::path::PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it"));
+    let out = std::path::PathBuf::from(std::env::var_os("OUT_DIR").expect("cargo sets it")).join("sda.h");
+    let config = cbindgen::Config::from_file(root.join("cbindgen.toml")).expect("cbindgen.toml is valid");
+    cbindgen::Builder::new()
+        .with_src(root.join("src/host.rs"))
+        .with_src(root.join("src/ffi/status.rs"))
+        .with_src(root.join("src/ffi/version.rs"))
+        .with_src(root.join("src/ffi/params.rs"))
+        .with_src(root.join("src/ffi/steer.rs"))
+        .with_src(root.join("src/ffi/pair.rs"))
+        .with_src(root.join("src/ffi/sampler.rs"))
+        .with_config(config)
+        .generate()
+        .expect("the C interface can be rendered")
+        .write_to_file(out);
+}

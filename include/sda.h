@@ -1,0 +1,722 @@
+/*
+ * sda.h: Steering-Driven Distribution Alignment (SDA) for llama.cpp, the C interface of libsda.
+ *
+ * A language model runs on two prompts at once: plain (the query) and instructed (the query and an
+ * instruction). Each step the instructed distribution is moved further away from the plain one, by an
+ * amount that a score of a plain draft decides, and the temperature falls where the two disagree
+ * (arXiv 2511.16324).
+ *
+ * libsda links no llama.cpp: it calls the host's own, through a table of functions (sda_host) that
+ * sda_llama.h fills. This header does not need llama.h, and goes with it in any order.
+ *
+ * Paired: the library keeps both branches in two sequences of the host's context.
+ *
+ *   1. sda_llama_host(&host)                      fill the table (sda_llama.h)
+ *   2. sda_pair_new(&host, ctx, 0, 1, &pair)      take over two sequences
+ *   3. sda_pair_prefill(pair, ...)                read both prompts, their common part once
+ *   4. sda_params_init(&params, sizeof params)    and set params.amplification, for example with
+ *      sda_amplify(SDA_AMPLIFY_SIGMOID, score, &params.amplification)
+ *   5. sda_sampler_new_paired(pair, &params, &sampler)
+ *      sda_sampler_llama(sampler, &s) and llama_sampler_chain_add(chain, s), first in the chain
+ *   6. each step: sda_pair_row(pair, SDA_SIDE_INSTRUCTED, &row)
+ *      token = llama_sampler_sample(chain, ctx, row), sda_sampler_status(sampler),
+ *      sda_pair_step(pair, token)
+ *
+ * Drop-in: the host keeps its loop; sda_sampler_new_dropin() in place of 2, 3 and 5, and no step of a
+ * pair in 6. Without llama.cpp: sda_steer() on two rows of logits.
+ *
+ * Conventions
+ *   - Functions that can fail return a status: SDA_OK (0) or a negative SDA_ERR_*. Results go to the
+ *     last arguments and are written only on success.
+ *   - NULL is SDA_ERR_NULL where nothing else is said. Freeing NULL does nothing.
+ *   - A pointer is NULL or valid for what the function says: arrays hold as many elements as the count
+ *     beside them, handles were not freed, and what is read is not changed by another thread meanwhile.
+ *   - Handles are made and freed by the library. Each may move between threads but must not be used by
+ *     two at once; different handles are independent.
+ *   - The library never panics or aborts into its host, and writes to no stream: what it has to say goes
+ *     to the table's log function.
+ */
+
+
+#ifndef SDA_H
+#define SDA_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* The host's own structs; only pointers to them are passed on. */
+struct llama_context;
+struct llama_sampler;
+struct llama_token_data_array;
+
+/*
+ Success.
+ */
+#define SDA_OK 0
+
+/*
+ A required pointer was NULL.
+ */
+#define SDA_ERR_NULL -1
+
+/*
+ A setting is outside its range.
+ */
+#define SDA_ERR_PARAM -2
+
+/*
+ Two arrays that must have the same length have not, or one is empty.
+ */
+#define SDA_ERR_LENGTH -3
+
+/*
+ A logit is NaN or +infinity.
+ */
+#define SDA_ERR_NOT_FINITE -4
+
+/*
+ Every token of a branch is masked (-infinity).
+ */
+#define SDA_ERR_ALL_MASKED -5
+
+/*
+ The candidate array does not hold every token of the vocabulary exactly once.
+ */
+#define SDA_ERR_CANDIDATES -6
+
+/*
+ No room is left in the context.
+ */
+#define SDA_ERR_CONTEXT_FULL -7
+
+/*
+ A prompt cannot be used, for example because it is empty.
+ */
+#define SDA_ERR_PROMPT -8
+
+/*
+ A function of the host failed.
+ */
+#define SDA_ERR_HOST -9
+
+/*
+ The call does not fit the object's state, for example logits before any were computed.
+ */
+#define SDA_ERR_STATE -10
+
+/*
+ A panic was caught inside the library; the handle can only be freed.
+ */
+#define SDA_ERR_PANIC -11
+
+/*
+ A struct comes from a version that this library does not understand.
+ */
+#define SDA_ERR_VERSION -12
+
+/*
+ The host asked to stop.
+ */
+#define SDA_ERR_CANCELLED -13
+
+/*
+ A model could not be loaded or lacks what is needed.
+ */
+#define SDA_ERR_MODEL -14
+
+/*
+ A judge gave no usable score.
+ */
+#define SDA_ERR_JUDGE -15
+
+/*
+ A file could not be read or written.
+ */
+#define SDA_ERR_IO -16
+
+/*
+ A text is not UTF-8.
+ */
+#define SDA_ERR_ENCODING -17
+
+/*
+ Version of this header: major number.
+ */
+#define SDA_VERSION_MAJOR 0
+
+/*
+ Version of this header: minor number.
+ */
+#define SDA_VERSION_MINOR 1
+
+/*
+ Version of this header: patch number.
+ */
+#define SDA_VERSION_PATCH 0
+
+/*
+ Version of this header as one number: major * 1000000 + minor * 1000 + patch.
+ */
+#define SDA_VERSION_NUMBER 1000
+
+/*
+ Version of the binary interface that this header describes; the number in the library's SONAME. It
+ changes only when a program has to be compiled anew.
+ */
+#define SDA_ABI_VERSION 1
+
+/*
+ a = 2 (sigmoid(100/S - 1) - 1/2), the paper's function (eq. 3).
+ */
+#define SDA_AMPLIFY_SIGMOID 0
+
+/*
+ a = exp(-S/100 - 1)
+ */
+#define SDA_AMPLIFY_EXP_DECAY_SHIFTED 1
+
+/*
+ a = exp(-S/100)
+ */
+#define SDA_AMPLIFY_EXP_DECAY 2
+
+/*
+ a = 100/S
+ */
+#define SDA_AMPLIFY_INVERSE 3
+
+/*
+ a = 1 - 2 S/100, negative above a score of 50.
+ */
+#define SDA_AMPLIFY_LINEAR_SIGNED 4
+
+/*
+ a = 1 - S/100
+ */
+#define SDA_AMPLIFY_LINEAR 5
+
+/*
+ a = cos(pi S/200)
+ */
+#define SDA_AMPLIFY_COSINE 6
+
+/*
+ The branch that sees the query alone.
+ */
+#define SDA_SIDE_PLAIN 0
+
+/*
+ The branch that sees the query and the instruction.
+ */
+#define SDA_SIDE_INSTRUCTED 1
+
+/*
+ Two sequences of one llama_context that hold different prompts and the same generated tokens.
+
+ May move between threads; not used by two at once. Neither the pair nor the samplers made from it may
+ be used after the context is freed; freeing them then is fine.
+ */
+typedef struct sda_pair sda_pair;
+
+/*
+ Steers one generation: replaces the logits of a candidate array by steered log-probabilities.
+
+ A handle beside the llama_sampler in the host's chain: either may be freed first. May move between
+ threads; not used by two at once.
+ */
+typedef struct sda_sampler sda_sampler;
+
+/*
+ Settings of the steering. Set it up with sda_params_init(), then change single fields.
+
+ `struct_size` comes first and tells which fields there are; later versions only append.
+ */
+typedef struct sda_params {
+    /*
+     Size of this struct as the caller knows it; sda_params_init() sets it.
+     */
+    size_t struct_size;
+    /*
+     Amplification a, from sda_amplify() or chosen by hand. Any finite number. Default 0: the
+     instructed distribution as it is.
+     */
+    float amplification;
+    /*
+     Gain k on the amplification. Any finite number. Default 2. Guidance scale is 1 + k a.
+     */
+    float k;
+    /*
+     Base temperature T0. Any finite number; 0 or less always takes the most likely token. Default 0.6.
+     */
+    float temperature;
+    /*
+     Divergence in nats that halves the temperature. Greater than 0; infinity keeps the temperature
+     fixed. Default 2 ln 2.
+     */
+    float sigma;
+    /*
+     Floor of the temperature. Finite, at least 0. Default 0.
+     */
+    float t_min;
+    /*
+     Reserved. Must be 0.
+     */
+    uint32_t flags;
+} sda_params;
+
+/*
+ What a step found out about its two distributions.
+ */
+typedef struct sda_step {
+    /*
+     Jensen-Shannon divergence of the two untempered distributions in nats, 0 to ln 2.
+     */
+    float divergence;
+    /*
+     Temperature that was applied; 0 if the most likely token was taken.
+     */
+    float temperature;
+} sda_step;
+
+/*
+ One row of a batch: a token at a position of one sequence.
+ */
+typedef struct sda_row {
+    /*
+     Token id.
+     */
+    int32_t token;
+    /*
+     Position in the sequence, from 0.
+     */
+    int32_t pos;
+    /*
+     Sequence the token belongs to.
+     */
+    int32_t seq;
+    /*
+     Not 0: logits of this row are wanted after the decode.
+     */
+    int32_t wants_logits;
+} sda_row;
+
+/*
+ The functions that a host lends to the library.
+
+ Every function gets the context pointer that was given with the table and is called on the thread
+ that called into the library. The table is copied, so it may live on the caller's stack; what its
+ pointers refer to must outlive every object made with it. Fields are only ever appended;
+ `struct_size` tells which exist.
+ */
+typedef struct sda_host {
+    /*
+     `sizeof(sda_host)` as the caller knows it.
+     */
+    size_t struct_size;
+    /*
+     `llama_decode` of `n_rows` rows in order. Returns what `llama_decode` returned: 0 ok, 1 no room
+     in the KV cache, anything else an error. Required.
+     */
+    int32_t (*decode)(struct llama_context *ctx,
+                      const struct sda_row *rows,
+                      size_t n_rows);
+    /*
+     `llama_get_logits_ith`: `n_vocab` logits of row `i` of the last decode, valid until the next
+     one; NULL if that row wanted none. Required.
+     */
+    const float *(*get_logits_ith)(struct llama_context *ctx,
+                                   int32_t i);
+    /*
+     `llama_memory_seq_cp`, positions `[p0, p1)`, negative for an open end. Required.
+     */
+    void (*seq_cp)(struct llama_context *ctx,
+                   int32_t src,
+                   int32_t dst,
+                   int32_t p0,
+                   int32_t p1);
+    /*
+     `llama_memory_seq_rm`, positions `[p0, p1)`, negative for an open end. Returns 0 if the memory
+     cannot drop part of a sequence, else 1. Required.
+     */
+    int32_t (*seq_rm)(struct llama_context *ctx,
+                      int32_t seq,
+                      int32_t p0,
+                      int32_t p1);
+    /*
+     `llama_memory_seq_pos_min`: smallest position still held, -1 if none. Optional: without it the
+     library takes position 0 to be held always, which is wrong only for sliding-window models that
+     rewind.
+     */
+    int32_t (*seq_pos_min)(struct llama_context *ctx,
+                           int32_t seq);
+    /*
+     `llama_vocab_n_tokens`. Required.
+     */
+    int32_t (*n_vocab)(struct llama_context *ctx);
+    /*
+     `llama_n_ctx`: KV cells of the whole context. Required.
+     */
+    uint32_t (*n_ctx)(struct llama_context *ctx);
+    /*
+     `llama_n_ctx_seq`: the most tokens one sequence can hold. Optional; where it is smaller than
+     `n_ctx` the context is not `kv_unified` and parts of sequences cannot be shared.
+     */
+    uint32_t (*n_ctx_seq)(struct llama_context *ctx);
+    /*
+     `llama_n_batch`: the most rows of one decode. Required.
+     */
+    uint32_t (*n_batch)(struct llama_context *ctx);
+    /*
+     `llama_n_seq_max`: sequence ids are below it. Optional.
+     */
+    uint32_t (*n_seq_max)(struct llama_context *ctx);
+    /*
+     Makes a second context of the same model, with one sequence and at least as many cells per
+     sequence as `ctx`; NULL if it cannot. Needed by drop-in samplers only.
+     */
+    struct llama_context *(*context_new)(struct llama_context *ctx);
+    /*
+     Frees what `context_new` made. Needed with `context_new`.
+     */
+    void (*context_free)(struct llama_context *ctx);
+    /*
+     Makes a `llama_sampler` around a callback table (`llama_sampler_i`) and its data, so that the
+     host's own `llama_sampler_free` can free it; NULL if it cannot. Needed by samplers that go into
+     a host's chain.
+     */
+    struct llama_sampler *(*sampler_new)(const void *iface,
+                                         void *data);
+    /*
+     Receives a message without a final newline, `level` as in `ggml_log_level` (3 = warning).
+     Optional.
+     */
+    void (*log)(int32_t level,
+                const char *text,
+                void *log_data);
+    /*
+     Passed to `log` as it is.
+     */
+    void *log_data;
+} sda_host;
+
+/*
+ What reading a prompt pair cost, in tokens.
+ */
+typedef struct sda_prefill {
+    /*
+     Tokens that both prompts begin with, and that are held once for both.
+     */
+    size_t shared;
+    /*
+     Tokens that were decoded.
+     */
+    size_t decoded;
+    /*
+     Tokens that were in the KV cache from earlier calls.
+     */
+    size_t reused;
+} sda_prefill;
+
+/*
+ Counts since a sampler was made or reset.
+ */
+typedef struct sda_stats {
+    /*
+     Steps that were steered.
+     */
+    uint64_t steered;
+    /*
+     Steps that were refused: their candidates were left as they were.
+     */
+    uint64_t refused;
+    /*
+     Accepts that repeated the one before with no step between, and were ignored.
+     */
+    uint64_t repeated_accepts;
+} sda_stats;
+
+#ifdef __cplusplus
+extern "C" {
+#endif // __cplusplus
+
+/*
+ Meaning of a status code, in English. Static text, for any integer.
+ */
+const char *sda_status_str(int32_t status);
+
+/*
+ Version of the loaded library, such as "0.1.0". Static text.
+ */
+const char *sda_version(void);
+
+/*
+ Version of the loaded library's binary interface; compare it with SDA_ABI_VERSION.
+ */
+int32_t sda_abi_version(void);
+
+/*
+ Fills a struct with the default settings.
+
+ `params` is the struct, `size` its size: pass sizeof *params. SDA_ERR_NULL if `params` is NULL,
+ SDA_ERR_VERSION if `size` is smaller than any version of the struct.
+ */
+int32_t sda_params_init(struct sda_params *params,
+                        size_t size);
+
+/*
+ Turns a judge's score of the plain answer into an amplification.
+
+ `function` is one of SDA_AMPLIFY_*, `score` is greater than 0 and at most 100. The result is written
+ to `amplification`. SDA_ERR_PARAM if either is out of range; a score that could not be had is no
+ score: do not pass a made-up one. Any number of threads may call it at once.
+ */
+int32_t sda_amplify(int32_t function,
+                    float score,
+                    float *amplification);
+
+/*
+ Steers one step: from the logits of both branches to the log-probabilities of the next token.
+
+ `instructed` and `plain` hold `n_vocab` logits by token id, finite or -infinity for masked tokens.
+ `params` are the settings. `logprobs` receives `n_vocab` values whose exponentials sum to 1: steered,
+ with the temperature applied, ready for top-p and the draw. It may be `instructed` itself but must not
+ overlap the inputs otherwise. `step` receives divergence and temperature. No pointer may be NULL.
+
+ A token masked in `instructed` stays masked; one masked in `plain` only is not steered. NaN, +infinity
+ or a branch with no finite logit is an error, and then nothing is written. Allocates nothing; any
+ number of threads may call it at once.
+ */
+int32_t sda_steer(const float *instructed,
+                  const float *plain,
+                  size_t n_vocab,
+                  const struct sda_params *params,
+                  float *logprobs,
+                  struct sda_step *step);
+
+/*
+ Takes over two sequences of a context, and empties them.
+
+ `host` is the table that sda_llama_host() fills; it is copied. `ctx` must have been made with at least
+ two sequences (n_seq_max), and should have kv_unified set: without it the tokens that both prompts
+ begin with are computed once all the same, but kept twice. `plain_seq` and `instructed_seq` are two
+ different sequence ids that the host uses for nothing else. `pair` receives the handle; free it with
+ sda_pair_free(). On failure the reason goes to the host's log.
+ */
+int32_t sda_pair_new(const struct sda_host *host,
+                     struct llama_context *ctx,
+                     int32_t plain_seq,
+                     int32_t instructed_seq,
+                     struct sda_pair **pair);
+
+/*
+ Frees a pair; NULL is fine. Samplers that were made from it stay usable. What its sequences hold in the
+ KV cache stays there.
+ */
+void sda_pair_free(struct sda_pair *pair);
+
+/*
+ Reads both prompts. Afterwards both branches have logits.
+
+ `plain` and `instructed` hold token ids, at least one each. The tokens that both begin with are decoded
+ once; what the KV cache holds of them from earlier calls is used again, so a chat passes its whole
+ conversation every time. `stats` receives the cost and may be NULL.
+
+ SDA_ERR_PROMPT for an empty prompt, SDA_ERR_CONTEXT_FULL if there is not enough room, SDA_ERR_HOST if
+ the host's decode failed. On any error both sequences are emptied.
+ */
+int32_t sda_pair_prefill(struct sda_pair *pair,
+                         const int32_t *plain,
+                         size_t n_plain,
+                         const int32_t *instructed,
+                         size_t n_instructed,
+                         struct sda_prefill *stats);
+
+/*
+ Appends one token to both branches with a single decode of two rows.
+
+ SDA_ERR_CONTEXT_FULL if there is no room; the cache is then as it was. Logits that were read before are
+ invalid afterwards.
+ */
+int32_t sda_pair_step(struct sda_pair *pair,
+                      int32_t token);
+
+/*
+ Row of the last decode that holds a branch's logits: the `idx` for llama_sampler_sample().
+
+ `side` is SDA_SIDE_INSTRUCTED for the row to sample from. SDA_ERR_STATE before the first prefill, and
+ after a failed step.
+ */
+int32_t sda_pair_row(struct sda_pair *pair,
+                     int32_t side,
+                     int32_t *row);
+
+/*
+ Logits of a branch after its last token: n_vocab values that belong to the context, valid until the
+ next decode in it.
+ */
+int32_t sda_pair_logits(struct sda_pair *pair,
+                        int32_t side,
+                        const float **logits);
+
+/*
+ Copies both branches to two other sequences of the same context: a second answer to the same prompts.
+
+ `fork` receives the new pair; free it with sda_pair_free(). Its logits are those of `pair` until the
+ next decode.
+ */
+int32_t sda_pair_fork(struct sda_pair *pair,
+                      int32_t plain_seq,
+                      int32_t instructed_seq,
+                      struct sda_pair **fork);
+
+/*
+ Empties both sequences.
+ */
+int32_t sda_pair_clear(struct sda_pair *pair);
+
+/*
+ Text of the last error of a pair, empty if there was none; NULL for NULL. Valid until the next call on
+ the same pair.
+ */
+const char *sda_pair_error(const struct sda_pair *pair);
+
+/*
+ Makes a sampler that reads the plain branch from a pair, in the host's own context.
+
+ `pair` stays the host's. `params` are the settings. `sampler` receives the handle; free it with
+ sda_sampler_free(). The host samples from the pair's instructed row and steps the pair with the token.
+ */
+int32_t sda_sampler_new_paired(const struct sda_pair *pair,
+                               const struct sda_params *params,
+                               struct sda_sampler **sampler);
+
+/*
+ Makes a sampler that keeps the plain branch in a context of its own, for hosts that keep their loop.
+
+ The host decodes the instructed prompt as always; `plain_prompt` holds the `n_plain_prompt` tokens of
+ the prompt without the instruction, and is copied. `host` needs context_new and context_free. `ctx` is
+ the host's context and must outlive the sampler. Nothing is decoded before the first step. The host has
+ to accept every token (llama_sampler_sample does).
+ */
+int32_t sda_sampler_new_dropin(const struct sda_host *host,
+                               struct llama_context *ctx,
+                               const int32_t *plain_prompt,
+                               size_t n_plain_prompt,
+                               const struct sda_params *params,
+                               struct sda_sampler **sampler);
+
+/*
+ Makes a sampler whose plain logits the host hands in before each step, with
+ sda_sampler_set_plain_logits().
+
+ `host` may be NULL if the sampler is used with sda_sampler_apply() and not in a llama.cpp chain.
+ `n_vocab` is the length of every row.
+ */
+int32_t sda_sampler_new(const struct sda_host *host,
+                        size_t n_vocab,
+                        const struct sda_params *params,
+                        struct sda_sampler **sampler);
+
+/*
+ Frees a sampler's handle; NULL is fine. A llama_sampler made from it goes on.
+ */
+void sda_sampler_free(struct sda_sampler *sampler);
+
+/*
+ Makes a llama_sampler for llama_sampler_chain_add(); the chain owns and frees it. It goes first: it
+ needs the whole vocabulary. Temperature is included, so the chain should not have one.
+ */
+int32_t sda_sampler_llama(const struct sda_sampler *sampler,
+                          struct llama_sampler **llama_sampler);
+
+/*
+ Handle of a llama_sampler that this library made, for example of one that the host cloned. SDA_ERR_STATE
+ if it is another sampler. `sampler` receives a handle of its own; free it with sda_sampler_free().
+ */
+int32_t sda_sampler_from_llama(const struct llama_sampler *llama_sampler,
+                               struct sda_sampler **sampler);
+
+/*
+ A sampler at the same point that goes on by itself. In paired mode it reads the same pair until
+ sda_sampler_set_pair(); a drop-in sampler gets a context of its own. `clone` receives the handle.
+ */
+int32_t sda_sampler_clone(const struct sda_sampler *sampler,
+                          struct sda_sampler **clone);
+
+/*
+ Steers a candidate array (the host's llama_token_data_array), for hosts without a chain.
+
+ The array holds every token of the vocabulary once, in any order. On success its logits are
+ log-probabilities and it counts as unsorted; on an error it is left as it was.
+ */
+int32_t sda_sampler_apply(const struct sda_sampler *sampler,
+                          struct llama_token_data_array *candidates);
+
+/*
+ Tells the sampler of the token that was chosen, for hosts without a chain.
+ */
+int32_t sda_sampler_accept(const struct sda_sampler *sampler,
+                           int32_t token);
+
+/*
+ Goes back to the state before the first step and forgets an earlier error. A drop-in sampler goes back
+ to its plain prompt; a pair is left alone.
+ */
+int32_t sda_sampler_reset(const struct sda_sampler *sampler);
+
+/*
+ Changes the settings from the next step on.
+ */
+int32_t sda_sampler_set_params(const struct sda_sampler *sampler,
+                               const struct sda_params *params);
+
+/*
+ Continues a paired sampler with another pair, for a clone that goes on in sequences of its own.
+ */
+int32_t sda_sampler_set_pair(const struct sda_sampler *sampler,
+                             const struct sda_pair *pair);
+
+/*
+ Starts a drop-in sampler over with another plain prompt, for the next turn of a chat. What the new
+ prompt has in common with the tokens so far is not decoded again.
+ */
+int32_t sda_sampler_set_prompt(const struct sda_sampler *sampler,
+                               const int32_t *plain_prompt,
+                               size_t n_plain_prompt);
+
+/*
+ Hands in the plain branch's logits of the coming step: `n_vocab` values by token id, copied.
+ */
+int32_t sda_sampler_set_plain_logits(const struct sda_sampler *sampler,
+                                     const float *plain,
+                                     size_t n_vocab);
+
+/*
+ Status of the first error since the sampler was made or reset, SDA_OK if there was none. Callbacks in a
+ chain cannot report: check this after each step. SDA_ERR_NULL for NULL.
+ */
+int32_t sda_sampler_status(const struct sda_sampler *sampler);
+
+/*
+ Text of that error, empty if there was none; NULL for NULL. Valid until the next call on the same
+ handle.
+ */
+const char *sda_sampler_error(const struct sda_sampler *sampler);
+
+/*
+ Divergence and temperature of the last steered step. SDA_ERR_STATE before the first one.
+ */
+int32_t sda_sampler_last_step(const struct sda_sampler *sampler,
+                              struct sda_step *step);
+
+/*
+ Counts of steps and accepts.
+ */
+int32_t sda_sampler_stats(const struct sda_sampler *sampler,
+                          struct sda_stats *stats);
+
+#ifdef __cplusplus
+}  // extern "C"
+#endif  // __cplusplus
+
+#endif  /* SDA_H */

@@ -1,0 +1,24 @@
+//! The C ABI: `include/sda.h` is generated from this module. Translation only: each export checks its
+//! pointers, calls the core, and turns the result into a status.
+//!
+//! Doc comments here are written for the reader of the C header.
+
+// The exports take raw pointers from C.
+#![allow(unsafe_code)]
+// Every export has the same preconditions; the header states them once, under "Conventions".
+#![allow(clippy::missing_safety_doc)]
+
+mod guard;
+mod pair;
+mod params;
+mod sampler;
+mod status;
+mod steer;
+mod version;
+
+pub use pair::*;
+pub use params::*;
+pub use sampler::*;
+pub use status::*;
+pub use steer::*;
+pub use version::*;
