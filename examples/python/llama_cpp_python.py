@@ -29,13 +29,15 @@ def tokenize_chat(llm, prompt, instruction):
 
 def run(path, prompt, instruction, amplification, seed, n_tokens, ids):
     sda = sda_ctypes.load()
-    llm = llama_cpp.Llama(path, n_ctx=2048, verbose=False)
+    llm = llama_cpp.Llama(path, n_ctx=2048, flash_attn=True, verbose=False)
     with contextlib.ExitStack() as cleanup:
         cleanup.callback(llm.close)
         plain = tokenize_chat(llm, prompt, "")
         instructed = tokenize_chat(llm, prompt, instruction)
 
         host = sda_llama.host(llama_cpp)
+        # The second context is to compute as llm's own does, so it gets the same settings.
+        host.set(context_new=lambda ctx: llama_cpp.llama_init_from_model(llm.model, llm.context_params))
         settings = sda_ctypes.params(sda, amplification)
         plain_array = (c_int32 * len(plain))(*plain)
         steering = sda_ctypes.new(

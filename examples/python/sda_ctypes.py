@@ -56,6 +56,7 @@ class Params(ctypes.Structure):
         ("temperature", c_float),
         ("sigma", c_float),
         ("t_min", c_float),
+        ("flags", c_uint32),
     ]
 
 

@@ -1,0 +1,60 @@
+#!/bin/sh
+# Builds the example hosts against a shared llama.cpp that this crate did not build into itself, runs them
+# on a real model, and compares what they say, token for token.
+#
+#   scripts/test-hosts.sh [LLAMA_DIR]
+#
+# LLAMA_DIR is an installed llama.cpp (include/, lib/), by default SDA_LLAMA_DIR, else the one that
+# build-llama-shared.sh makes.
+
+set -eu
+
+. "$(dirname -- "$0")/hosts.sh"
+llama=${1:-${SDA_LLAMA_DIR:-$("$root/scripts/build-llama-shared.sh")}}
+[ -f "$llama/include/llama.h" ] || die "$llama holds no include/llama.h"
+export SDA_LIB="$libsda" LLAMA_LIB="$llama/lib/$libllama"
+
+# The plugin brings no llama.cpp and asks the loader for none.
+! { nm -D "$libsda" 2>/dev/null || nm -g "$libsda"; } | grep -E ' _?(llama|ggml|gguf)_' || die "libsda holds or wants llama.cpp's symbols, see above"
+ok 'libsda has no symbol of llama.cpp'
+
+for host in paired dropin paired-cpp; do
+    build $host "$llama"
+done
+ok 'C and C++ hosts compile without a warning'
+
+check_steering paired
+check_steering dropin
+ok 'steering changes the answer, the seed changes it, and without an instruction nothing does'
+
+for setting in '1 7' '1 8' '0 7' '-0.5 7' '2.5 1'; do
+    amplification=${setting% *} seed=${setting#* }
+    expected=$(ids paired "$amplification" "$seed")
+    for host in dropin paired-cpp paired.py; do
+        found=$(ids $host "$amplification" "$seed")
+        [ "$found" = "$expected" ] || die "amplification $amplification, seed $seed: $host says $found
+paired says $expected"
+    done
+    ok "amplification $amplification, seed $seed: all hosts say $(printf '%.40s' "$expected")..."
+done
+
+expected=$(text paired 1 7)
+for host in dropin paired-cpp paired.py; do
+    [ "$(text $host 1 7)" = "$expected" ] || die "$host prints another text than paired"
+done
+ok "all hosts print the same text: $(printf '%s' "$expected" | tr '\n' ' ' | cut -c 1-60)..."
+
+# refused HOST TEXT ARGUMENT...: the host must fail with a status of its own and say TEXT.
+refused() {
+    host=$1 wanted=$2
+    shift 2
+    status=0
+    said=$(run "$host" "$@" 2>&1 >"$work/out") || status=$?
+    [ "$status" -eq 1 ] || die "$host $*: exit status $status, expected 1"
+    case $said in *"$wanted"*) ;; *) die "$host $*: says \"$said\", expected \"$wanted\"" ;; esac
+}
+for host in paired dropin paired-cpp paired.py; do
+    refused $host 'cannot load the model' "$work/none.gguf" "$prompt" "$instruction" 1 7 4
+    refused $host 'a setting is outside its range' "$model" "$prompt" "$instruction" nan 7 4
+done
+ok 'a missing model and a wrong setting are errors'
