@@ -56,13 +56,13 @@
 #include "sda.h"
 
 #ifndef SDA_LLAMA_API
-#    if defined(GGML_ROPE_TYPE_IMROPE) || !defined(GGML_KQ_MASK_PAD)
-#        define SDA_LLAMA_API 202511
-#    elif defined(LLAMA_STATE_SEQ_FLAGS_SWA_ONLY)
-#        define SDA_LLAMA_API 202508
-#    else
-#        define SDA_LLAMA_API 202503
-#    endif
+#if defined(GGML_ROPE_TYPE_IMROPE) || !defined(GGML_KQ_MASK_PAD)
+#define SDA_LLAMA_API 202511
+#elif defined(LLAMA_STATE_SEQ_FLAGS_SWA_ONLY)
+#define SDA_LLAMA_API 202508
+#else
+#define SDA_LLAMA_API 202503
+#endif
 #endif
 
 #ifdef __cplusplus
@@ -124,7 +124,8 @@ static inline const float *sda_llama_get_logits_ith(struct llama_context *ctx, i
 
 /* Copies positions [p0, p1) of a sequence. Where the context has one KV buffer for all sequences
  * (kv_unified, and every llama.cpp before July 2025) nothing is copied, the cells are shared. */
-static inline void sda_llama_seq_cp(struct llama_context *ctx, int32_t src, int32_t dst, int32_t p0, int32_t p1) {
+static inline void sda_llama_seq_cp(struct llama_context *ctx, int32_t src, int32_t dst, int32_t p0,
+                                    int32_t p1) {
 #if SDA_LLAMA_API >= 202506
     llama_memory_seq_cp(llama_get_memory(ctx), src, dst, p0, p1);
 #elif SDA_LLAMA_API >= 202503

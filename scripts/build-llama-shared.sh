@@ -56,7 +56,7 @@ for dir in common vendor tools examples tests pocs app; do
 done
 
 echo "build-llama-shared: building llama.cpp of llama-cpp-sys-2 $version into $dest" >&2
-# shellcheck disable=SC2086
+# shellcheck disable=SC2016,SC2086 # $ORIGIN is for the loader, CMAKE_ARGS is several words
 nice -n 10 cmake -S "$work/llama.cpp" -B "$work/build" \
     -DCMAKE_BUILD_TYPE=Release -DCMAKE_INSTALL_PREFIX="$dest" -DCMAKE_INSTALL_LIBDIR=lib \
     -DCMAKE_INSTALL_RPATH='$ORIGIN' -DBUILD_SHARED_LIBS=ON -DGGML_NATIVE=ON -DGGML_CCACHE=OFF \

@@ -1,11 +1,12 @@
-# Sourced by the scripts that build and run the example hosts. Installs the plugin into a folder of its own
-# and leaves:
+# shellcheck shell=sh
+# Sourced, in the checkout's folder, by the scripts that build and run the example hosts. Installs the plugin
+# into a folder of its own and leaves:
 #
-#   $root $work $sda     the checkout, a temporary folder, the installed plugin in it
+#   $work $libsda        a folder, and the plugin installed into it; HOSTS_DIR names it, else it is temporary
+#   $libllama            what the shared llama.cpp is called here
 #   $model               the test model: SDA_TEST_MODEL, by default SmolLM2
 #   build, ids, text     functions, see below
 
-root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
 cc=${CC:-cc}
 cxx=${CXX:-c++}
 python=${PYTHON:-python3}
@@ -19,16 +20,20 @@ ok() {
     printf 'ok: %s\n' "$*"
 }
 
-model=${SDA_TEST_MODEL:-$("$python" "$root/scripts/fetch_model.py" smollm2)}
+model=${SDA_TEST_MODEL:-$("$python" scripts/fetch_model.py smollm2)}
 [ -f "$model" ] || die "the test model $model is missing"
 
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
+work=${HOSTS_DIR:-}
+if [ -z "$work" ]; then
+    work=$(mktemp -d)
+    trap 'rm -rf "$work"' EXIT
+    trap 'exit 130' INT
+    trap 'exit 143' TERM
+fi
 
-${MAKE:-make} -s -C "$root" install DESTDIR="$work/stage" PREFIX=/sda LIBDIR=/sda/lib INCLUDEDIR=/sda/include >&2
+${MAKE:-make} -s install DESTDIR="$work/stage" PREFIX=/sda LIBDIR=/sda/lib INCLUDEDIR=/sda/include >&2
 sda=$work/stage/sda
+# shellcheck disable=SC2034 # used by those who source this
 case $(uname -s) in
 Darwin) libsda=$sda/lib/libsda.dylib libllama=libllama.dylib ;;
 *) libsda=$sda/lib/libsda.so libllama=libllama.so ;;
@@ -47,7 +52,7 @@ build() {
     *) die "no host $host" ;;
     esac
     # shellcheck disable=SC2086 # the compiler may be several words
-    $compiler -O1 -Wall -Wextra -Werror "$@" -I"$sda/include" -isystem "$llama/include" "$root/examples/$source" \
+    $compiler -O1 -Wall -Wextra -Werror "$@" -I"$sda/include" -isystem "$llama/include" "examples/$source" \
         -L"$sda/lib" -lsda -L"$llama/lib" -lllama -Wl,-rpath,"$sda/lib" -Wl,-rpath,"$llama/lib" -o "$work/$host"
 }
 
@@ -59,7 +64,7 @@ run() {
     host=$1
     shift
     case $host in
-    *.py) "$python" "$root/examples/python/$host" "$@" ;;
+    *.py) "$python" "examples/python/$host" "$@" ;;
     *) "$work/$host" "$@" ;;
     esac
 }

@@ -9,8 +9,10 @@
 
 set -eu
 
-. "$(dirname -- "$0")/hosts.sh"
-llama=${1:-${SDA_LLAMA_DIR:-$("$root/scripts/build-llama-shared.sh")}}
+cd "$(dirname -- "$0")/.."
+. scripts/hosts.sh
+llama=${1:-${SDA_LLAMA_DIR:-}}
+[ -n "$llama" ] || llama=$(scripts/build-llama-shared.sh)
 [ -f "$llama/include/llama.h" ] || die "$llama holds no include/llama.h"
 export SDA_LIB="$libsda" LLAMA_LIB="$llama/lib/$libllama"
 
@@ -19,7 +21,7 @@ export SDA_LIB="$libsda" LLAMA_LIB="$llama/lib/$libllama"
 ok 'libsda has no symbol of llama.cpp'
 
 for host in paired dropin paired-cpp; do
-    build $host "$llama"
+    build "$host" "$llama"
 done
 ok 'C and C++ hosts compile without a warning'
 
@@ -31,7 +33,7 @@ for setting in '1 7' '1 8' '0 7' '-0.5 7' '2.5 1'; do
     amplification=${setting% *} seed=${setting#* }
     expected=$(ids paired "$amplification" "$seed")
     for host in dropin paired-cpp paired.py; do
-        found=$(ids $host "$amplification" "$seed")
+        found=$(ids "$host" "$amplification" "$seed")
         [ "$found" = "$expected" ] || die "amplification $amplification, seed $seed: $host says $found
 paired says $expected"
     done
@@ -40,7 +42,7 @@ done
 
 expected=$(text paired 1 7)
 for host in dropin paired-cpp paired.py; do
-    [ "$(text $host 1 7)" = "$expected" ] || die "$host prints another text than paired"
+    [ "$(text "$host" 1 7)" = "$expected" ] || die "$host prints another text than paired"
 done
 ok "all hosts print the same text: $(printf '%s' "$expected" | tr '\n' ' ' | cut -c 1-60)..."
 
@@ -54,7 +56,7 @@ refused() {
     case $said in *"$wanted"*) ;; *) die "$host $*: says \"$said\", expected \"$wanted\"" ;; esac
 }
 for host in paired dropin paired-cpp paired.py; do
-    refused $host 'cannot load the model' "$work/none.gguf" "$prompt" "$instruction" 1 7 4
-    refused $host 'a setting is outside its range' "$model" "$prompt" "$instruction" nan 7 4
+    refused "$host" 'cannot load the model' "$work/none.gguf" "$prompt" "$instruction" 1 7 4
+    refused "$host" 'a setting is outside its range' "$model" "$prompt" "$instruction" nan 7 4
 done
 ok 'a missing model and a wrong setting are errors'

@@ -87,7 +87,8 @@ int main(int argc, char **argv) {
     check(sda_params_init(&params, sizeof params), "sda_params_init");
     params.amplification = strtof(argv[4], NULL);
     sda_sampler *sda = NULL;
-    check(sda_sampler_new_dropin(&host, ctx, plain, (size_t)n_plain, &params, &sda), "sda_sampler_new_dropin");
+    check(sda_sampler_new_dropin(&host, ctx, plain, (size_t)n_plain, &params, &sda),
+          "sda_sampler_new_dropin");
 
     struct llama_sampler *steering = NULL;
     check(sda_sampler_llama(sda, &steering), "sda_sampler_llama");

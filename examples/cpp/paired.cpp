@@ -23,11 +23,6 @@ struct free_sda {
 using sda_pair_ptr = std::unique_ptr<sda_pair, free_sda>;
 using sda_sampler_ptr = std::unique_ptr<sda_sampler, free_sda>;
 
-struct llama_backend {
-    llama_backend() { llama_backend_init(); }
-    ~llama_backend() { llama_backend_free(); }
-};
-
 void check(int32_t status, const char *call) {
     if (status != SDA_OK) {
         throw std::runtime_error(std::string(call) + ": " + sda_status_str(status));
@@ -42,15 +37,16 @@ template <class T> T *check(T *pointer, const char *what) {
 }
 
 // Tokens of a user's turn that holds `prompt`, and `instruction` below it if there is one.
-std::vector<llama_token> tokenize_chat(const llama_model *model, std::string prompt, const std::string &instruction) {
+std::vector<llama_token> tokenize_chat(const llama_model *model, std::string prompt,
+                                       const std::string &instruction) {
     if (!instruction.empty()) {
         prompt += "\n\n" + instruction;
     }
     const char *chat_template = llama_model_chat_template(model, nullptr);
     const llama_chat_message message = {"user", prompt.c_str()};
     std::string text(2 * prompt.size() + 1024, '\0');
-    const int32_t length =
-        llama_chat_apply_template(chat_template, &message, 1, true, text.data(), static_cast<int32_t>(text.size()));
+    const int32_t length = llama_chat_apply_template(chat_template, &message, 1, true, text.data(),
+                                                     static_cast<int32_t>(text.size()));
     if (length < 0 || static_cast<size_t>(length) > text.size()) {
         throw std::runtime_error("the chat template does not apply");
     }
@@ -66,7 +62,8 @@ std::vector<llama_token> tokenize_chat(const llama_model *model, std::string pro
 
 std::string piece(const llama_vocab *vocab, llama_token token) {
     std::string text(256, '\0');
-    const int32_t n = llama_token_to_piece(vocab, token, text.data(), static_cast<int32_t>(text.size()), 0, false);
+    const int32_t n =
+        llama_token_to_piece(vocab, token, text.data(), static_cast<int32_t>(text.size()), 0, false);
     if (n < 0) {
         throw std::runtime_error("a token's text does not fit");
     }
@@ -76,7 +73,6 @@ std::string piece(const llama_vocab *vocab, llama_token token) {
 
 void run(const char *path, const std::string &prompt, const std::string &instruction, float amplification,
          uint32_t seed, int n_tokens, bool ids) {
-    const llama_backend backend;
     const llama_model_ptr model(
         check(llama_model_load_from_file(path, llama_model_default_params()), "cannot load the model"));
     const llama_vocab *vocab = llama_model_get_vocab(model.get());
@@ -93,7 +89,8 @@ void run(const char *path, const std::string &prompt, const std::string &instruc
     const sda_pair_ptr pair(new_pair);
     const auto plain = tokenize_chat(model.get(), prompt, "");
     const auto instructed = tokenize_chat(model.get(), prompt, instruction);
-    check(sda_pair_prefill(pair.get(), plain.data(), plain.size(), instructed.data(), instructed.size(), nullptr),
+    check(sda_pair_prefill(pair.get(), plain.data(), plain.size(), instructed.data(), instructed.size(),
+                           nullptr),
           "sda_pair_prefill");
 
     sda_params params;
@@ -130,14 +127,17 @@ void run(const char *path, const std::string &prompt, const std::string &instruc
 int main(int argc, char **argv) {
     const bool ids = argc == 8 && std::string_view(argv[7]) == "--ids";
     if (argc != 7 && !ids) {
-        std::fprintf(stderr, "usage: paired MODEL.gguf PROMPT INSTRUCTION AMPLIFICATION SEED N_TOKENS [--ids]\n");
+        std::fputs("usage: paired MODEL.gguf PROMPT INSTRUCTION AMPLIFICATION SEED N_TOKENS [--ids]\n", stderr);
         return 2;
     }
-    llama_log_set([](ggml_log_level level, const char *text, void *) {
-        if (level == GGML_LOG_LEVEL_ERROR) {
-            std::fputs(text, stderr);
-        }
-    }, nullptr);
+    llama_log_set(
+        [](ggml_log_level level, const char *text, void *) {
+            if (level == GGML_LOG_LEVEL_ERROR) {
+                std::fputs(text, stderr);
+            }
+        },
+        nullptr);
+    llama_backend_init();
     try {
         run(argv[1], argv[2], argv[3], std::stof(argv[4]), static_cast<uint32_t>(std::stoul(argv[5])),
             std::stoi(argv[6]), ids);
@@ -145,5 +145,6 @@ int main(int argc, char **argv) {
         std::fprintf(stderr, "paired: %s\n", error.what());
         return 1;
     }
+    llama_backend_free();
     return 0;
 }

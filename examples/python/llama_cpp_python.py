@@ -10,7 +10,6 @@ import sys
 from ctypes import byref, c_int32
 
 import llama_cpp
-
 import sda_ctypes
 import sda_llama
 

@@ -6,7 +6,19 @@ The library is looked up as $LLAMA_LIB, else as libllama by the system's loader.
 import ctypes
 import os
 import sys
-from ctypes import CFUNCTYPE, POINTER, c_bool, c_char, c_char_p, c_float, c_int8, c_int32, c_size_t, c_uint32, c_void_p
+from ctypes import (
+    CFUNCTYPE,
+    POINTER,
+    c_bool,
+    c_char,
+    c_char_p,
+    c_float,
+    c_int8,
+    c_int32,
+    c_size_t,
+    c_uint32,
+    c_void_p,
+)
 
 LIBRARY_NAME = {"darwin": "libllama.dylib", "win32": "llama.dll"}.get(sys.platform, "libllama.so")
 LOG_LEVEL_ERROR = 4

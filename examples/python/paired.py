@@ -24,7 +24,9 @@ def tokenize_chat(llama, model, prompt, instruction):
     if not 0 <= length <= len(text):
         raise RuntimeError("the chat template does not apply")
     tokens = (c_int32 * (length + 8))()
-    n = llama.llama_tokenize(llama.llama_model_get_vocab(model), text, length, tokens, len(tokens), False, True)
+    n = llama.llama_tokenize(
+        llama.llama_model_get_vocab(model), text, length, tokens, len(tokens), False, True
+    )
     if n <= 0:
         raise RuntimeError("the prompt does not tokenize")
     return (c_int32 * n)(*tokens[:n])

@@ -84,7 +84,14 @@ def load():
         "sda_pair_row": [c_void_p, c_int32, POINTER(c_int32)],
         "sda_pair_step": [c_void_p, c_int32],
         "sda_sampler_new_paired": [c_void_p, POINTER(Params), POINTER(c_void_p)],
-        "sda_sampler_new_dropin": [POINTER(Host), c_void_p, tokens, c_size_t, POINTER(Params), POINTER(c_void_p)],
+        "sda_sampler_new_dropin": [
+            POINTER(Host),
+            c_void_p,
+            tokens,
+            c_size_t,
+            POINTER(Params),
+            POINTER(c_void_p),
+        ],
         "sda_sampler_llama": [c_void_p, POINTER(c_void_p)],
         "sda_sampler_status": [c_void_p],
     }.items():

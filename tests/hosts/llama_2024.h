@@ -23,7 +23,7 @@
 #define llama_chat_apply_template(...) llama_chat_apply_template(NULL, __VA_ARGS__)
 
 /* Positions were the host's business; `ctx` is what the examples call the context. */
-#define llama_batch_get_one(tokens, n_tokens) \
+#define llama_batch_get_one(tokens, n_tokens)                                                                \
     llama_batch_get_one(tokens, n_tokens, llama_get_kv_cache_used_cells(ctx), 0)
 
 #endif
