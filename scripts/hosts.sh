@@ -46,14 +46,18 @@ build() {
     llama=$2
     shift 2
     case $host in
-    paired) compiler="$cc -std=c99 -pedantic" source=c/paired.c ;;
-    dropin) compiler="$cc -std=c99 -pedantic" source=c_dropin/dropin.c ;;
-    paired-cpp) compiler="$cxx -std=c++17 -pedantic" source=cpp/paired.cpp ;;
+    paired) compiler="$cc -std=c99 -pedantic" source=examples/c/paired.c ;;
+    paired-static) compiler="$cc -std=c99 -pedantic" source=examples/c/paired.c ;;
+    dropin) compiler="$cc -std=c99 -pedantic" source=examples/c_dropin/dropin.c ;;
+    paired-cpp) compiler="$cxx -std=c++17 -pedantic" source=examples/cpp/paired.cpp ;;
+    behaviour) compiler="$cc -std=c99 -pedantic -g" source=tests/hosts/behaviour.c ;;
     *) die "no host $host" ;;
     esac
-    # shellcheck disable=SC2086 # the compiler may be several words
-    $compiler -O1 -Wall -Wextra -Werror "$@" -I"$sda/include" -isystem "$llama/include" "examples/$source" \
-        -L"$sda/lib" -lsda -L"$llama/lib" -lllama -Wl,-rpath,"$sda/lib" -Wl,-rpath,"$llama/lib" -o "$work/$host"
+    plugin="-L$sda/lib -lsda -Wl,-rpath,$sda/lib"
+    [ "$host" != paired-static ] || plugin="$sda/lib/libsda.a $(sed -n 's/^Libs.private: //p' "$sda/lib/pkgconfig/sda.pc")"
+    # shellcheck disable=SC2086 # the compiler and the plugin's flags are several words
+    $compiler -O1 -Wall -Wextra -Werror "$@" -I"$sda/include" -isystem "$llama/include" "$source" \
+        $plugin -L"$llama/lib" -lllama -lm -Wl,-rpath,"$llama/lib" -o "$work/$host"
 }
 
 prompt='What does a computer do?'

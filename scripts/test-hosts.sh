@@ -20,9 +20,10 @@ export SDA_LIB="$libsda" LLAMA_LIB="$llama/lib/$libllama"
 ! { nm -D "$libsda" 2>/dev/null || nm -g "$libsda"; } | grep -E ' _?(llama|ggml|gguf)_' || die "libsda holds or wants llama.cpp's symbols, see above"
 ok 'libsda has no symbol of llama.cpp'
 
-for host in paired dropin paired-cpp; do
+for host in paired paired-static dropin paired-cpp; do
     build "$host" "$llama"
 done
+! ldd "$work/paired-static" 2>/dev/null | grep libsda || die 'paired-static loads the shared libsda'
 ok 'C and C++ hosts compile without a warning'
 
 check_steering paired
@@ -32,7 +33,7 @@ ok 'steering changes the answer, the seed changes it, and without an instruction
 for setting in '1 7' '1 8' '0 7' '-0.5 7' '2.5 1'; do
     amplification=${setting% *} seed=${setting#* }
     expected=$(ids paired "$amplification" "$seed")
-    for host in dropin paired-cpp paired.py; do
+    for host in paired-static dropin paired-cpp paired.py; do
         found=$(ids "$host" "$amplification" "$seed")
         [ "$found" = "$expected" ] || die "amplification $amplification, seed $seed: $host says $found
 paired says $expected"
@@ -41,10 +42,20 @@ paired says $expected"
 done
 
 expected=$(text paired 1 7)
-for host in dropin paired-cpp paired.py; do
+for host in paired-static dropin paired-cpp paired.py; do
     [ "$(text "$host" 1 7)" = "$expected" ] || die "$host prints another text than paired"
 done
 ok "all hosts print the same text: $(printf '%s' "$expected" | tr '\n' ' ' | cut -c 1-60)..."
+
+# One more program, for all that the examples do not do. The library is not built with the sanitizers, but
+# leaks and wild writes of its allocations are seen all the same. SANITIZE= turns them off.
+sanitize=${SANITIZE--fsanitize=address,undefined -fno-sanitize-recover=all}
+! grep -q llama_sampler_copy "$llama/include/llama.h" || sanitize="$sanitize -DSDA_TEST_SAMPLER_COPY"
+# shellcheck disable=SC2086 # several flags
+build behaviour "$llama" $sanitize
+case $sanitize in *=address*) nm "$work/behaviour" | grep -q __asan_init || die 'behaviour has no sanitizer' ;; esac
+"$work/behaviour" "$model" >"$work/out" || die 'behaviour failed'
+sed 's/^/ok: /' "$work/out"
 
 # refused HOST TEXT ARGUMENT...: the host must fail with a status of its own and say TEXT.
 refused() {

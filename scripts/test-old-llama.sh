@@ -20,6 +20,11 @@ check() {
     for host in $hosts; do
         build "$host" "$llama" "$@"
     done
+    build behaviour "$llama" "$@"
+    "$work/behaviour" "$model" >"$work/out" 2>&1 || {
+        cat "$work/out" >&2
+        die "llama-cpp-sys-2 $version: behaviour failed"
+    }
     check_steering paired
     check_steering dropin
     expected=$(ids paired 1 7)
@@ -28,7 +33,7 @@ check() {
         [ "$found" = "$expected" ] || die "llama-cpp-sys-2 $version: $host says $found
 paired says $expected"
     done
-    ok "llama-cpp-sys-2 $version ($about): $hosts all say $(printf '%.40s' "$expected")..."
+    ok "llama-cpp-sys-2 $version ($about): $hosts all say $(printf '%.40s' "$expected")..., behaviour holds"
 }
 
 [ $# -gt 0 ] || set -- 0.1.84 0.1.89 0.1.103 0.1.118 0.1.135

@@ -127,7 +127,7 @@ void run(const char *path, const std::string &prompt, const std::string &instruc
 int main(int argc, char **argv) {
     const bool ids = argc == 8 && std::string_view(argv[7]) == "--ids";
     if (argc != 7 && !ids) {
-        std::fputs("usage: paired MODEL.gguf PROMPT INSTRUCTION AMPLIFICATION SEED N_TOKENS [--ids]\n", stderr);
+        std::puts("usage: paired MODEL.gguf PROMPT INSTRUCTION AMPLIFICATION SEED N_TOKENS [--ids]");
         return 2;
     }
     llama_log_set(

@@ -1,4 +1,4 @@
-"""The part of llama.h that paired.py uses, for ctypes, of llama.cpp since June 2025.
+"""The part of llama.h that paired.py uses, for ctypes, of llama.cpp since November 2025.
 
 The library is looked up as $LLAMA_LIB, else as libllama by the system's loader.
 """
