@@ -48,7 +48,7 @@ static int32_t tokenize_chat(const struct llama_model *model, const char *prompt
     if (n < 0 || n > (int32_t)sizeof text) {
         fail("the chat template does not apply");
     }
-    n = llama_tokenize(llama_model_get_vocab(model), text, n, tokens, capacity, false, true);
+    n = llama_tokenize(llama_model_get_vocab(model), text, n, tokens, capacity, true, true);
     if (n <= 0) {
         fail("the prompt does not tokenize");
     }

@@ -52,7 +52,7 @@ std::vector<llama_token> tokenize_chat(const llama_model *model, std::string pro
     }
     std::vector<llama_token> tokens(static_cast<size_t>(length) + 8);
     const int32_t n = llama_tokenize(llama_model_get_vocab(model), text.data(), length, tokens.data(),
-                                     static_cast<int32_t>(tokens.size()), false, true);
+                                     static_cast<int32_t>(tokens.size()), true, true);
     if (n <= 0) {
         throw std::runtime_error("the prompt does not tokenize");
     }

@@ -25,7 +25,7 @@ def tokenize_chat(llama, model, prompt, instruction):
         raise RuntimeError("the chat template does not apply")
     tokens = (c_int32 * (length + 8))()
     n = llama.llama_tokenize(
-        llama.llama_model_get_vocab(model), text, length, tokens, len(tokens), False, True
+        llama.llama_model_get_vocab(model), text, length, tokens, len(tokens), True, True
     )
     if n <= 0:
         raise RuntimeError("the prompt does not tokenize")

@@ -52,7 +52,7 @@ static struct prompt tokenize(const char *instruction) {
                  "<|im_start|>user\nWhat does a computer do?%s<|im_end|>\n<|im_start|>assistant\n",
                  instruction);
     CHECK(n > 0 && n < (int32_t)sizeof text);
-    prompt.n = llama_tokenize(vocab, text, n, prompt.tokens, 256, false, true);
+    prompt.n = llama_tokenize(vocab, text, n, prompt.tokens, 256, true, true);
     CHECK(prompt.n > 0);
     return prompt;
 }
