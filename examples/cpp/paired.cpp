@@ -1,0 +1,150 @@
+// The program of examples/c/paired.c for hosts in C++: every handle is owned, every error is an exception.
+//
+//     paired MODEL.gguf PROMPT INSTRUCTION AMPLIFICATION SEED N_TOKENS [--ids]
+//     c++ -std=c++17 paired.cpp $(pkg-config --cflags --libs sda llama) -o paired
+
+#include <cstdio>
+#include <exception>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "llama-cpp.h"
+#include "sda_llama.h"
+
+namespace {
+
+struct free_sda {
+    void operator()(sda_pair *pair) const { sda_pair_free(pair); }
+    void operator()(sda_sampler *sampler) const { sda_sampler_free(sampler); }
+};
+using sda_pair_ptr = std::unique_ptr<sda_pair, free_sda>;
+using sda_sampler_ptr = std::unique_ptr<sda_sampler, free_sda>;
+
+void check(int32_t status, const char *call) {
+    if (status != SDA_OK) {
+        throw std::runtime_error(std::string(call) + ": " + sda_status_str(status));
+    }
+}
+
+template <class T> T *check(T *pointer, const char *what) {
+    if (pointer == nullptr) {
+        throw std::runtime_error(what);
+    }
+    return pointer;
+}
+
+// Tokens of a user's turn that holds `prompt`, and `instruction` below it if there is one.
+std::vector<llama_token> tokenize_chat(const llama_model *model, std::string prompt,
+                                       const std::string &instruction) {
+    if (!instruction.empty()) {
+        prompt += "\n\n" + instruction;
+    }
+    const char *chat_template = llama_model_chat_template(model, nullptr);
+    const llama_chat_message message = {"user", prompt.c_str()};
+    std::string text(2 * prompt.size() + 1024, '\0');
+    const int32_t length = llama_chat_apply_template(chat_template, &message, 1, true, text.data(),
+                                                     static_cast<int32_t>(text.size()));
+    if (length < 0 || static_cast<size_t>(length) > text.size()) {
+        throw std::runtime_error("the chat template does not apply");
+    }
+    std::vector<llama_token> tokens(static_cast<size_t>(length) + 8);
+    const int32_t n = llama_tokenize(llama_model_get_vocab(model), text.data(), length, tokens.data(),
+                                     static_cast<int32_t>(tokens.size()), true, true);
+    if (n <= 0) {
+        throw std::runtime_error("the prompt does not tokenize");
+    }
+    tokens.resize(static_cast<size_t>(n));
+    return tokens;
+}
+
+std::string piece(const llama_vocab *vocab, llama_token token) {
+    std::string text(256, '\0');
+    const int32_t n =
+        llama_token_to_piece(vocab, token, text.data(), static_cast<int32_t>(text.size()), 0, false);
+    if (n < 0) {
+        throw std::runtime_error("a token's text does not fit");
+    }
+    text.resize(static_cast<size_t>(n));
+    return text;
+}
+
+void run(const char *path, const std::string &prompt, const std::string &instruction, float amplification,
+         uint32_t seed, int n_tokens, bool ids) {
+    const llama_model_ptr model(
+        check(llama_model_load_from_file(path, llama_model_default_params()), "cannot load the model"));
+    const llama_vocab *vocab = llama_model_get_vocab(model.get());
+
+    llama_context_params settings = llama_context_default_params();
+    settings.n_ctx = 4096;
+    sda_llama_pair_params(&settings, 1);
+    const llama_context_ptr ctx(check(llama_init_from_model(model.get(), settings), "cannot make a context"));
+
+    sda_host host;
+    sda_llama_host(&host);
+    sda_pair *new_pair = nullptr;
+    check(sda_pair_new(&host, ctx.get(), 0, 1, &new_pair), "sda_pair_new");
+    const sda_pair_ptr pair(new_pair);
+    const auto plain = tokenize_chat(model.get(), prompt, "");
+    const auto instructed = tokenize_chat(model.get(), prompt, instruction);
+    check(sda_pair_prefill(pair.get(), plain.data(), plain.size(), instructed.data(), instructed.size(),
+                           nullptr),
+          "sda_pair_prefill");
+
+    sda_params params;
+    check(sda_params_init(&params, sizeof params), "sda_params_init");
+    params.amplification = amplification;
+    sda_sampler *new_sampler = nullptr;
+    check(sda_sampler_new_paired(pair.get(), &params, &new_sampler), "sda_sampler_new_paired");
+    const sda_sampler_ptr sda(new_sampler);
+
+    llama_sampler *steering = nullptr;
+    check(sda_sampler_llama(sda.get(), &steering), "sda_sampler_llama");
+    const llama_sampler_ptr chain(llama_sampler_chain_init(llama_sampler_chain_default_params()));
+    llama_sampler_chain_add(chain.get(), steering); // the chain owns it now
+    llama_sampler_chain_add(chain.get(), llama_sampler_init_top_p(0.95f, 1));
+    llama_sampler_chain_add(chain.get(), llama_sampler_init_dist(seed));
+
+    for (int i = 0; i < n_tokens; i++) {
+        int32_t row = 0;
+        check(sda_pair_row(pair.get(), SDA_SIDE_INSTRUCTED, &row), "sda_pair_row");
+        const llama_token token = llama_sampler_sample(chain.get(), ctx.get(), row);
+        check(sda_sampler_status(sda.get()), "steering");
+        if (llama_vocab_is_eog(vocab, token)) {
+            break;
+        }
+        std::printf("%s", ids ? (std::to_string(token) + " ").c_str() : piece(vocab, token).c_str());
+        std::fflush(stdout);
+        check(sda_pair_step(pair.get(), token), "sda_pair_step");
+    }
+    std::putchar('\n');
+}
+
+} // namespace
+
+int main(int argc, char **argv) {
+    const bool ids = argc == 8 && std::string_view(argv[7]) == "--ids";
+    if (argc != 7 && !ids) {
+        std::puts("usage: paired MODEL.gguf PROMPT INSTRUCTION AMPLIFICATION SEED N_TOKENS [--ids]");
+        return 2;
+    }
+    llama_log_set(
+        [](ggml_log_level level, const char *text, void *) {
+            if (level == GGML_LOG_LEVEL_ERROR) {
+                std::fputs(text, stderr);
+            }
+        },
+        nullptr);
+    llama_backend_init();
+    try {
+        run(argv[1], argv[2], argv[3], std::stof(argv[4]), static_cast<uint32_t>(std::stoul(argv[5])),
+            std::stoi(argv[6]), ids);
+    } catch (const std::exception &error) {
+        std::fprintf(stderr, "paired: %s\n", error.what());
+        return 1;
+    }
+    llama_backend_free();
+    return 0;
+}

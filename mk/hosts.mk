@@ -1,0 +1,13 @@
+# The example hosts, with a shared llama.cpp that is not the one inside this crate's library. Included by
+# the Makefile, where `test-hosts` is.
+
+.PHONY: hosts test-old-llama test-llama-cpp-python
+
+hosts: setup ## build the example hosts in C and C++, print how to run them
+	$(RUN) scripts/build-hosts.sh "$(CARGO_TARGET_DIR)/hosts"
+
+test-old-llama: setup ## run the example hosts on five older releases of llama.cpp
+	$(RUN) scripts/test-old-llama.sh
+
+test-llama-cpp-python: setup ## install llama-cpp-python and steer in its sampler chain
+	$(RUN) scripts/test-llama-cpp-python.sh
