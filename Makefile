@@ -72,7 +72,7 @@ all: build plugin ## build the command and the plugin library
 
 help: ## list the targets
 	@echo 'usage: make [TARGET...] [PORTABLE=1] [DESTDIR= PREFIX= LIBDIR= INCLUDEDIR=]'
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-24s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## fetch the build tools that this machine lacks
 	@scripts/tools.sh setup
@@ -168,3 +168,5 @@ install-check: setup ## build C programs against an installed and moved tree
 
 clean: ## remove what cargo built; models and tools stay in the cache
 	"$(CARGO)" clean
+
+include mk/hosts.mk

@@ -184,16 +184,16 @@ impl Sampler {
             Source::Given { fresh: false, .. } => {
                 return Err(Error::State { reason: "the plain logits of this step were not set".into() });
             }
-            Source::Given { logits, .. } => steer_in_place(&mut self.row, logits, &self.params)?,
+            Source::Given { logits, .. } => steer_row(&mut self.row, logits, &self.params)?,
             Source::Paired(pair) => {
                 let pair = pair.lock().unwrap_or_else(PoisonError::into_inner);
                 let plain = pair.logits(Side::Plain)?;
                 check_row(&probes, &pair, plain)?;
-                steer_in_place(&mut self.row, plain, &self.params)?
+                steer_row(&mut self.row, plain, &self.params)?
             }
             Source::DropIn(dropin) => {
                 check_accepted(self.unaccepted.as_ref(), &probes)?;
-                steer_in_place(&mut self.row, dropin.logits()?, &self.params)?
+                steer_row(&mut self.row, dropin.logits()?, &self.params)?
             }
         };
         self.unaccepted = Some(probes);
@@ -282,6 +282,28 @@ impl Sampler {
     }
 }
 
+/// Steers a row in place. The kernel's greedy row has one token left; here the others stay behind it, in
+/// order, at probability 0: a sampler later in the chain may ban the first, and a host that is left with no
+/// candidate at all may abort.
+fn steer_row(row: &mut [f32], plain: &[f32], params: &Params) -> Result<Step> {
+    /// Far enough for `exp` to be 0, and near enough for order to survive.
+    const BEHIND: f32 = -1e4;
+    const SPREAD: f32 = 1e4;
+    if !params.is_greedy() {
+        return steer_in_place(row, plain, params);
+    }
+    params.validate()?;
+    let untempered = Params { temperature: 1.0, sigma: f32::INFINITY, t_min: 0.0, ..*params };
+    let step = steer_in_place(row, plain, &untempered)?;
+    let first = (0..row.len()).reduce(|best, id| if row[id] > row[best] { id } else { best }).unwrap_or(0);
+    let top = row[first];
+    for logit in row.iter_mut().filter(|logit| **logit > f32::NEG_INFINITY) {
+        *logit = ((*logit - top) * SPREAD + BEHIND).max(f32::MIN);
+    }
+    row[first] = 0.0;
+    Ok(Step { temperature: 0.0, ..step })
+}
+
 /// Writes the candidates' logits to `row` by token id. True if they were in order of id already.
 fn gather(candidates: &[TokenData], n_vocab: usize, row: &mut Vec<f32>) -> Result<bool> {
     if candidates.len() != n_vocab {
@@ -351,4 +373,29 @@ fn check_accepted(before: Option<&[f32; PROBES]>, now: &[f32; PROBES]) -> Result
         reason: "the logits moved on but no token was accepted: call llama_sampler_accept after each token"
             .into(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_greedy_step_leaves_the_others_in_order_behind_the_first() {
+        let params = Params { temperature: 0.0, amplification: 0.5, ..Params::default() };
+        let mut sampler = Sampler::given(params, 4).unwrap();
+        sampler.set_plain_logits(&[0.0, 1.0, 2.0, 0.0]).unwrap();
+        let mut candidates: Vec<TokenData> = [1.0, 3.0, 3.5, f32::NEG_INFINITY]
+            .iter()
+            .enumerate()
+            .map(|(id, &logit)| TokenData { id: id as Token, logit, p: 0.0 })
+            .collect();
+        let step = sampler.apply(&mut candidates).unwrap();
+        assert_eq!(step.temperature, 0.0);
+        // Steered by 1: 2 * instructed - plain = 2, 5, 5, -inf; the lower id of the two best is first.
+        let logits: Vec<f32> = candidates.iter().map(|candidate| candidate.logit).collect();
+        assert_eq!(logits[1], 0.0);
+        assert!(logits[2].exp() == 0.0 && logits[0].exp() == 0.0);
+        assert!(logits[2] > logits[0] && logits[0].is_finite());
+        assert_eq!(logits[3], f32::NEG_INFINITY);
+    }
 }
