@@ -6,7 +6,7 @@
 //! writes a complaint, which tests assert to be none.
 
 use std::ffi::{CStr, CString, c_char, c_void};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use sda::host::{Context, HostTable, LlamaContext, LlamaSampler, Row, SeqId, Token};
@@ -78,8 +78,8 @@ pub struct State {
     pub complaints: Vec<String>,
     /// Contexts that live, this one and those made from it.
     living: Arc<AtomicUsize>,
-    /// Whether `context_new` works.
-    pub siblings: bool,
+    /// Whether `context_new` fails, here and in the contexts made from this one.
+    alone: Arc<AtomicBool>,
 }
 
 fn mix(mut x: u64) -> u64 {
@@ -90,7 +90,7 @@ fn mix(mut x: u64) -> u64 {
 }
 
 impl State {
-    fn new(config: Config, living: Arc<AtomicUsize>) -> State {
+    fn new(config: Config, living: Arc<AtomicUsize>, alone: Arc<AtomicBool>) -> State {
         assert!(config.n_seq_max <= 64);
         living.fetch_add(1, Ordering::SeqCst);
         State {
@@ -102,7 +102,7 @@ impl State {
             fail: None,
             complaints: Vec::new(),
             living,
-            siblings: true,
+            alone,
         }
     }
 
@@ -230,7 +230,7 @@ pub struct FakeHost {
 impl FakeHost {
     pub fn new(config: Config) -> FakeHost {
         let living = Arc::new(AtomicUsize::new(0));
-        let state = Box::new(Mutex::new(State::new(config, Arc::clone(&living))));
+        let state = Box::new(Mutex::new(State::new(config, Arc::clone(&living), Arc::default())));
         FakeHost { state, living, log: Box::default() }
     }
 
@@ -305,6 +305,11 @@ impl FakeHost {
     /// Contexts made by drop-in samplers that were not freed.
     pub fn siblings(&self) -> usize {
         self.living.load(Ordering::SeqCst) - 1
+    }
+
+    /// No further context can be made.
+    pub fn refuse_siblings(&self) {
+        self.state().alone.store(true, Ordering::SeqCst);
     }
 
     pub fn log(&self) -> Vec<String> {
@@ -385,11 +390,16 @@ unsafe extern "C" fn n_seq_max(ctx: *mut LlamaContext) -> u32 {
 unsafe extern "C" fn context_new(ctx: *mut LlamaContext) -> *mut LlamaContext {
     // SAFETY: the library passes a live context.
     let parent = unsafe { state(ctx) };
-    if !parent.siblings {
+    if parent.alone.load(Ordering::SeqCst) {
         return std::ptr::null_mut();
     }
     let config = Config { n_ctx: parent.config.n_ctx_seq(), n_seq_max: 1, unified: true, ..parent.config };
-    Box::into_raw(Box::new(Mutex::new(State::new(config, Arc::clone(&parent.living))))).cast()
+    Box::into_raw(Box::new(Mutex::new(State::new(
+        config,
+        Arc::clone(&parent.living),
+        Arc::clone(&parent.alone),
+    ))))
+    .cast()
 }
 
 unsafe extern "C" fn context_free(ctx: *mut LlamaContext) {
