@@ -134,13 +134,13 @@ impl Pair {
 
     /// Appends one token to both branches with a single decode of two rows.
     ///
-    /// A full context is [`Error::ContextFull`] and changes nothing in the cache.
+    /// A full context is [`Error::ContextFull`] and changes nothing in the cache. After another failure
+    /// both branches are as they were, or empty where the memory cannot be rewound.
     pub fn step(&mut self, token: Token) -> Result<()> {
         let longest = self.plain.tokens.len().max(self.instructed.tokens.len()) + 1;
         self.check_length(longest)?;
         let rows = [self.plain.next_row(token), self.instructed.next_row(token)];
-        self.forget_rows();
-        self.context.decode(&rows).map_err(|e| self.full_context(e))?;
+        self.decode_step(&rows)?;
         for (row, branch) in [&mut self.plain, &mut self.instructed].into_iter().enumerate() {
             branch.tokens.push(token);
             branch.row = Some(row as i32);
@@ -153,8 +153,7 @@ impl Pair {
     pub fn step_one(&mut self, side: Side, token: Token) -> Result<()> {
         self.check_length(self.branch(side).tokens.len() + 1)?;
         let row = self.branch(side).next_row(token);
-        self.forget_rows();
-        self.context.decode(&[row]).map_err(|e| self.full_context(e))?;
+        self.decode_step(&[row])?;
         let branch = self.branch_mut(side);
         branch.tokens.push(token);
         branch.row = Some(0);
@@ -207,6 +206,24 @@ impl Pair {
         self.instructed.row = None;
     }
 
+    fn decode_step(&mut self, rows: &[Row]) -> Result<()> {
+        self.forget_rows();
+        let Err(error) = self.context.decode(rows) else { return Ok(()) };
+        let error = self.full_context(error);
+        if !matches!(error, Error::ContextFull { .. }) {
+            // An aborted decode leaves the rows that it has done in the cache. The first error is the one to
+            // report.
+            for side in [Side::Plain, Side::Instructed] {
+                let (seq, held) = (self.seq(side), self.tokens(side).len());
+                if !self.context.seq_truncate(seq, held).unwrap_or(false) {
+                    let _ = self.clear();
+                    break;
+                }
+            }
+        }
+        Err(error)
+    }
+
     fn check_room(&self, needed: usize, longest: usize) -> Result<()> {
         let available = self.context.n_ctx();
         if needed > available {
@@ -254,13 +271,20 @@ impl Pair {
             self.rewind(Side::Plain, plain, plain.len() - 1)?,
             self.rewind(Side::Instructed, instructed, instructed.len() - 1)?,
         ];
-        let reused = kept[0].max(kept[1]);
         let unified = self.context.is_unified();
-        if !unified && kept != [0, 0] && kept[0].min(kept[1]) < shared {
+        if kept[0].min(kept[1]) < shared {
+            let donor = if kept[0] >= kept[1] { Side::Plain } else { Side::Instructed };
             // Separate KV buffers can only be copied whole, into an empty sequence.
-            self.clear()?;
-            kept = [0, 0];
+            let whole = !unified && kept != [0, 0];
+            // A sliding window that has moved beyond the shared part has let go of its cells, and a recurrent
+            // state cannot be had for an earlier position. Both show in the smallest position.
+            let gone = self.tokens(donor).len() > shared && self.context.seq_pos_min(self.seq(donor)) > 0;
+            if whole || gone {
+                self.clear()?;
+                kept = [0, 0];
+            }
         }
+        let reused = kept[0].max(kept[1]);
         self.forget_rows();
         let mut decoded = 0;
         if kept[0].min(kept[1]) < shared {

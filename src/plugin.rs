@@ -129,6 +129,11 @@ pub unsafe fn steer(handle: &Handle, array: &mut TokenDataArray) -> Result<()> {
 /// valid beside it.
 pub fn into_llama(handle: &Handle) -> Result<*mut LlamaSampler> {
     let table = with(handle, |plugin| Ok(plugin.table))?;
+    wrap(handle, table)
+}
+
+/// As [`into_llama`], also for a sampler that a panic has broken.
+fn wrap(handle: &Handle, table: HostTable) -> Result<*mut LlamaSampler> {
     let sampler_new = table.sampler_new.ok_or(Error::Null { name: "host.sampler_new" })?;
     let data = Box::into_raw(Box::new(Data { table, handle: Arc::clone(handle) }));
     // SAFETY: the callback table is static and longer than any host's; `data` is what its callbacks
@@ -231,7 +236,7 @@ unsafe extern "C" fn clone(sampler: *const LlamaSampler) -> *mut LlamaSampler {
     // SAFETY: the host calls with its own live sampler.
     let Some(data) = (unsafe { data(sampler) }) else { return std::ptr::null_mut() };
     let copy = fork(&data.handle).unwrap_or_else(|error| Arc::new(Mutex::new(broken(error, &data.table))));
-    into_llama(&copy).unwrap_or(std::ptr::null_mut())
+    wrap(&copy, data.table).unwrap_or(std::ptr::null_mut())
 }
 
 /// Hosts do not expect a clone to fail, and some use the result unseen; so a failed clone is a sampler

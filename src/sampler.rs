@@ -165,12 +165,13 @@ impl Sampler {
     /// it was.
     pub fn apply(&mut self, candidates: &mut [TokenData]) -> Result<Step> {
         let result = self.try_apply(candidates);
+        // A refused step is a step too: the host may go on with a token of its own choice.
+        self.started = true;
+        self.accepted = None;
         match &result {
             Ok(step) => {
                 self.last = Some(*step);
                 self.stats.steered += 1;
-                self.started = true;
-                self.accepted = None;
             }
             Err(_) => self.stats.refused += 1,
         }

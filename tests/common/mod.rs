@@ -1,6 +1,7 @@
 //! What the maths tests share: the slow oracle, the random numbers, the tolerances.
 #![allow(dead_code, reason = "each test program uses its own part")]
 
+pub mod fake_host;
 pub mod oracle;
 pub mod rng;
 

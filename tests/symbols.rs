@@ -1,0 +1,71 @@
+//! What the built plugin library exports: the functions of the header, and nothing of llama.cpp.
+//!
+//! Needs `SDA_PLUGIN_LIB`, the path of the pure `libsda.so`; `make test-core` builds it and sets it.
+
+#![cfg(target_os = "linux")]
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::process::Command;
+
+/// The library, or None where it was not asked for; in the gate it has to be there.
+fn library() -> Option<PathBuf> {
+    let path = std::env::var_os("SDA_PLUGIN_LIB");
+    if path.is_none() {
+        assert!(std::env::var_os("CI").is_none(), "SDA_PLUGIN_LIB is not set: run `make test-core`");
+        eprintln!("skipped: SDA_PLUGIN_LIB is not set, `make test-core` builds the library and sets it");
+    }
+    path.map(PathBuf::from)
+}
+
+fn run(program: &str, arguments: &[&str], library: &PathBuf) -> String {
+    let output = Command::new(program).args(arguments).arg(library).output().unwrap();
+    assert!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Functions that the header declares: `sda_name(` where no comment is.
+fn declared() -> BTreeSet<String> {
+    let header = include_str!("../include/sda.h");
+    let mut code = String::new();
+    for (i, part) in header.split("/*").enumerate() {
+        code.push_str(if i == 0 { part } else { part.split_once("*/").unwrap().1 });
+    }
+    let mut names = BTreeSet::new();
+    for (at, _) in code.match_indices("sda_") {
+        let name: String =
+            code[at..].chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
+        if code[at + name.len()..].starts_with('(') {
+            names.insert(name);
+        }
+    }
+    names
+}
+
+#[test]
+fn the_library_exports_the_functions_of_the_header_and_no_others() {
+    let Some(library) = library() else { return };
+    let symbols = run("nm", &["-D", "--defined-only"], &library);
+    let exported: BTreeSet<String> =
+        symbols.lines().filter_map(|line| line.split_whitespace().nth(2)).map(str::to_owned).collect();
+    assert!(declared().len() > 20, "{:?}", declared());
+    assert_eq!(exported, declared());
+}
+
+#[test]
+fn the_library_neither_holds_nor_needs_llama_cpp() {
+    let Some(library) = library() else { return };
+    let symbols = run("nm", &["-D"], &library);
+    let foreign = |line: &&str| line.contains("llama_") || line.contains("ggml_");
+    let ours = |line: &&str| line.contains(" T sda_");
+    let found: Vec<&str> = symbols.lines().filter(foreign).filter(|line| !ours(line)).collect();
+    assert_eq!(found, Vec::<&str>::new());
+}
+
+#[test]
+fn the_soname_has_the_number_of_the_abi() {
+    let Some(library) = library() else { return };
+    let dynamic = run("readelf", &["-d"], &library);
+    let soname = format!("[libsda.so.{}]", sda::ffi::SDA_ABI_VERSION);
+    assert!(dynamic.lines().any(|line| line.contains("SONAME") && line.contains(&soname)), "{dynamic}");
+}
