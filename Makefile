@@ -104,8 +104,9 @@ demo: build ## answer a prompt plainly, with the instruction, and steered
 
 test: test-core test-judge test-bundled ## run every test
 
-test-core: ## test the core, without llama.cpp
-	"$(CARGO)" test --locked --no-default-features $(TESTFLAGS)
+test-core: plugin ## test the core, without llama.cpp, and what the plugin library exports
+	SDA_PLUGIN_LIB="$(PLUGIN_TARGET_DIR)/release/libsda.so" SDA_PLUGIN_DIR="$(PLUGIN_TARGET_DIR)/release" \
+	    "$(CARGO)" test --locked --no-default-features $(TESTFLAGS)
 
 test-judge: ## test the core with the judge's client
 	"$(CARGO)" test --locked --no-default-features --features judge $(TESTFLAGS)
