@@ -23,7 +23,7 @@ const GEMMA_EXACT: f32 = 1e-3;
 /// The same for the models as they ship. Their activations are rounded to 8 bits on the way, and a batch
 /// of another shape rounds otherwise: single rows move by up to 4e-2 of their spread (measured) even
 /// where the exact test above shows that both ways compute the same thing.
-const QUANTIZED: f32 = 8e-2;
+const QUANTIZED: f32 = 6e-2;
 
 fn difference(a: &[f32], b: &[f32]) -> f32 {
     assert_eq!(a.len(), b.len());
@@ -104,7 +104,7 @@ fn rows_agree(model: &Model, options: ContextOptions, tolerance: f32, texts: [&s
     }
     // The comparison would hold for any prompts if the branches were the same.
     let apart = difference(&expected[0][0], &expected[1][0]);
-    assert!(apart > 2.0 * tolerance, "the branches differ by only {apart}");
+    assert!(apart > tolerance, "the branches differ by only {apart}");
 }
 
 const QUERY: &str = "<|im_start|>user\nWhat is the capital of France?";
