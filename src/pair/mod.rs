@@ -1,0 +1,202 @@
+//! The prompt pair: a plain and an instructed sequence in one context, fed with the same tokens.
+//!
+//! The tokens that both prompts begin with are decoded once and shared through the KV cache; after
+//! that every step decodes one token in both sequences with a single batch of two rows, so the weights
+//! are read once for both branches.
+
+mod prefill;
+
+pub use prefill::{Prefill, Progress};
+
+use crate::error::{Error, Result};
+use crate::host::{Context, Row, SeqId, Token};
+
+/// One of the two branches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// The query alone.
+    Plain,
+    /// The query and the instruction.
+    Instructed,
+}
+
+struct Branch {
+    seq: SeqId,
+    /// What the KV cache holds of this sequence, in order.
+    tokens: Vec<Token>,
+    /// Row of the last decode that holds this branch's logits.
+    row: Option<i32>,
+}
+
+impl Branch {
+    fn new(seq: SeqId) -> Branch {
+        Branch { seq, tokens: Vec::new(), row: None }
+    }
+
+    fn next_row(&self, token: Token) -> Row {
+        Row { token, pos: self.tokens.len() as i32, seq: self.seq, wants_logits: 1 }
+    }
+}
+
+/// Two sequences of one context that hold different prompts and the same generated tokens.
+///
+/// Logits are valid until anything else is decoded in the context. May move between threads; not used
+/// by two at once.
+pub struct Pair {
+    context: Context,
+    plain: Branch,
+    instructed: Branch,
+}
+
+impl Pair {
+    /// Takes over two sequences of a context, and empties them.
+    pub fn new(mut context: Context, plain: SeqId, instructed: SeqId) -> Result<Pair> {
+        context.check_seq("plain_seq", plain)?;
+        context.check_seq("instructed_seq", instructed)?;
+        if plain == instructed {
+            return Err(Error::param("instructed_seq", instructed, "different from plain_seq"));
+        }
+        context.seq_truncate(plain, 0)?;
+        context.seq_truncate(instructed, 0)?;
+        Ok(Pair { context, plain: Branch::new(plain), instructed: Branch::new(instructed) })
+    }
+
+    /// The context that both sequences live in.
+    pub fn context(&self) -> &Context {
+        &self.context
+    }
+
+    /// Sequence id of a branch.
+    pub fn seq(&self, side: Side) -> SeqId {
+        self.branch(side).seq
+    }
+
+    /// Tokens that the cache holds of a branch.
+    pub fn tokens(&self, side: Side) -> &[Token] {
+        &self.branch(side).tokens
+    }
+
+    /// Row of the last decode that holds a branch's logits: the `idx` for `llama_sampler_sample`.
+    pub fn row(&self, side: Side) -> Option<i32> {
+        self.branch(side).row
+    }
+
+    /// Logits of a branch after its last token, `n_vocab` values, valid until the next decode.
+    pub fn logits(&self, side: Side) -> Result<&[f32]> {
+        let row = self.branch(side).row.ok_or_else(|| Error::State {
+            reason: format!("the {side:?} branch has no logits, prefill or step it first"),
+        })?;
+        self.context.logits(row)
+    }
+
+    /// Appends one token to both branches with a single decode of two rows.
+    ///
+    /// A full context is [`Error::ContextFull`] and changes nothing in the cache. After another failure
+    /// both branches are as they were, or empty where the memory cannot be rewound.
+    pub fn step(&mut self, token: Token) -> Result<()> {
+        let longest = self.plain.tokens.len().max(self.instructed.tokens.len()) + 1;
+        self.check_length(longest)?;
+        let rows = [self.plain.next_row(token), self.instructed.next_row(token)];
+        self.decode_step(&rows)?;
+        for (row, branch) in [&mut self.plain, &mut self.instructed].into_iter().enumerate() {
+            branch.tokens.push(token);
+            branch.row = Some(row as i32);
+        }
+        Ok(())
+    }
+
+    /// Appends one token to one branch only, as when the plain draft is written. The branches agree
+    /// again after the next [`Pair::prefill`].
+    pub fn step_one(&mut self, side: Side, token: Token) -> Result<()> {
+        self.check_length(self.branch(side).tokens.len() + 1)?;
+        let row = self.branch(side).next_row(token);
+        self.decode_step(&[row])?;
+        let branch = self.branch_mut(side);
+        branch.tokens.push(token);
+        branch.row = Some(0);
+        Ok(())
+    }
+
+    /// Copies both branches to two other sequences of the same context: the start of a second answer
+    /// to the same prompts. Both then have the same logits, until the next decode.
+    pub fn fork(&mut self, plain: SeqId, instructed: SeqId) -> Result<Pair> {
+        for (field, seq) in [("plain_seq", plain), ("instructed_seq", instructed)] {
+            if seq == self.plain.seq || seq == self.instructed.seq {
+                return Err(Error::param(field, seq, "a sequence that the first pair does not use"));
+            }
+        }
+        let mut fork = Pair::new(self.context.alias(), plain, instructed)?;
+        for side in [Side::Plain, Side::Instructed] {
+            self.context.seq_cp(self.seq(side), fork.seq(side), -1, -1)?;
+            fork.branch_mut(side).tokens = self.branch(side).tokens.clone();
+            fork.branch_mut(side).row = self.branch(side).row;
+        }
+        Ok(fork)
+    }
+
+    /// Empties both sequences.
+    pub fn clear(&mut self) -> Result<()> {
+        for side in [Side::Plain, Side::Instructed] {
+            let seq = self.seq(side);
+            self.context.seq_truncate(seq, 0)?;
+            *self.branch_mut(side) = Branch::new(seq);
+        }
+        Ok(())
+    }
+
+    fn branch(&self, side: Side) -> &Branch {
+        match side {
+            Side::Plain => &self.plain,
+            Side::Instructed => &self.instructed,
+        }
+    }
+
+    fn branch_mut(&mut self, side: Side) -> &mut Branch {
+        match side {
+            Side::Plain => &mut self.plain,
+            Side::Instructed => &mut self.instructed,
+        }
+    }
+
+    fn forget_rows(&mut self) {
+        self.plain.row = None;
+        self.instructed.row = None;
+    }
+
+    fn decode_step(&mut self, rows: &[Row]) -> Result<()> {
+        self.forget_rows();
+        let Err(error) = self.context.decode(rows) else { return Ok(()) };
+        let error = self.full_context(error);
+        if !matches!(error, Error::ContextFull { .. }) {
+            // An aborted decode leaves the rows that it has done in the cache. The first error is the one to
+            // report.
+            for side in [Side::Plain, Side::Instructed] {
+                let (seq, held) = (self.seq(side), self.tokens(side).len());
+                if !self.context.seq_truncate(seq, held).unwrap_or(false) {
+                    let _ = self.clear();
+                    break;
+                }
+            }
+        }
+        Err(error)
+    }
+
+    fn check_length(&self, needed: usize) -> Result<()> {
+        let available = self.context.n_ctx_seq();
+        if needed > available {
+            return Err(Error::ContextFull { needed, available });
+        }
+        Ok(())
+    }
+
+    /// The host only says that there was no room; this says how much was asked of how much.
+    fn full_context(&self, error: Error) -> Error {
+        match error {
+            Error::ContextFull { needed, .. } => Error::ContextFull {
+                needed: needed + self.plain.tokens.len() + self.instructed.tokens.len(),
+                available: self.context.n_ctx(),
+            },
+            other => other,
+        }
+    }
+}
