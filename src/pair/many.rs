@@ -62,5 +62,5 @@ fn undo(moves: &mut [Move], error: Error) -> Error {
         }
     }
     let held = moves.iter().map(|a_move| a_move.pair.held()).sum();
-    moves[0].pair.full_context(error, held)
+    moves[0].pair.full_with(error, held)
 }

@@ -196,9 +196,13 @@ impl Pair {
         self.plain.tokens.len() + self.instructed.tokens.len()
     }
 
-    /// The host only says that there was no room; this says how much was asked of how much, when `held`
-    /// tokens were there already.
-    fn full_context(&self, error: Error, held: usize) -> Error {
+    /// The host only says that there was no room; this says how much was asked of how much.
+    fn full_context(&self, error: Error) -> Error {
+        self.full_with(error, self.held())
+    }
+
+    /// [`Pair::full_context`] when `held` tokens, of this pair and of others, were there already.
+    fn full_with(&self, error: Error, held: usize) -> Error {
         match error {
             Error::ContextFull { needed, .. } => {
                 Error::ContextFull { needed: needed + held, available: self.context.n_ctx() }

@@ -62,7 +62,7 @@ impl Pair {
 
     fn emptied_on_error<T>(&mut self, result: Result<T>) -> Result<T> {
         result.map_err(|error| {
-            let error = self.full_context(error, self.held());
+            let error = self.full_context(error);
             // The first error is the one to report; a failing clean-up would only hide it.
             let _ = self.clear();
             error
