@@ -9,7 +9,7 @@ use sda::engine::Generation;
 use sda::llama::{ContextOptions, KvCacheType, ModelOptions, Sampling};
 
 /// llama.cpp's options of several letters behind one dash, which clap does not know.
-const SHORT_WORDS: [(&str, &str); 11] = [
+const SHORT_WORDS: [(&str, &str); 12] = [
     ("-tb", "--threads-batch"),
     ("-ub", "--ubatch-size"),
     ("-ngl", "--n-gpu-layers"),
@@ -21,6 +21,7 @@ const SHORT_WORDS: [(&str, &str); 11] = [
     ("-mm", "--no-mmap"),
     ("-if", "--instruction-file"),
     ("-jp", "--judge-prompt"),
+    ("-np", "--parallel"),
 ];
 
 /// Replaces [`SHORT_WORDS`] in a command line.
@@ -50,10 +51,12 @@ pub struct Cli {
 
 #[derive(Subcommand)]
 pub enum Command {
-    /// Answer one prompt.
+    /// Answer one prompt, or a list of them.
     Generate(GenerateArgs),
     /// Talk in turns; both branches keep the history.
     Chat(ChatArgs),
+    /// Measure what steering costs on this machine.
+    Bench(crate::bench::BenchArgs),
 }
 
 #[derive(Args)]
@@ -63,7 +66,8 @@ pub struct GenerateArgs {
     /// The query.
     #[arg(short, long, conflicts_with = "file")]
     pub prompt: Option<String>,
-    /// Read the query from a file; - is standard input.
+    /// Read the query from a file; - is standard input. A file *.jsonl is a list of queries, one record
+    /// {"query", "instruction"?, "score"? or "guidance"? or "amplification"?, "seed"?, "id"?} a line.
     #[arg(short, long, value_name = "FILE")]
     pub file: Option<PathBuf>,
     /// Print the plain, the instruction-only and the steered answer one after another.
@@ -72,6 +76,8 @@ pub struct GenerateArgs {
     /// Print one JSON record a line instead of text: every token, then the answer.
     #[arg(long)]
     pub json: bool,
+    #[command(flatten)]
+    pub batch: crate::batch::BatchArgs,
 }
 
 #[derive(Args)]

@@ -1,10 +1,11 @@
 //! The `sda` command.
 
 mod args;
+mod batch;
+mod bench;
 mod chat;
 mod console;
 mod generate;
-#[allow(dead_code)] // The commands that use it come next.
 mod jsonl;
 mod load;
 mod output;
@@ -56,6 +57,7 @@ fn main() -> ExitCode {
     let outcome = match cli.command {
         Command::Generate(args) => generate::run(&args),
         Command::Chat(args) => chat::run(&args),
+        Command::Bench(args) => bench::run(&args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

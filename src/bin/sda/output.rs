@@ -146,7 +146,8 @@ fn token_record(arm: Arm, record: &StepRecord) -> Value {
     })
 }
 
-fn answer_record(arm: Arm, answer: &Answer, extra: Map<String, Value>) -> Value {
+/// The record of an answer, with `extra` fields.
+pub fn answer_record(arm: Arm, answer: &Answer, extra: Map<String, Value>) -> Value {
     let mut record = json!({
         "type": "answer",
         "arm": arm.name(),
