@@ -1,14 +1,17 @@
 //! The `sda` command.
 
 mod args;
+mod assess;
 mod chat;
 mod console;
 mod generate;
-#[allow(dead_code)] // The commands that use it come next.
 mod jsonl;
+mod judge_args;
 mod load;
 mod output;
+mod progress;
 mod prompts;
+mod score;
 mod strength;
 
 use std::process::ExitCode;
@@ -56,6 +59,7 @@ fn main() -> ExitCode {
     let outcome = match cli.command {
         Command::Generate(args) => generate::run(&args),
         Command::Chat(args) => chat::run(&args),
+        Command::Score(args) => score::run(&args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
