@@ -457,8 +457,8 @@ typedef struct sda_host {
     struct llama_sampler *(*sampler_new)(const void *iface,
                                          void *data);
     /*
-     Receives a message without a final newline, `level` as in `ggml_log_level` (3 = warning).
-     Optional.
+     Receives a message without a final newline, `level` as in `ggml_log_level` (3 = warning). It may
+     call the library, but not free what it is called for. Optional.
      */
     void (*log)(int32_t level,
                 const char *text,

@@ -23,6 +23,7 @@ pub mod dropin;
 pub mod engine;
 mod error;
 pub mod ffi;
+mod guard;
 pub mod host;
 pub mod judge;
 #[cfg(feature = "bundled")]
