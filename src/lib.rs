@@ -28,6 +28,7 @@ pub mod host;
 pub mod judge;
 #[cfg(feature = "bundled")]
 pub mod llama;
+pub mod nucleus;
 pub mod pair;
 pub mod params;
 pub mod plugin;

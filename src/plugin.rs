@@ -113,7 +113,7 @@ pub fn fork(handle: &Handle) -> Result<Handle> {
     })
 }
 
-/// Steers a candidate array. On an error it is left as it was.
+/// Steers a candidate array, and cuts it down to what the sampler kept. On an error it is left as it was.
 ///
 /// # Safety
 /// `array.data` is NULL or points to `array.size` candidates that nobody else uses during the call.
@@ -125,7 +125,11 @@ pub unsafe fn steer(handle: &Handle, array: &mut TokenDataArray) -> Result<()> {
             (false, size) => unsafe { std::slice::from_raw_parts_mut(array.data, size) },
         };
         match plugin.sampler.apply(candidates) {
-            Ok(_) => array.sorted = false,
+            Ok(_) => {
+                let kept = plugin.sampler.kept();
+                array.size = kept.unwrap_or(array.size);
+                array.sorted = kept.is_some();
+            }
             Err(error) => {
                 plugin.fail(error.clone());
                 return Err(error);
@@ -176,6 +180,21 @@ impl TokenDataArray {
     /// An unsorted array over a live slice.
     pub fn new(candidates: &mut [TokenData]) -> TokenDataArray {
         TokenDataArray { data: candidates.as_mut_ptr(), size: candidates.len(), selected: -1, sorted: false }
+    }
+
+    /// As [`TokenDataArray::new`], for candidates in descending order.
+    pub fn sorted(candidates: &mut [TokenData]) -> TokenDataArray {
+        TokenDataArray { sorted: true, ..TokenDataArray::new(candidates) }
+    }
+
+    /// Candidates that are left.
+    pub fn size(&self) -> usize {
+        self.size
+    }
+
+    /// True if they are in descending order.
+    pub fn is_sorted(&self) -> bool {
+        self.sorted
     }
 
     /// Index of the candidate that the last sampler of the chain chose, -1 if none did.

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use crate::dropin::DropIn;
 use crate::error::{Error, Result};
 use crate::host::Token;
+use crate::nucleus::Nucleus;
 use crate::pair::{Pair, Side};
 use crate::params::Params;
 use crate::steer::{Step, steer_in_place};
@@ -23,7 +24,7 @@ pub struct TokenData {
     pub id: Token,
     /// Logit.
     pub logit: f32,
-    /// Probability; not read, not written.
+    /// Probability; not read, and written only with [`Sampler::set_top_p`].
     pub p: f32,
 }
 
@@ -59,6 +60,10 @@ pub struct Sampler {
     /// Instructed logits by token id, then steered log-probabilities. Kept, so that after the first
     /// step nothing is allocated.
     row: Vec<f32>,
+    top_p: f32,
+    nucleus: Nucleus,
+    /// Candidates that the last apply kept, if it dropped any.
+    kept: Option<usize>,
     last: Option<Step>,
     /// Logits at a few tokens as they came in at the last step, while no token was accepted since.
     unaccepted: Option<[f32; PROBES]>,
@@ -95,6 +100,9 @@ impl Sampler {
             params,
             source,
             row: Vec::new(),
+            top_p: 1.0,
+            nucleus: Nucleus::default(),
+            kept: None,
             last: None,
             unaccepted: None,
             accepted: None,
@@ -113,6 +121,23 @@ impl Sampler {
         params.validate()?;
         self.params = params;
         Ok(())
+    }
+
+    /// Makes [`Sampler::apply`] keep the nucleus only: the fewest tokens that hold this much of the
+    /// probability, so that later samplers have little to look at. Greater than 0 and at most 1; 1, as at
+    /// first, keeps all. Greedy steps keep all, too.
+    pub fn set_top_p(&mut self, top_p: f32) -> Result<()> {
+        if !(top_p > 0.0 && top_p <= 1.0) {
+            return Err(Error::param("top_p", top_p, "greater than 0 and at most 1"));
+        }
+        self.top_p = top_p;
+        Ok(())
+    }
+
+    /// After an [`Sampler::apply`] that dropped candidates: how many it kept. They are the first ones of
+    /// the array, the most likely first. None if it kept all, in the order in which they were.
+    pub fn kept(&self) -> Option<usize> {
+        self.kept
     }
 
     /// Where the plain logits come from.
@@ -167,7 +192,8 @@ impl Sampler {
     /// Replaces the candidates' logits by steered log-probabilities (temperature included).
     ///
     /// The array must hold every token of the vocabulary once, in any order. On an error it is left as
-    /// it was.
+    /// it was. With [`Sampler::set_top_p`] only the first of them, [`Sampler::kept`] in number, are to be
+    /// used afterwards.
     pub fn apply(&mut self, candidates: &mut [TokenData]) -> Result<Step> {
         let result = self.try_apply(candidates);
         // A refused step is a step too: the host may go on with a token of its own choice.
@@ -203,7 +229,14 @@ impl Sampler {
             }
         };
         self.unaccepted = Some(probes);
-        if in_order {
+        self.kept = None;
+        if self.top_p < 1.0 && !self.params.is_greedy() {
+            let best = self.nucleus.select(&self.row, 0, self.top_p);
+            self.kept = Some(best.len());
+            for (candidate, (id, logit)) in candidates.iter_mut().zip(best) {
+                *candidate = TokenData { id: id as Token, logit, p: logit.exp() };
+            }
+        } else if in_order {
             for (candidate, &logprob) in candidates.iter_mut().zip(&self.row) {
                 candidate.logit = logprob;
             }
@@ -262,6 +295,9 @@ impl Sampler {
         Ok(Sampler {
             source,
             row: Vec::new(),
+            top_p: self.top_p,
+            nucleus: Nucleus::default(),
+            kept: None,
             params: self.params,
             last: self.last,
             unaccepted: self.unaccepted,

@@ -140,9 +140,32 @@ unsafe fn words_are(made: *const CParams, byte: u8) -> bool {
 }
 
 #[test]
+fn top_p_shrinks_the_array_for_callers_that_know_of_it() {
+    let logits = [0.0, 1.0, 5.0, 4.0];
+    let apply = |struct_size: usize| {
+        let p = CParams { top_p: 0.9, struct_size, ..params() };
+        let sampler = new_sampler(null(), 4);
+        let mut data = common::fake_host::candidates(&logits);
+        let mut array = TokenDataArray::new(&mut data);
+        // SAFETY: all are live.
+        unsafe {
+            assert_eq!(sda_sampler_set_params(sampler, &p), SDA_OK);
+            assert_eq!(sda_sampler_set_plain_logits(sampler, logits.as_ptr(), 4), SDA_OK);
+            assert_eq!(sda_sampler_apply(sampler, &mut array), SDA_OK);
+            sda_sampler_free(sampler);
+        }
+        let (size, sorted) = (array.size(), array.is_sorted());
+        (data[..size].iter().map(|c| c.id).collect::<Vec<_>>(), sorted)
+    };
+    // At the default temperature of 0.6 the best two have 0.84 and 0.16 of the probability.
+    assert_eq!(apply(size_of::<CParams>()), (vec![2, 3], true));
+    assert_eq!(apply(std::mem::offset_of!(CParams, top_p)), (vec![0, 1, 2, 3], false));
+}
+
+#[test]
 fn bad_settings_are_refused() {
     let sampler = new_sampler(null(), 4);
-    let change: [fn(&mut CParams); 7] = [
+    let change: [fn(&mut CParams); 11] = [
         |p| p.amplification = f32::NAN,
         |p| p.k = f32::INFINITY,
         |p| p.temperature = f32::NAN,
@@ -150,6 +173,10 @@ fn bad_settings_are_refused() {
         |p| p.sigma = f32::NAN,
         |p| p.t_min = -1.0,
         |p| p.flags = 1,
+        |p| p.top_p = 0.0,
+        |p| p.top_p = 1.01,
+        |p| p.top_p = f32::NAN,
+        |p| p.reserved = 1,
     ];
     for change in change {
         let mut p = params();
