@@ -8,6 +8,7 @@
 #![allow(unsafe_code)]
 
 mod generate;
+mod likelihood;
 mod local_judge;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -4,8 +4,10 @@
 //! that every step decodes one token in both sequences with a single batch of two rows, so the weights
 //! are read once for both branches.
 
+mod continuation;
 mod prefill;
 
+pub use continuation::Visit;
 pub use prefill::{Prefill, Progress};
 
 use crate::error::{Error, Result};
