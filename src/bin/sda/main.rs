@@ -4,6 +4,8 @@ mod args;
 mod chat;
 mod console;
 mod generate;
+#[allow(dead_code)] // The commands that use it come next.
+mod jsonl;
 mod load;
 mod output;
 mod prompts;
