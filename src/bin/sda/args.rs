@@ -54,6 +54,8 @@ pub enum Command {
     Generate(GenerateArgs),
     /// Talk in turns; both branches keep the history.
     Chat(ChatArgs),
+    /// Measure how well arms align: plain, instructed, steered.
+    Eval(crate::eval::EvalArgs),
 }
 
 #[derive(Args)]
@@ -98,7 +100,7 @@ pub struct CommonArgs {
     pub verbose: bool,
 }
 
-#[derive(Args)]
+#[derive(Args, Clone)]
 #[command(next_help_heading = "Model")]
 pub struct ModelArgs {
     /// GGUF model file.

@@ -3,6 +3,7 @@
 mod args;
 mod chat;
 mod console;
+mod eval;
 mod generate;
 #[allow(dead_code)] // The commands that use it come next.
 mod jsonl;
@@ -56,6 +57,7 @@ fn main() -> ExitCode {
     let outcome = match cli.command {
         Command::Generate(args) => generate::run(&args),
         Command::Chat(args) => chat::run(&args),
+        Command::Eval(args) => eval::run(args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
