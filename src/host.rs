@@ -197,6 +197,11 @@ impl Context {
         Context { table: self.table, ctx: self.ctx, n_vocab: self.n_vocab, owned: false }
     }
 
+    /// True if both stand for the same context of the host.
+    pub fn is_same(&self, other: &Context) -> bool {
+        self.ctx == other.ctx
+    }
+
     fn number<T>(
         &self,
         name: &'static str,
