@@ -2,16 +2,44 @@
 
 #![cfg(feature = "cli")]
 
-mod common;
-
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
 
-use common::command::{model, records, sda, stderr, stdout};
+use serde_json::Value;
+
+fn model() -> String {
+    std::env::var("SDA_TEST_MODEL").expect("SDA_TEST_MODEL is not set: run `make test`")
+}
+
+fn sda(args: &[&str]) -> Output {
+    command(args).stdin(Stdio::null()).output().unwrap()
+}
+
+/// One thread a program: these tests run side by side, and threads that wait for one another on too few
+/// cores cost minutes.
+fn command(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sda"));
+    let (subcommand, rest) = args.split_first().unwrap();
+    command.arg(subcommand).args(["-t", "1"]).args(rest);
+    command
+}
 
 fn generate(args: &[&str]) -> Output {
     let model = model();
     sda(&[&["generate", "-m", &model, "-p", "What is the capital of France?"], args].concat())
+}
+
+fn stdout(output: &Output) -> String {
+    assert!(output.status.success(), "{}", stderr(output));
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+fn records(output: &Output) -> Vec<Value> {
+    stdout(output).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 const PIRATE: &str = "Answer like a pirate.";

@@ -2,14 +2,17 @@
 
 #![cfg(feature = "cli")]
 
-mod common;
+#[path = "common/command.rs"]
+mod command;
+mod fault_server;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::{Output, Stdio};
+use std::process::{Child, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use common::command::{command, model, parse, records, sda, stderr, stdout};
+use command::{model, records, run, stderr, stdout};
+use fault_server::{FaultServer, chat};
 use serde_json::{Value, json};
 
 const PIRATE: &str = "Answer like a pirate.";
@@ -31,21 +34,27 @@ impl List {
         self.folder.path().join(name)
     }
 
-    fn args<'a>(&self, model: &'a str, extra: &[&'a str]) -> Vec<String> {
-        let list = self.path("list.jsonl");
-        let own = ["generate", "-m", model, "-i", PIRATE, "-f", list.to_str().unwrap()];
+    /// A command line for the list, with the answers in out.jsonl. One thread, since these tests run side by
+    /// side.
+    fn args(&self, extra: &[&str]) -> Vec<String> {
+        let paths = ["list.jsonl", "out.jsonl"].map(|name| self.path(name).to_str().unwrap().to_owned());
+        let own = ["generate", "-t", "1", "-m", &model(), "-i", PIRATE, "-f", &paths[0], "-o", &paths[1]];
         own.iter().chain(extra).map(|arg| (*arg).to_owned()).collect()
     }
 
-    /// Runs the list, with the answers in out.jsonl.
     fn run(&self, extra: &[&str]) -> Output {
-        let (model, out) = (model(), self.path("out.jsonl"));
-        let args = self.args(&model, &[extra, &["-o", out.to_str().unwrap()]].concat());
-        sda(&args.iter().map(String::as_str).collect::<Vec<_>>())
+        run(&self.args(extra).iter().map(String::as_str).collect::<Vec<_>>())
+    }
+
+    /// As [`List::run`], without waiting for the end.
+    fn start(&self, extra: &[&str]) -> Child {
+        let args = self.args(extra);
+        let mut command = command::sda(&args.iter().map(String::as_str).collect::<Vec<_>>());
+        command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
     }
 
     fn out(&self) -> Vec<Value> {
-        parse(&std::fs::read_to_string(self.path("out.jsonl")).unwrap())
+        records(&std::fs::read_to_string(self.path("out.jsonl")).unwrap())
     }
 }
 
@@ -91,10 +100,10 @@ fn one_at_a_time_the_answers_are_those_of_single_runs() {
         let instruction = query["instruction"].as_str().unwrap_or(PIRATE);
         let single = [
             &["generate", "-m", &model, "-p", text(answer, "query"), "-i", instruction, "-n", "12"][..],
-            &["--json", "-s", &seed],
+            &["--json", "-t", "1", "-s", &seed],
             strength,
         ];
-        let single = records(&sda(&single.concat())).pop().unwrap();
+        let single = records(&stdout(&run(&single.concat()))).pop().unwrap();
         for field in ["text", "tokens", "finish", "guidance", "amplification", "arm"] {
             assert_eq!(answer[field], single[field], "{field} of {answer}");
         }
@@ -109,10 +118,9 @@ fn one_at_a_time_the_answers_are_those_of_single_runs() {
 #[test]
 fn without_output_the_answers_are_printed() {
     let list = List::new(&queries());
-    let model = model();
-    let args = list.args(&model, &["-n", "4", "-s", "1", "--parallel", "3"]);
-    let output = sda(&args.iter().map(String::as_str).collect::<Vec<_>>());
-    let answers = records(&output);
+    let (model, path) = (model(), list.path("list.jsonl"));
+    let args = ["-m", &model, "-i", PIRATE, "-f", path.to_str().unwrap(), "-t", "1", "--parallel", "3"];
+    let answers = records(&stdout(&run(&[&["generate", "-n", "4", "-s", "1"], &args[..]].concat())));
     assert_eq!(by_key(&answers).len(), 5);
     assert!(answers.iter().all(|answer| answer["type"] == "answer" && !text(answer, "text").is_empty()));
 }
@@ -134,15 +142,9 @@ fn a_killed_run_goes_on_and_nothing_is_lost_or_doubled() {
         std::fs::remove_file(list.path("out.jsonl")).unwrap();
         whole
     };
-    let (model, out) = (model(), list.path("out.jsonl"));
+    let out = list.path("out.jsonl");
     for (kill_at, torn) in [(0, ""), (1, "{\"key\":\"a#12"), (3, "{\"k"), (4, "")] {
-        let args = list.args(&model, &[&settings[..], &["-o", out.to_str().unwrap()]].concat());
-        let mut child = command(&args.iter().map(String::as_str).collect::<Vec<_>>())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
+        let mut child = list.start(&settings);
         let start = Instant::now();
         while lines(&out) < kill_at {
             assert!(child.try_wait().unwrap().is_none(), "it ended before it could be killed");
@@ -184,13 +186,8 @@ fn a_killed_run_goes_on_and_nothing_is_lost_or_doubled() {
 #[test]
 fn ctrl_c_keeps_the_answers_that_are_done() {
     let list = List::new(&queries());
-    let (model, out) = (model(), list.path("out.jsonl"));
-    let args = list.args(&model, &["-np", "2", "-n", "40", "-s", "7", "-o", out.to_str().unwrap()]);
-    let child = command(&args.iter().map(String::as_str).collect::<Vec<_>>())
-        .stdin(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let out = list.path("out.jsonl");
+    let child = list.start(&["-np", "2", "-n", "40", "-s", "7"]);
     let start = Instant::now();
     while lines(&out) < 1 {
         assert!(start.elapsed() < Duration::from_secs(120));
@@ -258,6 +255,47 @@ fn each_arm_is_an_answer_and_a_judged_record_keeps_its_draft() {
 }
 
 #[test]
+fn a_servers_scores_decide_and_a_missing_one_is_handled_as_the_user_chose() {
+    let list = List::new(&[
+        json!({ "id": 1, "query": "Say hello." }),
+        json!({ "id": 2, "query": "Count to ten." }),
+        json!({ "id": 3, "query": "Name three animals.", "score": 90 }),
+    ]);
+    let server = FaultServer::start(|request, _| match request.prompt().contains("Count to ten") {
+        true => chat("no idea"),
+        false => chat("{\"score\": 40}"),
+    });
+    let url = server.url();
+    let find = |id: u64, arm: &str| {
+        let answers = list.out();
+        let key = |answer: &Value| text(answer, "key").to_owned();
+        let mut found = answers.into_iter().filter(|answer| answer["id"] == id && answer["arm"] == arm);
+        let answer = found.next().unwrap_or_else(|| panic!("no {arm} answer {id}"));
+        assert!(found.all(|other| key(&other) != key(&answer)));
+        answer
+    };
+    let options = ["-n", "6", "-s", "1", "--judge", &url];
+    let output = list.run(&options);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("1 of 5 answers failed"), "{}", stderr(&output));
+    let steered = find(1, "steered");
+    assert_eq!((&steered["score"], &steered["judge"]["attempts"]), (&json!(40.0), &json!(1)));
+    let a = (60.0_f64 / 80.0).tanh();
+    assert!((steered["amplification"].as_f64().unwrap() - a).abs() < 1e-6);
+    assert_eq!(find(3, "steered")["score"], 90.0, "a record's own score is not asked for");
+    let failed = find(2, "steered");
+    assert!(text(&failed, "error").contains("no idea") && failed["text"].is_null(), "{failed}");
+    let asked = server.count();
+
+    stdout(&list.run(&[&options[..], &["--on-judge-failure", "instructed", "--restart"]].concat()));
+    let unsteered = find(2, "instructed");
+    assert!(text(&unsteered, "judge_error").contains("no idea") && unsteered["error"].is_null());
+    assert!(unsteered["score"].is_null() && unsteered["amplification"].is_null());
+    assert_eq!(find(1, "steered")["text"], steered["text"]);
+    assert!(server.count() > asked);
+}
+
+#[test]
 fn answers_of_other_settings_are_not_taken_for_this_runs() {
     let list = List::new(&queries()[..1]);
     stdout(&list.run(&["-n", "4", "-s", "1"]));
@@ -298,7 +336,7 @@ fn a_bad_list_is_refused_with_its_line() {
     let model = model();
     for lone in [&["-o", "x"][..], &["--restart"], &["--arms", "plain"], &["--arms", "some", "-f", "x.jsonl"]]
     {
-        let output = sda(&[&["generate", "-m", &model], lone].concat());
+        let output = run(&[&["generate", "-m", &model], lone].concat());
         assert_eq!(output.status.code(), Some(2), "{lone:?}");
     }
 }
@@ -306,8 +344,8 @@ fn a_bad_list_is_refused_with_its_line() {
 #[test]
 fn a_benchmark_measures_everything_it_names() {
     let model = model();
-    let sizes = ["-p", "12", "-n", "2", "-r", "3", "-N", "1,2"];
-    let output = sda(&[&["bench", "-m", &model, "--json"], &sizes[..]].concat());
+    let sizes = ["-t", "1", "-p", "12", "-n", "2", "-r", "3", "-N", "1,2"];
+    let output = run(&[&["bench", "-m", &model, "--json"], &sizes[..]].concat());
     let report: Value = serde_json::from_str(&stdout(&output)).unwrap();
     let median = |value: &Value| {
         let all = value["all"].as_array().unwrap();
@@ -331,12 +369,12 @@ fn a_benchmark_measures_everything_it_names() {
     for many in many {
         median(&many["steered_over_bare"]);
     }
-    let table = stdout(&sda(&[&["bench", "-m", &model], &sizes[..]].concat()));
+    let table = stdout(&run(&[&["bench", "-m", &model], &sizes[..]].concat()));
     for row in ["plain, one row", "bare decode of two rows", "drop-in", "the kernel", "read once", "KV cache"]
     {
         assert!(table.contains(row), "{table}");
     }
-    let output = sda(&["bench", "-m", &model, "-c", "8"]);
+    let output = run(&["bench", "-m", &model, "-c", "8"]);
     assert_eq!(output.status.code(), Some(2));
     assert!(stderr(&output).contains("--ctx-size is 8, must be at least"));
 }

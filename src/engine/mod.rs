@@ -9,6 +9,7 @@
 
 mod batch;
 mod generate;
+mod likelihood;
 mod local_judge;
 mod run;
 

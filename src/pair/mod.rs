@@ -4,9 +4,11 @@
 //! that every step decodes one token in both sequences with a single batch of two rows, so the weights
 //! are read once for both branches.
 
+mod continuation;
 mod many;
 mod prefill;
 
+pub use continuation::Visit;
 pub use many::{Move, step_many};
 pub use prefill::{Prefill, Progress};
 

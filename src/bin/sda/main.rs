@@ -1,15 +1,20 @@
 //! The `sda` command.
 
 mod args;
+mod assess;
 mod batch;
 mod bench;
 mod chat;
 mod console;
+mod eval;
 mod generate;
 mod jsonl;
+mod judge_args;
 mod load;
 mod output;
+mod progress;
 mod prompts;
+mod score;
 mod strength;
 
 use std::process::ExitCode;
@@ -58,6 +63,8 @@ fn main() -> ExitCode {
         Command::Generate(args) => generate::run(&args),
         Command::Chat(args) => chat::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Score(args) => score::run(&args),
+        Command::Eval(args) => eval::run(args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

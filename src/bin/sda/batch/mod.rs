@@ -2,7 +2,6 @@
 //! with.
 
 mod options;
-mod progress;
 mod record;
 mod task;
 mod work;
@@ -39,8 +38,8 @@ pub fn run(args: &GenerateArgs, list: &Path) -> Outcome {
     if common.trace.is_some() {
         return Err(Failure::Usage("--trace is for a single query, not for a list".into()));
     }
-    let strength = Strength::new(&common.steering)?;
-    let seed = seed(common);
+    let strength = Strength::new(common)?;
+    let seed = seed(&common.sampling);
     let interrupt = Interrupt::install().map_err(Failure::Failed)?;
     let settings = common.generation(seed, false);
     settings.params.validate()?;
@@ -51,10 +50,17 @@ pub fn run(args: &GenerateArgs, list: &Path) -> Outcome {
     let model = load::model(&common.model, &log, &interrupt)?;
     let prompter = Prompter::new(&common.prompt, &model)?;
     let arms = args.batch.arms(args.compare);
-    let maker = TaskMaker { args, model: &model, prompter: &prompter, settings: &settings, strength, seed };
+    let maker = TaskMaker {
+        args,
+        model: &model,
+        prompter: &prompter,
+        settings: &settings,
+        strength: &strength,
+        seed,
+    };
     let mut tasks = Vec::with_capacity(records.len() * arms.len());
-    for (index, record) in records.iter().enumerate() {
-        tasks.extend(maker.tasks(index, record, &arms)?);
+    for record in &records {
+        tasks.extend(maker.tasks(record, &arms)?);
     }
     let inputs: Vec<jsonl::Input> = tasks.iter().map(|task| task.input.clone()).collect();
     let journal = Journal::open(args.batch.output.as_deref(), &inputs, args.batch.restart)?;
@@ -80,7 +86,8 @@ pub fn run(args: &GenerateArgs, list: &Path) -> Outcome {
         ));
     }
     interrupt.begin();
-    Work { args, prompter: &prompter, interrupt: &interrupt, records: &records, tasks, journal, batch }.run()
+    let template = prompter.template();
+    Work { args, strength: &strength, template, interrupt: &interrupt, tasks, journal, batch }.run()
 }
 
 /// Reads the list and the answers' strengths and seeds in it.

@@ -4,8 +4,15 @@ use sda::amplify::amplify;
 
 use crate::args::SteeringArgs;
 use crate::jsonl::{Fields, Input};
-use crate::strength::Strength;
 use crate::{Failure, Outcome};
+
+/// How strongly to steer, where that is given.
+#[derive(Clone, Copy)]
+pub struct Fixed {
+    pub amplification: f32,
+    /// The score that it comes from, if it does.
+    pub score: Option<f64>,
+}
 
 /// A record whose fields are in range.
 pub struct Record {
@@ -19,7 +26,7 @@ pub struct Record {
     /// Its own instruction, in place of the command line's.
     pub instruction: Option<String>,
     /// Its own strength, in place of the command line's.
-    pub strength: Option<Strength>,
+    pub strength: Option<Fixed>,
     /// Its own seed.
     pub seed: Option<u32>,
     /// The record is one that another command could not score, with the reason.
@@ -62,7 +69,7 @@ impl Record {
 }
 
 /// The strength that a record brings, reckoned as the command line's is.
-fn strength(input: &Input, steering: &SteeringArgs) -> Outcome<Option<Strength>> {
+fn strength(input: &Input, steering: &SteeringArgs) -> Outcome<Option<Fixed>> {
     let number = |name| input.number(name).map(|number| number.map(|number| number as f32));
     let numbers = (number("score")?, number("amplification")?, number("guidance")?);
     let (amplification, score) = match numbers {
@@ -82,7 +89,7 @@ fn strength(input: &Input, steering: &SteeringArgs) -> Outcome<Option<Strength>>
         }
     };
     match amplification.is_finite() {
-        true => Ok(Some(Strength::Fixed { amplification, score })),
+        true => Ok(Some(Fixed { amplification, score })),
         false => Err(at(input.line, "its steering is out of range")),
     }
 }
