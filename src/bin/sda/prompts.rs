@@ -106,12 +106,17 @@ impl Prompter {
 
     /// The two prompts as text.
     pub fn pair(&self, history: &[Turn], query: &str) -> Outcome<PromptPair> {
+        self.pair_with(history, query, &self.instruction)
+    }
+
+    /// The two prompts as text, with another instruction.
+    pub fn pair_with(&self, history: &[Turn], query: &str, instruction: &str) -> Outcome<PromptPair> {
         let pair = PairBuilder {
             template: self.template.as_ref(),
             system: self.system.as_deref(),
             history,
             query,
-            instruction: &self.instruction,
+            instruction,
             placement: self.placement,
             negative: self.negative.as_deref().unwrap_or_default(),
         };

@@ -20,7 +20,7 @@ use crate::{Failure, Outcome};
 /// A draft is one answer of the primer's kind.
 const DRAFT_TOKENS: usize = 64;
 
-pub fn run(run: &mut Run, data: &Data, engine: &mut Engine) -> Outcome<Report> {
+pub fn run(run: &Run, data: &Data, engine: &mut Engine) -> Outcome<Report> {
     if run.args.common.prompt.instruction_placement == Some(Placement::System)
         && !run.args.apply_chat_template
     {
@@ -52,7 +52,7 @@ pub fn run(run: &mut Run, data: &Data, engine: &mut Engine) -> Outcome<Report> {
         if missing.is_empty() {
             continue;
         }
-        run.stop_if_wanted(journal.len(), data.items.len() * run.arms.len())?;
+        run.stop_if_wanted(journal.len())?;
         progress.show(&question.question);
         let mut work = Work { run, engine, question };
         let scored = match missing.iter().any(|(arm, _)| arm.needs_score()) {
@@ -122,7 +122,9 @@ impl Work<'_, '_, '_, '_> {
             text: draft.text.trim(),
             template: self.run.prompter.template(),
         };
-        match scorer.score(&draft, self.engine, interrupt)? {
+        let engine = &mut *self.engine;
+        let mut score = |tokens: &[_]| engine.score(tokens, &mut |_, _| !interrupt.is_wanted());
+        match scorer.score(&draft, self.run.model, &mut score, interrupt)? {
             Ok(score) => Scored::new(score, function).map(Ok),
             Err(why) => Ok(Err(why)),
         }

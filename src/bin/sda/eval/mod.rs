@@ -72,16 +72,17 @@ pub fn run(mut args: EvalArgs) -> Outcome {
     let log = Log::capture(args.common.verbose);
     let model = load::model(&args.common.model, &log, &interrupt)?;
     let prompter = Prompter::new(&args.common.prompt, &model)?;
-    let mut engine = load::engine(&args.common.model, &model, &log)?;
     interrupt.begin();
-    let mut run =
+    let run =
         Run { args, arms, settings, seed, model: &model, prompter, interrupt, failures: RefCell::default() };
     let report = match args.task {
-        Task::TruthfulqaMc => likelihood::run(&mut run, &data, &mut engine)?,
-        Task::Ifeval => ifeval::run(&mut run, &data, &mut engine)?,
-        Task::Winrate => winrate::run(&mut run, &data, &mut engine)?,
+        Task::TruthfulqaMc => {
+            likelihood::run(&run, &data, &mut load::engine(&args.common.model, &model, &log)?)?
+        }
+        Task::Ifeval => ifeval::run(&run, &data)?,
+        Task::Winrate => winrate::run(&run, &data)?,
     };
-    note_failures("results failed and are tried again by the next run", &run.failures.borrow());
+    note_failures("results that failed and are tried again by the next run", &run.failures.borrow());
     run.show(&report, data.items.len())
 }
 
@@ -183,12 +184,18 @@ impl Run<'_, '_> {
         table::print(&table::render(report, self.args.by_category))
     }
 
-    fn stop_if_wanted(&self, done: usize, total: usize) -> Outcome {
-        if !self.interrupt.is_wanted() {
-            return Ok(());
-        }
-        note(&format!("stopped after {done} of {total} results; the same command goes on from here"));
+    fn stop_if_wanted(&self, done: usize) -> Outcome {
+        if self.interrupt.is_wanted() { self.stop(done) } else { Ok(()) }
+    }
+
+    fn stop(&self, done: usize) -> Outcome {
+        note(&format!("stopped with {done} results; the same command goes on from here"));
         Err(Failure::Interrupted)
+    }
+
+    /// The seed of an item, the same in all arms.
+    fn item_seed(&self, n: usize) -> u32 {
+        self.seed.wrapping_add(n as u32)
     }
 }
 
@@ -198,7 +205,7 @@ fn note_failures(what: &str, reasons: &[String]) {
     if reasons.is_empty() {
         return;
     }
-    note(&format!("{} {what}:", reasons.len()));
+    note(&format!("{what}: {}", reasons.len()));
     for reason in reasons.iter().take(SHOWN) {
         note(&format!("  {reason}"));
     }

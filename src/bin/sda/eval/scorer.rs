@@ -1,7 +1,9 @@
 //! The score of a plain draft, for the arms that are steered by it.
 
 use sda::amplify::{Amplify, amplify};
-use sda::engine::Engine;
+use sda::engine::ScoreDistribution;
+use sda::host::Token;
+use sda::llama::Model;
 use sda::prompt::{ChatTemplate, JudgePrompt, strip_think};
 
 use super::args::EvalArgs;
@@ -18,6 +20,9 @@ pub enum Scorer {
     /// The loaded model.
     Local,
 }
+
+/// The loaded model's distribution over the scores after a judge prompt.
+pub type Local<'l> = &'l mut dyn FnMut(&[Token]) -> sda::Result<ScoreDistribution>;
 
 /// What is to be scored.
 pub struct Draft<'a> {
@@ -63,28 +68,34 @@ impl Scorer {
     pub fn score(
         &self,
         draft: &Draft,
-        engine: &mut Engine,
+        model: &Model,
+        local_score: Local,
         interrupt: &Interrupt,
     ) -> Outcome<Result<f64, String>> {
         match self {
             Scorer::Records | Scorer::Fixed(_) => Ok(Err(
                 "no score: the record has no \"score\", and there is neither --judge nor --score".into(),
             )),
-            Scorer::Local => local(draft, engine, interrupt),
+            Scorer::Local => local(draft, model, local_score, interrupt),
         }
     }
 }
 
-fn local(draft: &Draft, engine: &mut Engine, interrupt: &Interrupt) -> Outcome<Result<f64, String>> {
+fn local(
+    draft: &Draft,
+    model: &Model,
+    local_score: Local,
+    interrupt: &Interrupt,
+) -> Outcome<Result<f64, String>> {
     let text = strip_think(draft.text).text;
     if text.trim().is_empty() {
         return Ok(Err("judge gave no score: the draft is empty".into()));
     }
     let prompt = JudgePrompt { query: draft.query, instruction: draft.instruction, draft: text };
-    let tokens = engine.model().tokenize_prompt(&prompt.local(draft.template)?)?;
-    match engine.score(&tokens, &mut |_, _| !interrupt.is_wanted()) {
+    let tokens = model.tokenize_prompt(&prompt.local(draft.template)?)?;
+    match local_score(&tokens) {
         Ok(distribution) => Ok(Ok(distribution.expected())),
-        Err(sda::Error::Cancelled) => Err(Failure::Interrupted),
+        Err(_) if interrupt.is_wanted() => Err(Failure::Interrupted),
         Err(error) => Ok(Err(error.to_string())),
     }
 }
