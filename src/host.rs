@@ -95,8 +95,8 @@ pub struct HostTable {
     /// a host's chain.
     pub sampler_new:
         Option<unsafe extern "C" fn(iface: *const c_void, data: *mut c_void) -> *mut LlamaSampler>,
-    /// Receives a message without a final newline, `level` as in `ggml_log_level` (3 = warning).
-    /// Optional.
+    /// Receives a message without a final newline, `level` as in `ggml_log_level` (3 = warning). It may
+    /// call the library, but not free what it is called for. Optional.
     pub log: Option<unsafe extern "C" fn(level: i32, text: *const c_char, log_data: *mut c_void)>,
     /// Passed to `log` as it is.
     pub log_data: *mut c_void,

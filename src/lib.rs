@@ -26,10 +26,12 @@ mod error;
 #[cfg(feature = "eval")]
 pub mod eval;
 pub mod ffi;
+mod guard;
 pub mod host;
 pub mod judge;
 #[cfg(feature = "bundled")]
 pub mod llama;
+pub mod nucleus;
 pub mod pair;
 pub mod params;
 pub mod plugin;

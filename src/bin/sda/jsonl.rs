@@ -42,6 +42,7 @@ pub struct Input {
     /// The record, without a `key` and an `error` that another command may have left.
     pub fields: Fields,
     /// That `error`: the record is the result of work that has failed, such as a score that there is not.
+    #[allow(dead_code)] // Read by generate --file.
     pub error: Option<String>,
 }
 
@@ -73,6 +74,7 @@ impl Input {
         }
     }
 
+    #[allow(dead_code)] // Used by generate --file.
     /// The number in a field; `None` when it is missing or null.
     pub fn number(&self, name: &str) -> Outcome<Option<f64>> {
         match self.fields.get(name) {
@@ -133,6 +135,7 @@ fn hash(fields: &Fields, settings: &str) -> String {
 pub struct Journal {
     to: To,
     results: HashMap<String, Fields>,
+    failed: HashMap<String, Fields>,
 }
 
 #[derive(Debug)]
@@ -153,7 +156,9 @@ impl Journal {
     /// The file may only hold results of `inputs`; otherwise it is left as it is. With `restart`, results
     /// that are there are dropped.
     pub fn open(path: Option<&Path>, inputs: &[Input], restart: bool) -> Outcome<Journal> {
-        let Some(path) = path else { return Ok(Journal { to: To::Stdout, results: HashMap::new() }) };
+        let Some(path) = path else {
+            return Ok(Journal { to: To::Stdout, results: HashMap::new(), failed: HashMap::new() });
+        };
         Journal::open_file(path, inputs, restart)
             .map_err(|why| Failure::Failed(format!("{}: {why}", path.display())))
     }
@@ -170,7 +175,7 @@ impl Journal {
         let mut replaced = None;
         if restart {
             file.set_len(0).map_err(|e| e.to_string())?;
-        } else if failed > 0 {
+        } else if !failed.is_empty() {
             // Written beside and exchanged, so that a kill at this moment loses nothing.
             let beside = beside(path);
             let mut new = open(OpenOptions::new().create(true), &beside)?;
@@ -192,12 +197,17 @@ impl Journal {
         }
         file.seek(SeekFrom::End(0)).map_err(|e| e.to_string())?;
         let to = To::File { path: path.to_owned(), file, _replaced: replaced };
-        Ok(Journal { to, results })
+        Ok(Journal { to, results, failed })
     }
 
     /// The result of an earlier run, or one that was appended by this one and has not failed.
     pub fn result(&self, key: &str) -> Option<&Fields> {
         self.results.get(key)
+    }
+
+    /// What an earlier run wrote beside the `error` of work that has failed and is to be done again.
+    pub fn failed(&self, key: &str) -> Option<&Fields> {
+        self.failed.get(key)
     }
 
     /// How many results there are, those not counted that have failed.
@@ -258,12 +268,12 @@ struct Held {
     /// The last line is whole but for its end.
     needs_newline: bool,
     /// Results that have failed.
-    failed: usize,
+    failed: HashMap<String, Fields>,
 }
 
 fn held(bytes: &[u8], inputs: &[Input], restart: bool) -> Result<Held, String> {
     let known: HashSet<&str> = inputs.iter().map(|input| input.key.as_str()).collect();
-    let mut held = Held { results: HashMap::new(), whole: 0, needs_newline: false, failed: 0 };
+    let mut held = Held { results: HashMap::new(), whole: 0, needs_newline: false, failed: HashMap::new() };
     let mut seen = HashSet::new();
     for (n, line) in bytes.split_inclusive(|&b| b == b'\n').enumerate() {
         let (key, fields) = match result(line) {
@@ -288,7 +298,7 @@ fn held(bytes: &[u8], inputs: &[Input], restart: bool) -> Result<Held, String> {
             return Err(format!("line {}: the result \"{key}\" is there twice", n + 1));
         }
         if has_failed(&fields) {
-            held.failed += 1;
+            held.failed.insert(key, fields);
         } else {
             held.results.insert(key, fields);
         }

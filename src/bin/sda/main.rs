@@ -1,15 +1,18 @@
 //! The `sda` command.
 
 mod args;
+mod assess;
 mod chat;
 mod console;
 mod eval;
 mod generate;
-#[allow(dead_code)] // The commands that use it come next.
 mod jsonl;
+mod judge_args;
 mod load;
 mod output;
+mod progress;
 mod prompts;
+mod score;
 mod strength;
 
 use std::process::ExitCode;
@@ -57,6 +60,7 @@ fn main() -> ExitCode {
     let outcome = match cli.command {
         Command::Generate(args) => generate::run(&args),
         Command::Chat(args) => chat::run(&args),
+        Command::Score(args) => score::run(&args),
         Command::Eval(args) => eval::run(args),
     };
     match outcome {
