@@ -116,6 +116,22 @@ fn multiple_choice_has_four_metrics_an_arm_and_guidance_one_is_the_instruction_a
     assert_eq!(second.stdout, first.stdout);
 }
 
+#[test]
+fn a_judge_at_a_server_scores_the_plain_answer_once_for_all_arms() {
+    let mut questions = questions();
+    questions[0].as_object_mut().unwrap().remove("score");
+    let lab = Lab::new(&questions[..1]);
+    let server = FaultServer::start(|_, _| chat("{\"score\": 20}"));
+    let output = lab.run("truthfulqa-mc", &["--arms", "sda,sda:k=1", "--judge", &server.url(), "--json"]);
+    assert_eq!(row(&report(&output), "mc1", "all", "sda:k=1")["failed"], 0);
+    assert_eq!(server.count(), 1);
+    let requests = server.requests();
+    assert!(requests[0].prompt().contains("What colour is the sky"), "{}", requests[0].prompt());
+    let guidance: Vec<f64> =
+        lab.results("out.jsonl").iter().map(|result| result["guidance"].as_f64().unwrap()).collect();
+    assert!((guidance[0] - 2.928).abs() < 1e-2 && (guidance[1] - 1.964).abs() < 1e-2, "{guidance:?}");
+}
+
 fn instructions() -> Vec<Value> {
     let record = |key: u32, prompt: &str, id: &str, kwargs: Value| json!({ "key": key, "prompt": prompt, "instruction_id_list": [id], "kwargs": [kwargs], "score": 20 });
     vec![

@@ -6,10 +6,10 @@ use sda::prompt::strip_think;
 use serde_json::json;
 
 use super::data::Item;
-use super::progress::Progress;
 use super::scorer::{Draft, Scored, Scorer};
 use super::{Run, fields};
 use crate::jsonl::{Input, Journal};
+use crate::progress::Progress;
 use crate::{Failure, Outcome};
 
 /// Items whose answers are under way together, for each place of the batch. The steered answers wait for the
@@ -125,7 +125,7 @@ impl Work<'_, '_, '_, '_> {
                     Ok(scored) => tasks.push(self.task(question, &arm, Some(unit), Some(*scored))?),
                     Err(why) => {
                         self.run.append_failure(self.journal, unit, why)?;
-                        self.progress.add(1);
+                        self.run.step(self.progress);
                     }
                 }
             }
@@ -151,7 +151,6 @@ impl Work<'_, '_, '_, '_> {
             text,
             template: self.run.prompter.template(),
         };
-        self.progress.show("judging");
         let (model, interrupt) = (self.run.model, &self.run.interrupt);
         let batch = &mut *self.batch;
         let mut score = |tokens: &[_]| batch.score(tokens, &mut |_, _| !interrupt.is_wanted());
@@ -187,7 +186,6 @@ impl Work<'_, '_, '_, '_> {
 
     /// Runs jobs, and writes each answer down as it comes.
     fn generate(&mut self, tasks: Vec<Task>) -> Outcome {
-        self.progress.show("answering");
         let interrupt = &self.run.interrupt;
         let mut jobs = tasks.iter().enumerate().map(|(id, task)| (id, task.job.clone()));
         let mut failure: Option<Failure> = None;
@@ -200,7 +198,9 @@ impl Work<'_, '_, '_, '_> {
                 && failure.is_none()
             {
                 failure = record(run, journal, drafts, &tasks[id], answer).err();
-                progress.add(usize::from(tasks[id].unit.is_some()));
+                if tasks[id].unit.is_some() {
+                    run.step(progress);
+                }
             }
             failure.is_none() && !interrupt.is_wanted()
         })?;

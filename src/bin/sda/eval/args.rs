@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use sda::eval::Arm;
 use sda::eval::winrate::Dataset;
+use sda::judge::OnFailure;
 
 use crate::args::CommonArgs;
 use crate::{Failure, Outcome};
@@ -111,6 +112,10 @@ impl EvalArgs {
         let steering = &self.common.steering;
         if steering.guidance.is_some() || steering.amplification.is_some() {
             return usage("--guidance and --amplification belong into --arms, as in guidance=1.5".into());
+        }
+        if steering.on_judge_failure != OnFailure::Error {
+            let text = "--on-judge-failure is not for eval, where an item without a score has failed";
+            return usage(text.into());
         }
         if self.common.trace.is_some() {
             return usage("--trace is not for eval; --output has a record of every result".into());

@@ -7,7 +7,6 @@ use sda::eval::report::{ALL, Report};
 
 use super::answers::{self, Question};
 use super::data::Data;
-use super::progress::Progress;
 use super::scorer::Scorer;
 use super::{Run, note_failures};
 use crate::Outcome;
@@ -16,7 +15,7 @@ use crate::jsonl::{Input, Journal};
 pub fn run(run: &Run, data: &Data) -> Outcome<Report> {
     let mut batch = answers::batch(run)?;
     let scorer = Scorer::new(run.args)?;
-    let settings = run.fingerprint()?;
+    let settings = run.fingerprint(&scorer)?;
     let records: Vec<Result<Record, String>> =
         data.items.iter().map(|item| Record::read(&item.record)).collect();
     let unreadable: Vec<String> = data
@@ -33,7 +32,7 @@ pub fn run(run: &Run, data: &Data) -> Outcome<Report> {
         }
     }
     let mut journal = run.journal(&units)?;
-    let progress = Progress::new(journal.len(), units.len());
+    let progress = run.progress(&journal, &units);
     let questions: Vec<Question> = data
         .items
         .iter()
@@ -47,7 +46,7 @@ pub fn run(run: &Run, data: &Data) -> Outcome<Report> {
         })
         .collect();
     answers::write(run, &mut batch, &questions, &scorer, &mut journal, &progress)?;
-    drop(progress);
+    progress.end();
     Ok(report(run, &records, &units, &journal))
 }
 

@@ -10,7 +10,6 @@ mod data;
 mod ifeval;
 mod likelihood;
 mod pair_judge;
-mod progress;
 mod scorer;
 mod table;
 mod winrate;
@@ -27,11 +26,13 @@ use serde_json::{Value, json};
 pub use args::EvalArgs;
 use args::Task;
 use data::Data;
+use scorer::Scorer;
 
 use crate::args::Placement;
 use crate::console::{Interrupt, note};
 use crate::jsonl::{Fields, Input, Journal};
 use crate::load::{self, Log};
+use crate::progress::Progress;
 use crate::prompts::Prompter;
 use crate::{Failure, Outcome};
 
@@ -119,18 +120,17 @@ fn fields(value: Value) -> Fields {
 
 impl Run<'_, '_> {
     /// Everything that a result depends on beside its item and arm, as text.
-    fn fingerprint(&self) -> Outcome<String> {
+    fn fingerprint(&self, scorer: &Scorer) -> Outcome<String> {
         let path = &self.args.common.model.model;
         let size = std::fs::metadata(path).map_or(0, |meta| meta.len());
         let prompts = self.prompter.pair(&[], "QUERY")?;
         let steering = &self.args.common.steering;
         Ok(format!(
-            "1 {:?} {:?} {size} {:?} {prompts:?} {:?} {:?} {:?} {}",
+            "1 {:?} {:?} {size} {:?} {prompts:?} {} {:?} {:?}",
             self.args.task,
             path.file_name(),
             self.settings,
-            steering.score,
-            steering.judge,
+            scorer.fingerprint(),
             steering.amplify,
             steering.steer_after_think
         ))
@@ -148,6 +148,16 @@ impl Run<'_, '_> {
             note(&format!("{} of {} results are there already", journal.len(), units.len()));
         }
         Ok(journal)
+    }
+
+    /// A bar for the results that are still to come.
+    fn progress(&self, journal: &Journal, units: &[Input]) -> Progress {
+        Progress::new("evaluating", units.len() - journal.len())
+    }
+
+    /// One result more.
+    fn step(&self, progress: &Progress) {
+        progress.step(self.failures.borrow().len());
     }
 
     /// Writes down that a unit failed.

@@ -9,11 +9,11 @@ use sda::eval::winrate::{Item as Read, is_gibberish, outcome};
 use super::answers::{self, Question};
 use super::data::Data;
 use super::pair_judge::{Comparison, PairJudge};
-use super::progress::Progress;
 use super::scorer::Scorer;
 use super::{Run, fields, note_failures};
 use crate::Outcome;
 use crate::jsonl::{Input, Journal};
+use crate::progress::Progress;
 
 use serde_json::json;
 
@@ -29,7 +29,7 @@ pub fn run(run: &Run, data: &Data) -> Outcome<Report> {
     let mut batch = answers::batch(run)?;
     let scorer = Scorer::new(run.args)?;
     let judge = PairJudge::new(run)?;
-    let settings = run.fingerprint()?;
+    let settings = run.fingerprint(&scorer)?;
     let items: Vec<Result<Read, String>> =
         data.items.iter().map(|item| run.args.dataset.read(&item.record)).collect();
     let unreadable: Vec<String> = data
@@ -42,7 +42,7 @@ pub fn run(run: &Run, data: &Data) -> Outcome<Report> {
     let units = units(run, data, &settings, &judge.name())?;
     let all: Vec<Input> = units.answers.iter().chain(units.comparisons.iter().flatten()).cloned().collect();
     let mut journal = run.journal(&all)?;
-    let progress = Progress::new(journal.len(), all.len());
+    let progress = run.progress(&journal, &all);
     let questions: Vec<Question> = data
         .items
         .iter()
@@ -58,7 +58,7 @@ pub fn run(run: &Run, data: &Data) -> Outcome<Report> {
     answers::write(run, &mut batch, &questions, &scorer, &mut journal, &progress)?;
     drop(batch);
     compare(run, &judge, &items, &units, (&mut journal, &progress))?;
-    drop(progress);
+    progress.end();
     Ok(report(run, &items, &units, &journal))
 }
 
@@ -85,7 +85,6 @@ fn compare(
     units: &Units,
     (journal, progress): (&mut Journal, &Progress),
 ) -> Outcome {
-    progress.show("comparing");
     let reference = run.arms.iter().position(|arm| arm.name == run.args.against).unwrap_or(0);
     let mut comparisons: Vec<Comparison> = Vec::new();
     for (index, unit) in units.comparisons.iter().enumerate() {
@@ -119,7 +118,7 @@ fn compare(
             }
             Err(why) => run.append_failure(journal, unit, &why)?,
         }
-        progress.add(1);
+        run.step(progress);
         Ok(())
     })
 }
