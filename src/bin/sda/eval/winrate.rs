@@ -1,10 +1,9 @@
 //! Win rate: the answers of each arm against those of one arm, by a judge that sees both orders.
 
-use std::collections::HashMap;
-
 use sda::eval::Part;
 use sda::eval::report::{ALL, Report};
 use sda::eval::winrate::{Item as Read, is_gibberish, outcome};
+use serde_json::json;
 
 use super::answers::{self, Question};
 use super::data::Data;
@@ -14,8 +13,6 @@ use super::{Run, fields, note_failures};
 use crate::Outcome;
 use crate::jsonl::{Input, Journal};
 use crate::progress::Progress;
-
-use serde_json::json;
 
 /// Units of work: the answers of all arms, then the comparisons of all arms but one.
 struct Units {
@@ -102,11 +99,9 @@ fn compare(
             _ => run.append_failure(journal, unit, "there are not two answers to compare")?,
         }
     }
-    let mut done: HashMap<usize, usize> = HashMap::new();
     judge.compare(run, comparisons, &mut |comparison, preferences| {
         let unit =
             units.comparisons[comparison.unit].as_ref().expect("only units that there are were asked for");
-        *done.entry(comparison.unit).or_default() += 1;
         match preferences {
             Ok([first, second]) => {
                 let result = json!({
