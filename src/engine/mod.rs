@@ -9,11 +9,13 @@
 
 mod generate;
 mod local_judge;
+mod top;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub use generate::{Answer, Arm, Event, Finish, Generation, StepRecord, Timings};
 pub use local_judge::ScoreDistribution;
+pub use top::{RankedToken, TopTokens};
 
 use crate::error::{Error, Result};
 use crate::host::{Context, SeqId, Token};

@@ -6,6 +6,7 @@ mod console;
 mod generate;
 mod load;
 mod output;
+mod plot;
 mod prompts;
 mod strength;
 
@@ -54,6 +55,7 @@ fn main() -> ExitCode {
     let outcome = match cli.command {
         Command::Generate(args) => generate::run(&args),
         Command::Chat(args) => chat::run(&args),
+        Command::Plot(args) => plot::run(&args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
