@@ -29,6 +29,7 @@ pub type Drawn<T = ()> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 pub enum Format {
     Svg,
     Png,
+    Html,
 }
 
 impl Format {
@@ -38,7 +39,8 @@ impl Format {
         match ending.to_str() {
             Some("svg") => Ok(Format::Svg),
             Some("png") => Ok(Format::Png),
-            _ => Err(Failure::Usage(format!("{}: the file must end in .svg or .png", path.display()))),
+            Some("html") => Ok(Format::Html),
+            _ => Err(Failure::Usage(format!("{}: the file must end in .svg, .png or .html", path.display()))),
         }
     }
 }
@@ -68,17 +70,12 @@ pub fn draw((width, height): (u32, u32), about: &str, paint: impl FnOnce(&Area) 
     Ok(svg.replacen(">\n", &format!(">\n<title>{about}</title>\n"), 1))
 }
 
-/// Writes a drawing to a file.
-pub fn save(svg: &str, path: &Path) -> Outcome {
+/// Writes a drawing, or a page, to a file.
+pub fn save(drawn: &str, path: &Path) -> Outcome {
     let bytes = match Format::of(path)? {
-        Format::Svg => svg.as_bytes().to_vec(),
-        Format::Png => png(svg)?,
+        Format::Svg | Format::Html => drawn.as_bytes().to_vec(),
+        Format::Png => png(drawn)?,
     };
-    write(path, &bytes)
-}
-
-/// Writes a file, with its name in the error.
-pub fn write(path: &Path, bytes: &[u8]) -> Outcome {
     std::fs::write(path, bytes).map_err(|e| Failure::Failed(format!("{}: {e}", path.display())))
 }
 
@@ -100,7 +97,7 @@ fn png(svg: &str) -> Outcome<Vec<u8>> {
 }
 
 /// Puts `U+4F60` in place of each character that the typeface has not got, which would be an empty box.
-fn spell_out(svg: &str) -> String {
+pub fn spell_out(svg: &str) -> String {
     let Ok(face) = Face::parse(dejavu::sans::regular(), 0) else { return svg.to_owned() };
     let mut text = String::with_capacity(svg.len());
     for c in svg.chars() {
@@ -160,7 +157,7 @@ mod tests {
         assert_eq!(of("a.b.PNG"), Some(Format::Png));
         for name in ["a.gif", "svg", "a.", "a.svg.gz"] {
             let Err(Failure::Usage(message)) = Format::of(Path::new(name)) else { panic!("{name}") };
-            assert_eq!(message, format!("{name}: the file must end in .svg or .png"));
+            assert_eq!(message, format!("{name}: the file must end in .svg, .png or .html"));
         }
     }
 }

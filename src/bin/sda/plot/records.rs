@@ -207,6 +207,19 @@ impl Fields {
         }
     }
 
+    /// A number that may be missing.
+    pub fn optional_number(&self, name: &str) -> Outcome<Option<f64>> {
+        if self.map.contains_key(name) { self.number(name) } else { Ok(None) }
+    }
+
+    /// A text that may be missing or null.
+    pub fn optional_string(&self, name: &str) -> Outcome<Option<String>> {
+        match self.map.get(name) {
+            None | Some(Value::Null) => Ok(None),
+            Some(_) => self.string(name).map(Some),
+        }
+    }
+
     /// `[[token, text, logprob], ...]`, or None if missing or null.
     fn ranked(&self, name: &str) -> Outcome<Option<Vec<Ranked>>> {
         let list = match self.map.get(name) {

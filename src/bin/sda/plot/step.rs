@@ -63,15 +63,9 @@ fn of(trace: &Trace, number: u64, answer: Option<usize>) -> Outcome<String> {
 }
 
 fn title(step: &Step) -> String {
-    let mut title = format!("Step {}, drawn: {}", step.step, step.shown());
-    if let Some(js) = step.divergence {
-        title += &format!("   JS {js:.3} nats");
-    }
-    title += &format!("   T {:.3}", step.temperature);
-    if let Some(guidance) = step.guidance {
-        title += &format!("   \u{3b3} {guidance:.2}");
-    }
-    title
+    let js = step.divergence.map(|js| format!("JS = {js:.3} nats, ")).unwrap_or_default();
+    let guidance = step.guidance.map(|guidance| format!(", \u{3b3} = {guidance:.2}")).unwrap_or_default();
+    format!("Step {}, drawn: {} ({js}T = {:.3}{guidance})", step.step, step.shown(), step.temperature)
 }
 
 /// A token and what the distributions say about it.
@@ -184,7 +178,7 @@ mod tests {
         let trace = trace(&[token("steered", 0, "x"), token("steered", 1, "y")]);
         let svg = drawn(of(&trace, 1, None));
         let texts = texts(&svg);
-        assert_eq!(texts[0], "Step 1, drawn: y   JS 0.110 nats   T 0.500   γ 1.50");
+        assert_eq!(texts[0], "Step 1, drawn: y (JS = 0.110 nats, T = 0.500, γ = 1.50)");
         // The drawn token is 5, "a" in the lists.
         for label in ["plain", "instructed", "steered", "→ a", "d", "b", "␣<c>"] {
             assert_eq!(texts.iter().filter(|text| *text == label).count(), 1, "{label}: {texts:?}");

@@ -7,7 +7,7 @@ use plotters::prelude::*;
 use plotters::style::TextStyle;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-use super::picture::{Area, Drawn, FONT};
+use super::picture::{Area, Drawn, FONT, spell_out};
 
 /// Text and axes.
 pub const INK: RGBColor = RGBColor(0x1f, 0x23, 0x28);
@@ -64,8 +64,9 @@ pub fn text(size: i32, color: RGBColor, anchor: HPos) -> TextStyle<'static> {
     }
 }
 
-/// Width of a text.
+/// Width of a text, in SVG or PNG.
 pub fn width(area: &Area, shown: &str, size: i32) -> i32 {
+    let shown = &spell_out(shown);
     area.estimate_text_size(shown, &text(size, INK, HPos::Left)).map_or(0, |(width, _)| width as i32)
 }
 

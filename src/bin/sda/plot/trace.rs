@@ -9,7 +9,7 @@ use plotters::style::text_anchor::HPos;
 use super::picture::{self, Area, Drawn};
 use super::records::{Answer, Step, Trace};
 use super::style::{
-    Axis, INK, LINE_WIDTH, PALETTE, Panel, STEERED, TEXT_SIZE, panel, short, spot, text, titled,
+    Axis, INK, LINE_WIDTH, PALETTE, Panel, STEERED, TEXT_SIZE, panel, short, spot, text, titled, width,
 };
 use crate::{Failure, Outcome};
 
@@ -19,6 +19,9 @@ const MOST_TEXTS: usize = 160;
 /// Room for a token's text, and the size of that text.
 const SLOT: usize = 30;
 const TOKEN_SIZE: i32 = 25;
+
+/// The most room for texts below the panels; longer ones are cut off.
+const MOST_ROOM: i32 = 320;
 
 const LEFT: i32 = 140;
 
@@ -44,8 +47,7 @@ fn of(trace: &Trace, number: Option<usize>) -> Outcome<String> {
     let wanted = if has_texts { LEFT as usize + 120 + SLOT * steps.len() } else { 3200 };
     let mean = steps.iter().map(|step| step.js).sum::<f64>() / steps.len() as f64;
     let title = format!("{} tokens, mean divergence {mean:.3} nats", steps.len());
-    let height = if has_texts { 1300 } else { 1160 };
-    picture::draw((wanted.max(1600) as u32, height), &title, |area| {
+    picture::draw((wanted.max(1600) as u32, if has_texts { 1400 } else { 1200 }), &title, |area| {
         paint(&titled(area, &title)?, &steps, has_texts)
     })
 }
@@ -76,15 +78,17 @@ fn paint(area: &Area, steps: &[Point], has_texts: bool) -> Drawn {
     let temperature = values(|point| point.step.temperature);
     let guidance = values(|point| point.guidance);
 
-    let (upper, lower) = area.split_vertically(430);
+    let (upper, lower) = area.split_vertically(400);
     let (middle, lower) = lower.split_vertically(300);
     panel_of(&upper, "JS in nats", 0.0..most(&js, 0.05), steps.len(), |panel| bars(&upper, panel, &js))?;
     panel_of(&middle, "temperature T", 0.0..most(&temperature, 0.05), steps.len(), |panel| {
         dots(panel, &temperature, PALETTE[0])
     })?;
     let least = guidance.iter().copied().fold(0.0, f64::min) * 1.1;
-    // The panel itself is as high as the others; below it stand the tokens.
-    let (last, below) = if has_texts { lower.split_vertically(300) } else { lower.split_vertically(290) };
+    let longest = steps.iter().map(|point| width(area, &point.step.shown(), TOKEN_SIZE)).max();
+    let longest = longest.unwrap_or_default().min(MOST_ROOM);
+    let room = if has_texts { longest } else { TEXT_SIZE } + 2 * TEXT_SIZE + 16;
+    let (last, below) = lower.split_vertically(lower.dim_in_pixel().1 as i32 - room);
     panel_of(&last, "guidance \u{3b3}", least..most(&guidance, 1.0), steps.len(), |panel| {
         dots(panel, &guidance, PALETTE[2])?;
         names(&below, panel, steps, has_texts)
