@@ -271,7 +271,7 @@ impl Engine<'_> {
             guidance: run.handle.is_some().then(|| run.params().guidance()),
             logprob_plain: logprob(Side::Plain)?,
             logprob_instructed: logprob(Side::Instructed)?,
-            top: self.top_tokens(run.settings, &run.params())?,
+            top: self.top_tokens(&pair, run.settings, &run.params())?,
         })
     }
 }

@@ -3,7 +3,7 @@
 use super::{Engine, Generation};
 use crate::error::Result;
 use crate::host::Token;
-use crate::pair::Side;
+use crate::pair::{Pair, Side};
 use crate::params::Params;
 use crate::steer::steer;
 
@@ -33,12 +33,16 @@ pub struct TopTokens {
 impl Engine<'_> {
     /// The most likely tokens of the present step, or None if they are not asked for. `params` are those
     /// in force. Costs a run of the kernel and a pass over the vocabulary for each distribution.
-    pub(super) fn top_tokens(&self, settings: &Generation, params: &Params) -> Result<Option<TopTokens>> {
+    pub(super) fn top_tokens(
+        &self,
+        pair: &Pair,
+        settings: &Generation,
+        params: &Params,
+    ) -> Result<Option<TopTokens>> {
         let n = settings.trace_top;
         if n == 0 {
             return Ok(None);
         }
-        let pair = self.pair();
         let row = |side| match pair.row(side) {
             Some(_) => pair.logits(side).map(Some),
             None => Ok(None),

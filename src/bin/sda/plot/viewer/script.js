@@ -66,7 +66,8 @@
       const isPartial = step.text === "";
       // A line end alone would be a token without a place to point at.
       const shown = isPartial ? step.shown : step.text.replaceAll("\n", "\u21b5\n");
-      const token = element("button", { type: "button", className: "token", textContent: shown });
+      // No real button: that would be a box in the line, in which a line end ends no line.
+      const token = element("span", { className: "token", role: "button", textContent: shown });
       token.classList.toggle("partial", isPartial);
       token.tabIndex = n === 0 ? 0 : -1;
       token.dataset.step = n;
