@@ -64,7 +64,7 @@ SDA := "$(CARGO_TARGET_DIR)/release/sda"
 # Further arguments to cargo test, such as --no-fail-fast or the name of a test.
 TESTFLAGS ?=
 
-.PHONY: all help setup env model model-gemma build plugin demo test test-core test-judge test-bundled fmt \
+.PHONY: all help setup env model model-gemma build plugin demo test test-core test-judge test-bundled test-viewer fmt \
     fmt-check clippy clippy-core clippy-bundled doc header bench eval-results test-hosts asan valgrind install install-cli \
     uninstall install-check clean
 
@@ -118,6 +118,10 @@ test-bundled: setup ## test everything, on real models
 	set -x && \
 	SDA_TEST_MODEL="$$smollm2" SDA_TEST_MODEL_GEMMA="$$gemma" \
 	    $(RUN) "$(CARGO)" test --release --locked $(TESTFLAGS)
+
+# Its screenshots are left in the target folder. Installs Debian's chromium where it is missing, as root.
+test-viewer: build ## drive the page of `sda plot viewer` in headless Chromium
+	"$(PYTHON)" scripts/test-viewer.py $(SDA) "$(CARGO_TARGET_DIR)/viewer"
 
 fmt: ## format the sources
 	"$(CARGO)" fmt
