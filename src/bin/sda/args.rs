@@ -65,6 +65,8 @@ pub enum Command {
     Score(ScoreArgs),
     /// Measure how well arms align: plain, instructed, steered.
     Eval(crate::eval::EvalArgs),
+    /// Draw the method, a trace or results, as SVG, PNG or a page.
+    Plot(crate::plot::PlotArgs),
 }
 
 #[derive(Args)]
@@ -109,6 +111,9 @@ pub struct CommonArgs {
     /// Write one JSON record per token to a file.
     #[arg(long, value_name = "FILE")]
     pub trace: Option<PathBuf>,
+    /// Put this many of each distribution's most likely tokens into the records; 0 is none.
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(0..=100))]
+    pub trace_top: u32,
     /// Show llama.cpp's log.
     #[arg(short, long)]
     pub verbose: bool,
@@ -374,6 +379,7 @@ impl CommonArgs {
             stop: sampling.reverse_prompt.clone(),
             steer_after_think: None,
             trace,
+            trace_top: if trace { self.trace_top as usize } else { 0 },
         }
     }
 }

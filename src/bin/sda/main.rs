@@ -12,6 +12,7 @@ mod jsonl;
 mod judge_args;
 mod load;
 mod output;
+mod plot;
 mod progress;
 mod prompts;
 mod score;
@@ -65,6 +66,7 @@ fn main() -> ExitCode {
         Command::Bench(args) => bench::run(&args),
         Command::Score(args) => score::run(&args),
         Command::Eval(args) => eval::run(args),
+        Command::Plot(args) => plot::run(&args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
