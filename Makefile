@@ -65,7 +65,7 @@ SDA := "$(CARGO_TARGET_DIR)/release/sda"
 TESTFLAGS ?=
 
 .PHONY: all help setup env model model-gemma build plugin demo test test-core test-judge test-bundled test-viewer fmt \
-    fmt-check clippy clippy-core clippy-bundled doc header bench test-hosts asan valgrind install install-cli \
+    fmt-check clippy clippy-core clippy-bundled doc header bench eval-results test-hosts asan valgrind install install-cli \
     uninstall install-check clean
 
 all: build plugin ## build the command and the plugin library
@@ -146,6 +146,9 @@ header: ## write include/sda.h anew from the sources
 
 bench: ## time the kernel, in the release profile
 	"$(CARGO)" bench --locked --no-default-features
+
+eval-results: build ## make the figures of docs/results.md anew, which takes hours
+	$(RUN) scripts/eval_results.sh "$(CARGO_TARGET_DIR)/eval-results"
 
 # Long checks, each a script of its own.
 test-hosts asan valgrind: setup

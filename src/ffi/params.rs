@@ -1,9 +1,11 @@
 //! Structs that cross the boundary by pointer, and how their size tells their version.
 
 use super::guard::{guard, out};
+use super::judge::{CJudgeRequest, SDA_DIMENSION_NONE};
 use crate::error::{Error, Result};
 use crate::host::HostTable;
 use crate::params::Params;
+use crate::sampler::{Sampler, Source};
 
 /// Settings of the steering. Set it up with sda_params_init(), then change single fields.
 ///
@@ -27,6 +29,30 @@ pub struct CParams {
     pub t_min: f32,
     /// Reserved. Must be 0.
     pub flags: u32,
+    /// Nucleus that a sampler cuts the candidate array down to: the fewest tokens that hold this much of the
+    /// probability, sorted, so that later samplers of the chain look at a few tokens only. It replaces a
+    /// top-p sampler right behind it. Greater than 0 and at most 1. Default 1: all candidates stay, in their
+    /// order, and a top-p sampler may follow; so they do when the most likely token is taken. sda_steer()
+    /// ignores it.
+    pub top_p: f32,
+    /// Reserved. Must be 0.
+    pub reserved: u32,
+}
+
+/// What a caller has set.
+#[derive(Clone, Copy)]
+pub(super) struct Settings {
+    pub(super) params: Params,
+    pub(super) top_p: f32,
+}
+
+impl Settings {
+    /// A sampler with these settings.
+    pub(super) fn sampler(self, source: Source) -> Result<Sampler> {
+        let mut sampler = Sampler::new(self.params, source)?;
+        sampler.set_top_p(self.top_p)?;
+        Ok(sampler)
+    }
 }
 
 /// Fields up to here are in every version of the struct.
@@ -42,6 +68,8 @@ impl From<Params> for CParams {
             sigma: p.sigma,
             t_min: p.t_min,
             flags: 0,
+            top_p: 1.0,
+            reserved: 0,
         }
     }
 }
@@ -73,11 +101,13 @@ pub unsafe extern "C" fn sda_params_init(params: *mut CParams, size: usize) -> i
 ///
 /// # Safety
 /// `params` is NULL or points to as many bytes as its `struct_size` says.
-pub(super) unsafe fn read_params(params: *const CParams) -> Result<Params> {
+pub(super) unsafe fn read_params(params: *const CParams) -> Result<Settings> {
     // SAFETY: passed on.
     let p = unsafe { read_sized(params, "params", "sda_params", SMALLEST_PARAMS, Params::default().into()) }?;
-    if p.flags != 0 {
-        return Err(Error::param("flags", p.flags, "0"));
+    for (field, value) in [("flags", p.flags), ("reserved", p.reserved)] {
+        if value != 0 {
+            return Err(Error::param(field, value, "0"));
+        }
     }
     let params = Params {
         amplification: p.amplification,
@@ -87,7 +117,7 @@ pub(super) unsafe fn read_params(params: *const CParams) -> Result<Params> {
         t_min: p.t_min,
     };
     params.validate()?;
-    Ok(params)
+    Ok(Settings { params, top_p: p.top_p })
 }
 
 /// Reads a host table from a caller of any version.
@@ -98,6 +128,30 @@ pub(super) unsafe fn read_host(host: *const HostTable) -> Result<HostTable> {
     let smallest = std::mem::offset_of!(HostTable, get_logits_ith);
     // SAFETY: passed on.
     unsafe { read_sized(host, "host", "sda_host", smallest, HostTable::EMPTY) }
+}
+
+/// Reads a judge request from a caller of any version.
+///
+/// # Safety
+/// `request` is NULL or points to as many bytes as its `struct_size` says.
+pub(super) unsafe fn read_judge_request(request: *const CJudgeRequest) -> Result<CJudgeRequest> {
+    let defaults = CJudgeRequest {
+        struct_size: size_of::<CJudgeRequest>(),
+        query: std::ptr::null(),
+        draft: std::ptr::null(),
+        instruction: std::ptr::null(),
+        dimension: SDA_DIMENSION_NONE,
+        flags: 0,
+    };
+    let smallest = std::mem::offset_of!(CJudgeRequest, dimension);
+    // SAFETY: passed on.
+    let mut read = unsafe { read_sized(request, "request", "sda_judge_request", smallest, defaults) }?;
+    if read.flags != 0 {
+        return Err(Error::param("flags", read.flags, "0"));
+    }
+    // It is handed on to the host's judge, as a struct of this version.
+    read.struct_size = defaults.struct_size;
+    Ok(read)
 }
 
 /// Reads a struct whose first field is its size. A shorter one (an older caller) is filled up from

@@ -33,3 +33,5 @@ pub fn assert_log_prob(got: f32, expected: f64, what: &dyn std::fmt::Display) {
 }
 #[cfg(feature = "bundled")]
 pub mod models;
+#[cfg(feature = "bundled")]
+pub mod rows;

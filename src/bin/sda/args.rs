@@ -6,10 +6,14 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use sda::Params;
 use sda::amplify::Amplify;
 use sda::engine::Generation;
+use sda::judge::OnFailure;
 use sda::llama::{ContextOptions, KvCacheType, ModelOptions, Sampling};
 
+use crate::judge_args::JudgeArgs;
+use crate::score::ScoreArgs;
+
 /// llama.cpp's options of several letters behind one dash, which clap does not know.
-const SHORT_WORDS: [(&str, &str); 11] = [
+const SHORT_WORDS: [(&str, &str); 12] = [
     ("-tb", "--threads-batch"),
     ("-ub", "--ubatch-size"),
     ("-ngl", "--n-gpu-layers"),
@@ -21,6 +25,7 @@ const SHORT_WORDS: [(&str, &str); 11] = [
     ("-mm", "--no-mmap"),
     ("-if", "--instruction-file"),
     ("-jp", "--judge-prompt"),
+    ("-np", "--parallel"),
 ];
 
 /// Replaces [`SHORT_WORDS`] in a command line.
@@ -50,10 +55,16 @@ pub struct Cli {
 
 #[derive(Subcommand)]
 pub enum Command {
-    /// Answer one prompt.
+    /// Answer one prompt, or a list of them.
     Generate(GenerateArgs),
     /// Talk in turns; both branches keep the history.
     Chat(ChatArgs),
+    /// Measure what steering costs on this machine.
+    Bench(crate::bench::BenchArgs),
+    /// Score drafts from a JSON Lines file.
+    Score(ScoreArgs),
+    /// Measure how well arms align: plain, instructed, steered.
+    Eval(crate::eval::EvalArgs),
     /// Draw the method, a trace or results, as SVG, PNG or a page.
     Plot(crate::plot::PlotArgs),
 }
@@ -65,7 +76,8 @@ pub struct GenerateArgs {
     /// The query.
     #[arg(short, long, conflicts_with = "file")]
     pub prompt: Option<String>,
-    /// Read the query from a file; - is standard input.
+    /// Read the query from a file; - is standard input. A file *.jsonl is a list of queries, one record
+    /// {"query", "instruction"?, "score"? or "guidance"? or "amplification"?, "seed"?, "id"?} a line.
     #[arg(short, long, value_name = "FILE")]
     pub file: Option<PathBuf>,
     /// Print the plain, the instruction-only and the steered answer one after another.
@@ -74,6 +86,8 @@ pub struct GenerateArgs {
     /// Print one JSON record a line instead of text: every token, then the answer.
     #[arg(long)]
     pub json: bool,
+    #[command(flatten)]
+    pub batch: crate::batch::BatchArgs,
 }
 
 #[derive(Args)]
@@ -91,6 +105,8 @@ pub struct CommonArgs {
     #[command(flatten)]
     pub steering: SteeringArgs,
     #[command(flatten)]
+    pub judge: JudgeArgs,
+    #[command(flatten)]
     pub sampling: SamplingArgs,
     /// Write one JSON record per token to a file.
     #[arg(long, value_name = "FILE")]
@@ -103,7 +119,7 @@ pub struct CommonArgs {
     pub verbose: bool,
 }
 
-#[derive(Args)]
+#[derive(Args, Clone)]
 #[command(next_help_heading = "Model")]
 pub struct ModelArgs {
     /// GGUF model file.
@@ -244,9 +260,12 @@ pub struct SteeringArgs {
         allow_negative_numbers = true
     )]
     pub guidance: Option<f32>,
-    /// Let a judge score a plain draft: "local" is the loaded model itself.
+    /// Let a judge score a plain draft: an OpenAI-compatible server, or "local", the loaded model itself.
     #[arg(long, value_name = "local|URL", group = "strength")]
     pub judge: Option<String>,
+    /// When the judge gives no score: stop, or give the plain answer or the instructed one, not steered.
+    #[arg(long, value_name = "error|plain|instructed", default_value_t = OnFailure::Error)]
+    pub on_judge_failure: OnFailure,
     /// How a score becomes an amplification.
     #[arg(long, value_name = "FUNCTION", default_value = "sigmoid", value_parser = crate::prompts::amplify)]
     pub amplify: Amplify,
@@ -326,6 +345,23 @@ impl ModelArgs {
     }
 }
 
+impl SamplingArgs {
+    /// The samplers behind the steering.
+    pub fn sampling(&self, seed: u32) -> Sampling {
+        Sampling {
+            seed,
+            top_k: self.top_k,
+            top_p: self.top_p,
+            min_p: self.min_p,
+            repeat_last_n: self.repeat_last_n,
+            repeat_penalty: self.repeat_penalty,
+            frequency_penalty: self.frequency_penalty,
+            presence_penalty: self.presence_penalty,
+            greedy: false,
+        }
+    }
+}
+
 impl CommonArgs {
     /// Everything but the amplification, which may have to wait for a judge.
     pub fn generation(&self, seed: u32, trace: bool) -> Generation {
@@ -338,17 +374,7 @@ impl CommonArgs {
                 t_min: steering.t_min,
                 ..Params::default()
             },
-            sampling: Sampling {
-                seed,
-                top_k: sampling.top_k,
-                top_p: sampling.top_p,
-                min_p: sampling.min_p,
-                repeat_last_n: sampling.repeat_last_n,
-                repeat_penalty: sampling.repeat_penalty,
-                frequency_penalty: sampling.frequency_penalty,
-                presence_penalty: sampling.presence_penalty,
-                greedy: false,
-            },
+            sampling: sampling.sampling(seed),
             n_predict: usize::try_from(sampling.n_predict).ok(),
             stop: sampling.reverse_prompt.clone(),
             steer_after_think: None,

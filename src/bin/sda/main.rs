@@ -1,13 +1,21 @@
 //! The `sda` command.
 
 mod args;
+mod assess;
+mod batch;
+mod bench;
 mod chat;
 mod console;
+mod eval;
 mod generate;
+mod jsonl;
+mod judge_args;
 mod load;
 mod output;
 mod plot;
+mod progress;
 mod prompts;
+mod score;
 mod strength;
 
 use std::process::ExitCode;
@@ -55,6 +63,9 @@ fn main() -> ExitCode {
     let outcome = match cli.command {
         Command::Generate(args) => generate::run(&args),
         Command::Chat(args) => chat::run(&args),
+        Command::Bench(args) => bench::run(&args),
+        Command::Score(args) => score::run(&args),
+        Command::Eval(args) => eval::run(args),
         Command::Plot(args) => plot::run(&args),
     };
     match outcome {
