@@ -2,15 +2,14 @@
 
 use std::time::{Duration, Instant};
 
+use super::draw::Drawer;
 use super::{Engine, Prompts};
 use crate::error::{Error, Result};
 use crate::host::Token;
-use crate::llama::{Chain, Head, Sampling};
+use crate::llama::Sampling;
 use crate::pair::{Prefill, Side};
 use crate::params::Params;
-use crate::plugin::{self, Handle, Plugin};
 use crate::prompt::{StopMatcher, ThinkTracker, Utf8Stream};
-use crate::sampler::{Sampler, Source};
 use crate::steer::Step;
 
 /// Which distribution the answer is drawn from.
@@ -31,6 +30,15 @@ impl Arm {
             Arm::Plain => "plain",
             Arm::Instructed => "instructed",
             Arm::Steered => "steered",
+        }
+    }
+
+    /// The single branch that the arm runs on, or None for both.
+    pub fn side(self) -> Option<Side> {
+        match self {
+            Arm::Plain => Some(Side::Plain),
+            Arm::Instructed => Some(Side::Instructed),
+            Arm::Steered => None,
         }
     }
 }
@@ -143,15 +151,6 @@ pub struct Answer {
     pub mean_divergence: Option<f64>,
 }
 
-/// The single branch that an arm runs on, or None for both.
-fn single(arm: Arm) -> Option<Side> {
-    match arm {
-        Arm::Plain => Some(Side::Plain),
-        Arm::Instructed => Some(Side::Instructed),
-        Arm::Steered => None,
-    }
-}
-
 impl Engine<'_> {
     /// Generates one answer. `on_event` is called for each piece of progress; false stops, and the
     /// answer so far is returned. What the cache holds of the prompts is used again.
@@ -171,7 +170,7 @@ impl Engine<'_> {
             cancelled = !on_event(Event::Prefill { done, total });
             !cancelled
         };
-        let prefill = match single(arm) {
+        let prefill = match arm.side() {
             Some(Side::Plain) => self.pair().prefill_one(Side::Plain, &prompts.plain, &mut progress),
             Some(Side::Instructed) => {
                 self.pair().prefill_one(Side::Instructed, &prompts.instructed, &mut progress)
@@ -197,7 +196,8 @@ impl Engine<'_> {
                 return Ok(Finish::Length);
             }
             let start = Instant::now();
-            let token = self.draw(run)?;
+            let token;
+            (token, run.step) = run.drawer.draw()?;
             run.timings.sample += start.elapsed();
             if self.model.is_eog(token) {
                 return Ok(Finish::EndOfGeneration);
@@ -220,7 +220,7 @@ impl Engine<'_> {
                 return Ok(Finish::Cancelled);
             }
             let start = Instant::now();
-            let stepped = match single(run.arm) {
+            let stepped = match run.arm.side() {
                 Some(side) => self.pair().step_one(side, token),
                 None => self.pair().step(token),
             };
@@ -231,19 +231,6 @@ impl Engine<'_> {
                 Err(error) => return Err(error),
             }
         }
-    }
-
-    fn draw(&self, run: &mut Run) -> Result<Token> {
-        // The row is copied into the candidates under the lock; the steering takes it again later.
-        run.chain.load(self.pair().logits(single(run.arm).unwrap_or(Side::Instructed))?);
-        let token = run.chain.sample()?;
-        if let Some(handle) = &run.handle {
-            run.step = plugin::with(handle, |plugin| match plugin.error() {
-                Some(error) => Err(error.clone()),
-                None => Ok(plugin.sampler()?.last_step()),
-            })?;
-        }
-        Ok(token)
     }
 
     fn record(&self, run: &mut Run, token: Token) -> Result<StepRecord> {
@@ -264,7 +251,7 @@ impl Engine<'_> {
                 Some(step) => step.temperature,
                 None => f64::from(run.settings.params.temperature.max(0.0)),
             },
-            guidance: run.handle.is_some().then(|| run.params().guidance()),
+            guidance: run.is_steered().then(|| run.params().guidance()),
             logprob_plain: logprob(Side::Plain)?,
             logprob_instructed: logprob(Side::Instructed)?,
         })
@@ -275,8 +262,7 @@ impl Engine<'_> {
 struct Run<'s> {
     arm: Arm,
     settings: &'s Generation,
-    handle: Option<Handle>,
-    chain: Chain,
+    drawer: Drawer,
     utf8: Utf8Stream,
     stop: StopMatcher,
     think: Option<ThinkTracker>,
@@ -298,22 +284,11 @@ impl<'s> Run<'s> {
             }
             _ => None,
         };
-        let mut sampling = settings.sampling;
-        sampling.greedy |= settings.params.is_greedy();
-        let (handle, head) = match arm {
-            Arm::Steered => {
-                let sampler = Sampler::new(settings.params, Source::Paired(engine.pair.clone()))?;
-                let handle = Plugin::new(sampler, engine.pair().context().table());
-                (Some(handle.clone()), Head::Steering(handle))
-            }
-            Arm::Plain | Arm::Instructed => (None, Head::Temperature(settings.params.temperature)),
-        };
-        let chain = Chain::new(&head, &sampling, engine.model.n_vocab(), engine.n_ctx)?;
-        let run = Run {
+        let drawer = Drawer::new(&engine.pair, engine.n_ctx, arm, settings)?;
+        let mut run = Run {
             arm,
             settings,
-            handle,
-            chain,
+            drawer,
             utf8: Utf8Stream::default(),
             stop: StopMatcher::new(&settings.stop)?,
             think,
@@ -337,9 +312,12 @@ impl<'s> Run<'s> {
         params
     }
 
-    fn set_steering(&self) -> Result<()> {
-        let Some(handle) = &self.handle else { return Ok(()) };
-        plugin::with(handle, |plugin| plugin.sampler()?.set_params(self.params()))
+    fn set_steering(&mut self) -> Result<()> {
+        self.drawer.set_params(self.params())
+    }
+
+    fn is_steered(&self) -> bool {
+        self.arm == Arm::Steered
     }
 
     fn finish(mut self, finish: Finish) -> Answer {
@@ -350,14 +328,14 @@ impl<'s> Run<'s> {
             self.text.push_str(&text);
             self.text.push_str(&self.stop.finish());
         }
-        let steps = self.tokens.len();
+        let (steps, steered) = (self.tokens.len(), self.is_steered());
         Answer {
             text: self.text,
             tokens: self.tokens,
             finish,
             prefill: self.prefill,
             timings: self.timings,
-            mean_divergence: (self.handle.is_some() && steps > 0).then(|| self.divergence_sum / steps as f64),
+            mean_divergence: (steered && steps > 0).then(|| self.divergence_sum / steps as f64),
         }
     }
 }

@@ -7,6 +7,7 @@
 // Ties the lifetime of the core's context handles to the llama.cpp context that they point to.
 #![allow(unsafe_code)]
 
+mod draw;
 mod generate;
 mod local_judge;
 
@@ -79,6 +80,11 @@ impl<'m> Engine<'m> {
 
     /// The prompt pair, for programs that run their own loop.
     pub fn pair(&self) -> MutexGuard<'_, Pair> {
-        self.pair.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.pair)
     }
+}
+
+/// The pair behind a handle that is shared with a sampler.
+fn lock(pair: &SharedPair) -> MutexGuard<'_, Pair> {
+    pair.lock().unwrap_or_else(PoisonError::into_inner)
 }
