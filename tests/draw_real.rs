@@ -23,6 +23,10 @@ fn tokens(model: &Model, text: &str) -> Vec<Token> {
     model.tokenize(text, true, true).unwrap()
 }
 
+fn one_thread() -> ContextOptions {
+    ContextOptions { n_threads: 1, ..ContextOptions::default() }
+}
+
 fn prompts(model: &Model) -> Prompts {
     let plain = tokens(model, QUERY);
     Prompts { instructed: tokens(model, &format!("{QUERY}{INSTRUCTION}")), plain }
@@ -70,7 +74,7 @@ fn between(row: &[f32], nucleus: &mut Nucleus, sampling: &Sampling, tokens: [Tok
 }
 
 fn draws_agree(model: &Model) {
-    let options = ContextOptions { n_ctx: 512, n_batch: 256, n_seq_max: 2, ..ContextOptions::default() };
+    let options = ContextOptions { n_ctx: 512, n_batch: 256, n_seq_max: 2, ..one_thread() };
     let mut host = LlamaHost::new(model, &options).unwrap();
     // SAFETY: the pair is dropped before the host, being made after it.
     #[allow(unsafe_code, reason = "a context handle of the bundled host")]
@@ -144,7 +148,7 @@ fn draws_from_the_best_tokens_are_those_of_the_whole_chain_with_a_large_vocabula
 fn answers_from_the_best_tokens_are_those_of_the_whole_chain() {
     let model = smollm2();
     let prompts = prompts(&model);
-    let mut engine = Engine::new(&model, 256, &ContextOptions::default()).unwrap();
+    let mut engine = Engine::new(&model, 256, &one_thread()).unwrap();
     for arm in [Arm::Plain, Arm::Instructed, Arm::Steered] {
         for seed in 0..3 {
             let mut answer = |presence_penalty: f32| {
@@ -160,6 +164,48 @@ fn answers_from_the_best_tokens_are_those_of_the_whole_chain() {
                 engine.generate(arm, &prompts, &settings, &mut |_| true).unwrap().tokens
             };
             assert_eq!(answer(0.0), answer(1e-12), "{arm:?} seed {seed}");
+        }
+    }
+}
+
+#[test]
+fn an_amplification_of_nothing_needs_no_plain_branch_and_draws_the_same() {
+    let model = smollm2();
+    let prompts = prompts(&model);
+    let mut engine = Engine::new(&model, 256, &one_thread()).unwrap();
+    for (temperature, sigma, t_min, spared) in [
+        (0.0, Params::default().sigma, 0.0, true),
+        (0.8, f32::INFINITY, 0.0, true),
+        (0.5, Params::default().sigma, 0.8, true),
+        // The temperature depends on the divergence.
+        (0.8, Params::default().sigma, 0.0, false),
+    ] {
+        let mut answer = |trace| {
+            let settings = Generation {
+                params: Params { temperature, sigma, t_min, ..Params::default() },
+                sampling: Sampling { seed: 3, top_k: 40, ..Sampling::default() },
+                n_predict: Some(16),
+                trace,
+                ..Generation::default()
+            };
+            let mut temperatures = Vec::new();
+            let answer = engine.generate(Arm::Steered, &prompts, &settings, &mut |event| {
+                if let sda::engine::Event::Token(record) = event {
+                    temperatures.push(record.temperature);
+                }
+                true
+            });
+            (answer.unwrap(), temperatures)
+        };
+        // A trace computes both branches.
+        let (both, both_temperatures) = answer(true);
+        let (one, one_temperatures) = answer(false);
+        assert!(both.mean_divergence.is_some());
+        assert_eq!(one.mean_divergence.is_none(), spared);
+        // One row is computed otherwise than two, so the last digits and with them near ties may differ.
+        assert_eq!(one.tokens[..4], both.tokens[..4], "T0 {temperature}, sigma {sigma}, T_min {t_min}");
+        if spared {
+            assert_eq!(one_temperatures, both_temperatures[..].to_vec());
         }
     }
 }

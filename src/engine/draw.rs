@@ -21,6 +21,7 @@ use crate::steer::{Step, steer, temper};
 /// Draws the tokens of one answer.
 pub(super) struct Drawer {
     pair: SharedPair,
+    arm: Arm,
     /// The single branch that is drawn from, or None for both, steered.
     side: Option<Side>,
     params: Params,
@@ -45,7 +46,7 @@ impl Drawer {
             let pair = super::lock(pair);
             (pair.context().n_vocab(), *pair.context().table())
         };
-        let side = arm.side();
+        let side = side(arm, settings);
         let path = if sampling.needs_only_the_best() {
             let (row, nucleus) = (vec![0.0; n_vocab], Nucleus::default());
             Path::Best { sampling, row, nucleus, chain: Chain::of_best(&sampling)? }
@@ -56,11 +57,16 @@ impl Drawer {
                     let handle = Plugin::new(sampler, &table);
                     (Some(handle.clone()), Head::Steering(handle))
                 }
-                Some(_) => (None, Head::Temperature(params.temperature)),
+                Some(_) => (None, Head::Temperature(single_temperature(arm, &params))),
             };
             Path::Whole { handle, chain: Chain::new(&head, &sampling, n_vocab, n_ctx)? }
         };
-        Ok(Drawer { pair: Arc::clone(pair), side, params, path })
+        Ok(Drawer { pair: Arc::clone(pair), arm, side, params, path })
+    }
+
+    /// The single branch that is drawn from, or None for both.
+    pub(super) fn side(&self) -> Option<Side> {
+        self.side
     }
 
     /// Settings of the next draws.
@@ -79,7 +85,14 @@ impl Drawer {
     pub(super) fn draw(&mut self) -> Result<(Token, Option<Step>)> {
         match &mut self.path {
             Path::Best { sampling, row, nucleus, chain } => {
-                let step = fill(&super::lock(&self.pair), self.side, &self.params, row)?;
+                let step = match self.side {
+                    None => Some(steer_pair(&super::lock(&self.pair), &self.params, row)?),
+                    Some(side) => {
+                        let temperature = single_temperature(self.arm, &self.params);
+                        temper(super::lock(&self.pair).logits(side)?, temperature, row)?;
+                        None
+                    }
+                };
                 chain.load_best(sampling.best(nucleus, row));
                 Ok((chain.sample()?, step))
             }
@@ -98,10 +111,25 @@ impl Drawer {
     }
 }
 
-/// Log-probabilities of the next token, from the rows as llama.cpp holds them.
-fn fill(pair: &Pair, side: Option<Side>, params: &Params, row: &mut [f32]) -> Result<Option<Step>> {
-    match side {
-        None => steer(pair.logits(Side::Instructed)?, pair.logits(Side::Plain)?, params, row).map(Some),
-        Some(side) => temper(pair.logits(side)?, params.temperature, row).map(|()| None),
+/// The single branch that decides about an answer: that of the arm; the instructed one alone if the
+/// steering is by nothing, at a temperature that does not depend on the plain one.
+fn side(arm: Arm, settings: &Generation) -> Option<Side> {
+    match arm {
+        // A trace shows the plain branch all the same.
+        Arm::Steered if !settings.trace && !settings.params.needs_plain() => Some(Side::Instructed),
+        arm => arm.side(),
     }
+}
+
+/// Temperature of a draw from one branch.
+fn single_temperature(arm: Arm, params: &Params) -> f32 {
+    match arm {
+        Arm::Steered => params.temperature_at(0.0) as f32,
+        Arm::Plain | Arm::Instructed => params.temperature,
+    }
+}
+
+/// Log-probabilities of the next token, from the rows as llama.cpp holds them.
+fn steer_pair(pair: &Pair, params: &Params, row: &mut [f32]) -> Result<Step> {
+    steer(pair.logits(Side::Instructed)?, pair.logits(Side::Plain)?, params, row)
 }

@@ -70,7 +70,8 @@ pub struct StepRecord {
     pub token: Token,
     /// Text that is complete with this token; may be empty while a character is not.
     pub text: String,
-    /// Divergence of the two branches in nats, in the steered arm.
+    /// Divergence of the two branches in nats, in the steered arm. None, too, where nothing depends on it
+    /// and it is not traced ([`Params::needs_plain`]): the plain branch is then not computed.
     pub divergence: Option<f64>,
     /// Temperature the token was drawn at.
     pub temperature: f64,
@@ -147,7 +148,7 @@ pub struct Answer {
     pub prefill: Prefill,
     /// Where the time went.
     pub timings: Timings,
-    /// Mean divergence of the branches over the answer in nats, in the steered arm.
+    /// Mean divergence of the branches over the answer in nats, where it was computed.
     pub mean_divergence: Option<f64>,
 }
 
@@ -170,7 +171,7 @@ impl Engine<'_> {
             cancelled = !on_event(Event::Prefill { done, total });
             !cancelled
         };
-        let prefill = match arm.side() {
+        let prefill = match run.drawer.side() {
             Some(Side::Plain) => self.pair().prefill_one(Side::Plain, &prompts.plain, &mut progress),
             Some(Side::Instructed) => {
                 self.pair().prefill_one(Side::Instructed, &prompts.instructed, &mut progress)
@@ -220,7 +221,7 @@ impl Engine<'_> {
                 return Ok(Finish::Cancelled);
             }
             let start = Instant::now();
-            let stepped = match run.arm.side() {
+            let stepped = match run.drawer.side() {
                 Some(side) => self.pair().step_one(side, token),
                 None => self.pair().step(token),
             };
@@ -249,6 +250,7 @@ impl Engine<'_> {
             temperature: match run.step {
                 _ if run.settings.sampling.greedy => 0.0,
                 Some(step) => step.temperature,
+                None if run.is_steered() => run.settings.params.temperature_at(0.0),
                 None => f64::from(run.settings.params.temperature.max(0.0)),
             },
             guidance: run.is_steered().then(|| run.params().guidance()),
@@ -328,14 +330,14 @@ impl<'s> Run<'s> {
             self.text.push_str(&text);
             self.text.push_str(&self.stop.finish());
         }
-        let (steps, steered) = (self.tokens.len(), self.is_steered());
+        let (steps, measured) = (self.tokens.len(), self.step.is_some());
         Answer {
             text: self.text,
             tokens: self.tokens,
             finish,
             prefill: self.prefill,
             timings: self.timings,
-            mean_divergence: (steered && steps > 0).then(|| self.divergence_sum / steps as f64),
+            mean_divergence: (measured && steps > 0).then(|| self.divergence_sum / steps as f64),
         }
     }
 }
