@@ -35,6 +35,7 @@ fn header() {
         .with_src(root.join("src/ffi/steer.rs"))
         .with_src(root.join("src/ffi/pair.rs"))
         .with_src(root.join("src/ffi/sampler.rs"))
+        .with_src(root.join("src/ffi/judge.rs"))
         .with_config(config)
         .generate()
         .expect("the C interface can be rendered")

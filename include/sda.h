@@ -211,6 +211,76 @@ struct llama_token_data_array;
 #define SDA_SIDE_INSTRUCTED 1
 
 /*
+ Score by the instruction.
+ */
+#define SDA_DIMENSION_NONE 0
+
+/*
+ Score by empathy.
+ */
+#define SDA_DIMENSION_EMPATHY 1
+
+/*
+ Score by harmlessness.
+ */
+#define SDA_DIMENSION_HARMLESSNESS 2
+
+/*
+ Score by helpfulness.
+ */
+#define SDA_DIMENSION_HELPFULNESS 3
+
+/*
+ Score by reasoning.
+ */
+#define SDA_DIMENSION_REASONING 4
+
+/*
+ Score by truthfulness.
+ */
+#define SDA_DIMENSION_TRUTHFULNESS 5
+
+/*
+ The judge is asked for a JSON object {"score": N}.
+ */
+#define SDA_REPLY_JSON 0
+
+/*
+ The judge is asked for a last line SCORE: N.
+ */
+#define SDA_REPLY_LINE 1
+
+/*
+ Without a score: an error.
+ */
+#define SDA_ON_FAILURE_ERROR 0
+
+/*
+ Without a score: the plain answer.
+ */
+#define SDA_ON_FAILURE_PLAIN 1
+
+/*
+ Without a score: the instructed answer, without steering.
+ */
+#define SDA_ON_FAILURE_INSTRUCTED 2
+
+/*
+ Steer by the amplification.
+ */
+#define SDA_ANSWER_STEERED 0
+
+/*
+ Generate from the plain prompt alone.
+ */
+#define SDA_ANSWER_PLAIN 1
+
+/*
+ Generate from the instructed prompt alone.
+ */
+#define SDA_ANSWER_INSTRUCTED 2
+
+/*
  Two sequences of one llama_context that hold different prompts and the same generated tokens.
 
  May move between threads; not used by two at once. Neither the pair nor the samplers made from it may
@@ -399,8 +469,8 @@ typedef struct sda_host {
     struct llama_sampler *(*sampler_new)(const void *iface,
                                          void *data);
     /*
-     Receives a message without a final newline, `level` as in `ggml_log_level` (3 = warning).
-     Optional.
+     Receives a message without a final newline, `level` as in `ggml_log_level` (3 = warning). It may
+     call the library, but not free what it is called for. Optional.
      */
     void (*log)(int32_t level,
                 const char *text,
@@ -446,6 +516,71 @@ typedef struct sda_stats {
      */
     uint64_t repeated_accepts;
 } sda_stats;
+
+/*
+ What a judge is to score. All texts are UTF-8 and end with a NUL.
+
+ The query and the draft are nobody's words to obey: sda_judge_prompt() quotes them so that they cannot
+ pass for part of the question.
+ */
+typedef struct sda_judge_request {
+    /*
+     Size of this struct as the caller knows it: sizeof.
+     */
+    size_t struct_size;
+    /*
+     What the user asked.
+     */
+    const char *query;
+    /*
+     The plain answer that is to be scored, without a model's thinking.
+     */
+    const char *draft;
+    /*
+     What the steered answer should be like. The draft is scored by it if there is no dimension, and it
+     may be NULL if there is one.
+     */
+    const char *instruction;
+    /*
+     One of SDA_DIMENSION_*.
+     */
+    int32_t dimension;
+    /*
+     Reserved. Must be 0.
+     */
+    uint32_t flags;
+} sda_judge_request;
+
+/*
+ Scores a draft: writes a number from 1 to 100 to `score` and returns SDA_OK, or returns any other status
+ if it has none. SDA_ERR_CANCELLED says that the user wants to stop. `request` lives until it returns; its
+ `instruction` may be NULL. It must not unwind or jump out.
+ */
+typedef int32_t (*sda_judge_fn)(void *user_data,
+                                const struct sda_judge_request *request,
+                                float *score);
+
+/*
+ What follows from a judge's score, or from its failure.
+ */
+typedef struct sda_judgement {
+    /*
+     One of SDA_ANSWER_*: what to generate.
+     */
+    int32_t answer;
+    /*
+     What the judge returned: SDA_OK, or why there is no score. SDA_ERR_JUDGE for a score out of range.
+     */
+    int32_t judge_status;
+    /*
+     The score, 1 to 100; 0 if there is none.
+     */
+    float score;
+    /*
+     For sda_params; 0 if there is no score.
+     */
+    float amplification;
+} sda_judgement;
 
 #ifdef __cplusplus
 extern "C" {
@@ -727,6 +862,57 @@ int32_t sda_sampler_last_step(const struct sda_sampler *sampler,
  */
 int32_t sda_sampler_stats(const struct sda_sampler *sampler,
                           struct sda_stats *stats);
+
+/*
+ Asks a host's judge, and turns its score into an amplification.
+
+ `judge` is called once, on this thread, with `user_data` (which may be NULL), unless the draft is blank,
+ which is a failure as if the judge had none. `function` is one of SDA_AMPLIFY_*. `on_failure` is one of
+ SDA_ON_FAILURE_* and says what to do when there is no score: no failure ever becomes an amplification.
+ `judgement` receives the outcome. SDA_ERR_JUDGE without a score under SDA_ON_FAILURE_ERROR;
+ SDA_ERR_CANCELLED when the judge returned that; SDA_ERR_PARAM for a request with neither instruction nor
+ dimension. Any number of threads may call it at once.
+ */
+int32_t sda_judge_amplify(sda_judge_fn judge,
+                          void *user_data,
+                          const struct sda_judge_request *request,
+                          int32_t function,
+                          int32_t on_failure,
+                          struct sda_judgement *judgement);
+
+/*
+ Writes the question for a judge that is a language model, as one user message.
+
+ It quotes query and draft between marker lines with a random code, so that nothing in them can end the
+ quotation, and says in which form to reply. `reply` is one of SDA_REPLY_*. `prompt_template` is the middle part,
+ with {draft} once and {query}, {criterion}, {instruction} and {nonce} at will; NULL is the built-in one.
+ `buffer` receives the text and a NUL, `size` is its room. `length` receives the length without the NUL.
+ `buffer` may be NULL to ask for the length alone, which is the same for every call with the same request.
+ SDA_ERR_LENGTH if the room is too small; SDA_ERR_PARAM for a bad template or a request with neither
+ instruction nor dimension; SDA_ERR_JUDGE for a blank draft. Any number of threads may call it at once.
+ */
+int32_t sda_judge_prompt(const struct sda_judge_request *request,
+                         const char *prompt_template,
+                         int32_t reply,
+                         char *buffer,
+                         size_t size,
+                         size_t *length);
+
+/*
+ Reads the score in a judge's reply, strictly: a JSON object with one number `score`, or a last line
+ SCORE: N, from 1 to 100. A number anywhere else counts for nothing.
+
+ `request` is what was asked, or NULL; with it, a score that the query or the draft holds in one of these
+ forms is refused, since the reply may be an echo. `score` receives the number. `why`, with room for
+ `why_size` bytes, receives the reason of a failure and what came back, shortened; it may be NULL, and is
+ left alone on success. SDA_ERR_JUDGE if there is no score; SDA_ERR_ENCODING if the reply is not UTF-8.
+ Any number of threads may call it at once.
+ */
+int32_t sda_judge_parse(const struct sda_judge_request *request,
+                        const char *reply,
+                        float *score,
+                        char *why,
+                        size_t why_size);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -3,7 +3,7 @@
 //! One state machine for all ways into a host; they differ only in where the plain branch's logits
 //! come from ([`Source`]). It knows no llama.cpp: [`crate::ffi`] dresses it as a `llama_sampler`.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::dropin::DropIn;
 use crate::error::{Error, Result};
@@ -30,6 +30,11 @@ pub struct TokenData {
 
 /// A pair that a sampler and its host both use.
 pub type SharedPair = Arc<Mutex<Pair>>;
+
+/// A pair's lock, or [`Error::Panic`] if a panic has left the pair in an unknown state.
+pub fn lock(pair: &SharedPair) -> Result<MutexGuard<'_, Pair>> {
+    pair.lock().map_err(|_| Error::Panic)
+}
 
 /// Where the plain branch's logits come from.
 pub enum Source {
@@ -205,7 +210,7 @@ impl Sampler {
     }
 
     fn try_apply(&mut self, candidates: &mut [TokenData]) -> Result<Step> {
-        let in_order = gather(candidates, self.n_vocab(), &mut self.row)?;
+        let in_order = gather(candidates, self.n_vocab()?, &mut self.row)?;
         let probes = probe(&self.row);
         let step = match &mut self.source {
             Source::Given { fresh: false, .. } => {
@@ -213,7 +218,7 @@ impl Sampler {
             }
             Source::Given { logits, .. } => steer_row(&mut self.row, logits, &self.params)?,
             Source::Paired(pair) => {
-                let pair = pair.lock().unwrap_or_else(PoisonError::into_inner);
+                let pair = lock(pair)?;
                 let plain = pair.logits(Side::Plain)?;
                 check_row(&probes, &pair, plain)?;
                 steer_row(&mut self.row, plain, &self.params)?
@@ -302,12 +307,12 @@ impl Sampler {
         })
     }
 
-    fn n_vocab(&self) -> usize {
-        match &self.source {
+    fn n_vocab(&self) -> Result<usize> {
+        Ok(match &self.source {
             Source::Given { n_vocab, .. } => *n_vocab,
-            Source::Paired(pair) => pair.lock().unwrap_or_else(PoisonError::into_inner).context().n_vocab(),
+            Source::Paired(pair) => lock(pair)?.context().n_vocab(),
             Source::DropIn(dropin) => dropin.n_vocab(),
-        }
+        })
     }
 
     fn forget(&mut self) {

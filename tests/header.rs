@@ -70,7 +70,7 @@ fn the_header_compiles_alone_as_c99_and_as_cxx17() {
 
 #[test]
 fn structs_are_laid_out_as_in_rust() {
-    use sda::ffi::{CParams, CPrefill, CStats, CStep};
+    use sda::ffi::{CJudgeRequest, CJudgement, CParams, CPrefill, CStats, CStep};
     use sda::host::{HostTable, Row};
     let size =
         |name: &str, size: usize| format!("typedef char check_{name}[sizeof({name}) == {size} ? 1 : -1];\n");
@@ -85,6 +85,10 @@ fn structs_are_laid_out_as_in_rust() {
         size("sda_step", size_of::<CStep>()),
         size("sda_prefill", size_of::<CPrefill>()),
         size("sda_stats", size_of::<CStats>()),
+        size("sda_judge_request", size_of::<CJudgeRequest>()),
+        at("sda_judge_request", "dimension", std::mem::offset_of!(CJudgeRequest, dimension)),
+        size("sda_judgement", size_of::<CJudgement>()),
+        at("sda_judgement", "amplification", std::mem::offset_of!(CJudgement, amplification)),
         size("sda_row", size_of::<Row>()),
         at("sda_row", "wants_logits", std::mem::offset_of!(Row, wants_logits)),
         size("sda_host", size_of::<HostTable>()),

@@ -7,6 +7,7 @@
 
 use std::sync::Arc;
 
+use super::run::lock;
 use super::{Arm, Generation};
 use crate::error::Result;
 use crate::host::Token;
@@ -43,7 +44,7 @@ impl Drawer {
         let mut sampling = settings.sampling;
         sampling.greedy |= params.is_greedy();
         let (n_vocab, table) = {
-            let pair = super::lock(pair);
+            let pair = lock(pair);
             (pair.context().n_vocab(), *pair.context().table())
         };
         let side = side(arm, settings);
@@ -86,10 +87,10 @@ impl Drawer {
         match &mut self.path {
             Path::Best { sampling, row, nucleus, chain } => {
                 let step = match self.side {
-                    None => Some(steer_pair(&super::lock(&self.pair), &self.params, row)?),
+                    None => Some(steer_pair(&lock(&self.pair), &self.params, row)?),
                     Some(side) => {
                         let temperature = single_temperature(self.arm, &self.params);
-                        temper(super::lock(&self.pair).logits(side)?, temperature, row)?;
+                        temper(lock(&self.pair).logits(side)?, temperature, row)?;
                         None
                     }
                 };
@@ -98,7 +99,7 @@ impl Drawer {
             }
             Path::Whole { handle, chain } => {
                 // The row is copied into the candidates under the lock; the steering takes it again later.
-                chain.load(super::lock(&self.pair).logits(self.side.unwrap_or(Side::Instructed))?);
+                chain.load(lock(&self.pair).logits(self.side.unwrap_or(Side::Instructed))?);
                 let token = chain.sample()?;
                 let Some(handle) = handle else { return Ok((token, None)) };
                 let step = plugin::with(handle, |plugin| match plugin.error() {

@@ -9,6 +9,7 @@
 #![allow(clippy::missing_safety_doc)]
 
 mod guard;
+mod judge;
 mod pair;
 mod params;
 mod sampler;
@@ -16,6 +17,7 @@ mod status;
 mod steer;
 mod version;
 
+pub use judge::*;
 pub use pair::*;
 pub use params::*;
 pub use sampler::*;

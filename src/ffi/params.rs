@@ -1,6 +1,7 @@
 //! Structs that cross the boundary by pointer, and how their size tells their version.
 
 use super::guard::{guard, out};
+use super::judge::{CJudgeRequest, SDA_DIMENSION_NONE};
 use crate::error::{Error, Result};
 use crate::host::HostTable;
 use crate::params::Params;
@@ -127,6 +128,30 @@ pub(super) unsafe fn read_host(host: *const HostTable) -> Result<HostTable> {
     let smallest = std::mem::offset_of!(HostTable, get_logits_ith);
     // SAFETY: passed on.
     unsafe { read_sized(host, "host", "sda_host", smallest, HostTable::EMPTY) }
+}
+
+/// Reads a judge request from a caller of any version.
+///
+/// # Safety
+/// `request` is NULL or points to as many bytes as its `struct_size` says.
+pub(super) unsafe fn read_judge_request(request: *const CJudgeRequest) -> Result<CJudgeRequest> {
+    let defaults = CJudgeRequest {
+        struct_size: size_of::<CJudgeRequest>(),
+        query: std::ptr::null(),
+        draft: std::ptr::null(),
+        instruction: std::ptr::null(),
+        dimension: SDA_DIMENSION_NONE,
+        flags: 0,
+    };
+    let smallest = std::mem::offset_of!(CJudgeRequest, dimension);
+    // SAFETY: passed on.
+    let mut read = unsafe { read_sized(request, "request", "sda_judge_request", smallest, defaults) }?;
+    if read.flags != 0 {
+        return Err(Error::param("flags", read.flags, "0"));
+    }
+    // It is handed on to the host's judge, as a struct of this version.
+    read.struct_size = defaults.struct_size;
+    Ok(read)
 }
 
 /// Reads a struct whose first field is its size. A shorter one (an older caller) is filled up from

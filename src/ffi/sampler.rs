@@ -1,6 +1,7 @@
 //! The sampler.
 
 use std::ffi::{CString, c_char};
+use std::sync::Arc;
 
 use super::guard::{free, get, guard, guard_or, hand_out, out, slice};
 use super::pair::{PairHandle, open};
@@ -10,7 +11,7 @@ use crate::dropin::DropIn;
 use crate::error::{Error, Result};
 use crate::host::{HostTable, LlamaContext, LlamaSampler};
 use crate::plugin::{self, Handle, Plugin, TokenDataArray};
-use crate::sampler::{Sampler, Source, Stats};
+use crate::sampler::{Sampler, Source, Stats, lock};
 
 /// Steers one generation: replaces the logits of a candidate array by steered log-probabilities.
 ///
@@ -69,9 +70,9 @@ pub unsafe extern "C" fn sda_sampler_new_paired(
     guard(|| {
         let to = out(sampler, "sampler")?;
         // SAFETY: the caller says that the handle is live and `params` holds its `struct_size`.
-        let (pair, settings) = unsafe { (get(pair, "pair")?.shared()?, read_params(params)?) };
-        let table = *pair.lock().unwrap_or_else(std::sync::PoisonError::into_inner).context().table();
-        let sampler = settings.sampler(Source::Paired(pair))?;
+        let (pair, settings) = unsafe { (get(pair, "pair")?.shared(), read_params(params)?) };
+        let table = *lock(pair)?.context().table();
+        let sampler = settings.sampler(Source::Paired(Arc::clone(pair)))?;
         // SAFETY: `to` was checked and the caller says that it can be written.
         unsafe { hand_out(to, SamplerHandle::new(Plugin::new(sampler, &table))) };
         Ok(())
@@ -142,7 +143,7 @@ pub unsafe extern "C" fn sda_sampler_new(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sda_sampler_free(sampler: *mut SamplerHandle) {
     // SAFETY: the caller says that it is NULL or a live handle.
-    unsafe { free(sampler) }
+    guard_or((), || unsafe { free(sampler) })
 }
 
 /// Makes a llama_sampler for llama_sampler_chain_add(); the chain owns and frees it. It goes first: it
@@ -258,8 +259,9 @@ pub unsafe extern "C" fn sda_sampler_set_params(
 pub unsafe extern "C" fn sda_sampler_set_pair(sampler: *const SamplerHandle, pair: *const PairHandle) -> i32 {
     guard(|| {
         // SAFETY: the caller says that both handles are live.
-        let (sampler, pair) = unsafe { (get(sampler, "sampler")?, get(pair, "pair")?.shared()?) };
-        sampler.with(|sampler| sampler.set_pair(pair))
+        let (sampler, pair) = unsafe { (get(sampler, "sampler")?, get(pair, "pair")?.shared()) };
+        drop(lock(pair)?);
+        sampler.with(|sampler| sampler.set_pair(Arc::clone(pair)))
     })
 }
 

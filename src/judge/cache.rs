@@ -6,6 +6,7 @@
 //! that power loss or a foreign hand left broken reads as a miss and is replaced. The texts are not
 //! kept, only their hash.
 
+use std::fmt;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -122,6 +123,12 @@ impl CacheKey {
             hash.update(part);
         }
         CacheKey(hash.finalize().iter().map(|b| format!("{b:02x}")).collect())
+    }
+}
+
+impl fmt::Display for CacheKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
     }
 }
 

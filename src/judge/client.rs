@@ -134,7 +134,7 @@ impl Client {
         let mut tries = 0;
         loop {
             let dialect = *self.dialect.lock().unwrap_or_else(PoisonError::into_inner);
-            let prompt = self.settings.template.render(request, dialect.reply())?;
+            let prompt = self.settings.template(request.dimension).render(request, dialect.reply())?;
             let body: Arc<[u8]> = wire::body(&self.settings, dialect, &prompt, n).into();
             let outcome = self.http.post(&body, cancel)?;
             *attempts += 1;
@@ -224,18 +224,36 @@ impl Client {
     fn cache_key(&self, request: &JudgeRequest<'_>) -> CacheKey {
         let s = &self.settings;
         let reply = Dialect::first(s.response_format).reply();
-        let prompt = s.template.expand(request, reply, "");
-        let numbers = format!("{:?} {:?} {:?} {}", s.temperature, s.seed, s.max_tokens, s.samples);
+        let prompt = s.template(request.dimension).expand(request, reply, "");
         CacheKey::of(&[
             self.endpoint.uri().to_string().as_bytes(),
             s.model.as_bytes(),
-            numbers.as_bytes(),
+            self.numbers().as_bytes(),
             s.response_format.name().as_bytes(),
             prompt.as_bytes(),
             // Once more on their own: inside the prompt, a text could pretend to be its neighbour.
             request.query.as_bytes(),
             request.draft.as_bytes(),
         ])
+    }
+
+    fn numbers(&self) -> String {
+        let s = &self.settings;
+        format!("{:?} {:?} {:?} {}", s.temperature, s.seed, s.max_tokens, s.samples)
+    }
+
+    /// A hash of what all verdicts depend on beside the request: server, model, numbers and templates.
+    /// Two clients with the same one can stand in for each other. It tells nothing of the key.
+    pub fn fingerprint(&self) -> String {
+        let s = &self.settings;
+        CacheKey::of(&[
+            self.endpoint.uri().to_string().as_bytes(),
+            s.model.as_bytes(),
+            self.numbers().as_bytes(),
+            s.response_format.name().as_bytes(),
+            format!("{:?} {:?}", s.template, s.templates).as_bytes(),
+        ])
+        .to_string()
     }
 
     fn recall(&self, key: &CacheKey) -> Option<Verdict> {

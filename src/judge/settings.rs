@@ -1,10 +1,12 @@
 //! Settings of the HTTP judge, with their defaults and ranges.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use super::Dimension;
 use super::endpoint::{Endpoint, printable};
 use super::key::ApiKey;
 use super::prompt::Template;
@@ -97,6 +99,8 @@ pub struct Settings {
     pub max_response_bytes: u64,
     /// Body of the prompt.
     pub template: Template,
+    /// Bodies for single dimensions, in place of `template`.
+    pub templates: BTreeMap<Dimension, Template>,
 }
 
 impl Settings {
@@ -118,7 +122,13 @@ impl Settings {
             samples: 1,
             max_response_bytes: 1 << 20,
             template: Template::default(),
+            templates: BTreeMap::new(),
         }
+    }
+
+    /// The body for a request about `dimension`.
+    pub(crate) fn template(&self, dimension: Option<Dimension>) -> &Template {
+        dimension.and_then(|d| self.templates.get(&d)).unwrap_or(&self.template)
     }
 
     /// Checks every field's range. Files and the network are not touched.
@@ -175,6 +185,7 @@ impl fmt::Debug for Settings {
             .field("samples", &self.samples)
             .field("max_response_bytes", &self.max_response_bytes)
             .field("template", &self.template)
+            .field("templates", &self.templates)
             .finish()
     }
 }

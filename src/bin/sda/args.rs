@@ -6,7 +6,11 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use sda::Params;
 use sda::amplify::Amplify;
 use sda::engine::Generation;
+use sda::judge::OnFailure;
 use sda::llama::{ContextOptions, KvCacheType, ModelOptions, Sampling};
+
+use crate::judge_args::JudgeArgs;
+use crate::score::ScoreArgs;
 
 /// llama.cpp's options of several letters behind one dash, which clap does not know.
 const SHORT_WORDS: [(&str, &str); 11] = [
@@ -54,6 +58,10 @@ pub enum Command {
     Generate(GenerateArgs),
     /// Talk in turns; both branches keep the history.
     Chat(ChatArgs),
+    /// Score drafts from a JSON Lines file.
+    Score(ScoreArgs),
+    /// Measure how well arms align: plain, instructed, steered.
+    Eval(crate::eval::EvalArgs),
 }
 
 #[derive(Args)]
@@ -89,6 +97,8 @@ pub struct CommonArgs {
     #[command(flatten)]
     pub steering: SteeringArgs,
     #[command(flatten)]
+    pub judge: JudgeArgs,
+    #[command(flatten)]
     pub sampling: SamplingArgs,
     /// Write one JSON record per token to a file.
     #[arg(long, value_name = "FILE")]
@@ -98,7 +108,7 @@ pub struct CommonArgs {
     pub verbose: bool,
 }
 
-#[derive(Args)]
+#[derive(Args, Clone)]
 #[command(next_help_heading = "Model")]
 pub struct ModelArgs {
     /// GGUF model file.
@@ -239,9 +249,12 @@ pub struct SteeringArgs {
         allow_negative_numbers = true
     )]
     pub guidance: Option<f32>,
-    /// Let a judge score a plain draft: "local" is the loaded model itself.
+    /// Let a judge score a plain draft: an OpenAI-compatible server, or "local", the loaded model itself.
     #[arg(long, value_name = "local|URL", group = "strength")]
     pub judge: Option<String>,
+    /// When the judge gives no score: stop, or give the plain answer or the instructed one, not steered.
+    #[arg(long, value_name = "error|plain|instructed", default_value_t = OnFailure::Error)]
+    pub on_judge_failure: OnFailure,
     /// How a score becomes an amplification.
     #[arg(long, value_name = "FUNCTION", default_value = "sigmoid", value_parser = crate::prompts::amplify)]
     pub amplify: Amplify,
@@ -321,6 +334,23 @@ impl ModelArgs {
     }
 }
 
+impl SamplingArgs {
+    /// The samplers behind the steering.
+    pub fn sampling(&self, seed: u32) -> Sampling {
+        Sampling {
+            seed,
+            top_k: self.top_k,
+            top_p: self.top_p,
+            min_p: self.min_p,
+            repeat_last_n: self.repeat_last_n,
+            repeat_penalty: self.repeat_penalty,
+            frequency_penalty: self.frequency_penalty,
+            presence_penalty: self.presence_penalty,
+            greedy: false,
+        }
+    }
+}
+
 impl CommonArgs {
     /// Everything but the amplification, which may have to wait for a judge.
     pub fn generation(&self, seed: u32, trace: bool) -> Generation {
@@ -333,17 +363,7 @@ impl CommonArgs {
                 t_min: steering.t_min,
                 ..Params::default()
             },
-            sampling: Sampling {
-                seed,
-                top_k: sampling.top_k,
-                top_p: sampling.top_p,
-                min_p: sampling.min_p,
-                repeat_last_n: sampling.repeat_last_n,
-                repeat_penalty: sampling.repeat_penalty,
-                frequency_penalty: sampling.frequency_penalty,
-                presence_penalty: sampling.presence_penalty,
-                greedy: false,
-            },
+            sampling: sampling.sampling(seed),
             n_predict: usize::try_from(sampling.n_predict).ok(),
             stop: sampling.reverse_prompt.clone(),
             steer_after_think: None,

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, IsTerminal, Write};
 
-use sda::engine::{Arm, Event};
+use sda::engine::Event;
 use sda::prompt::Turn;
 
 use crate::args::ChatArgs;
@@ -18,8 +18,8 @@ const HELP: &str = "/clear forgets the conversation, /undo takes the last turn b
 
 pub fn run(args: &ChatArgs) -> Outcome {
     let common = &args.common;
-    let strength = Strength::new(&common.steering)?;
-    let seed = seed(common);
+    let strength = Strength::new(common)?;
+    let seed = seed(&common.sampling);
     let mut output = Output::new(Format::Text, common.trace.as_deref())?;
     let interrupt = Interrupt::install().map_err(Failure::Failed)?;
     let settings = common.generation(seed, output.wants_records());
@@ -53,16 +53,22 @@ pub fn run(args: &ChatArgs) -> Outcome {
                     settings: &settings,
                     interrupt: &interrupt,
                 };
-                let resolved =
-                    match strength::resolve(strength, &common.steering, &mut engine, &scene, &mut output) {
-                        Ok(resolved) => resolved,
-                        // Ctrl-C while the draft is written: back to the prompt.
-                        Err(Failure::Interrupted) => {
-                            interrupt.end();
-                            continue;
-                        }
-                        Err(failure) => return Err(failure),
-                    };
+                let resolved = match strength::resolve(&strength, common, &mut engine, &scene, &mut output) {
+                    Ok(resolved) => resolved,
+                    // Ctrl-C while the draft is written or judged: back to the prompt.
+                    Err(Failure::Interrupted) => {
+                        interrupt.end();
+                        continue;
+                    }
+                    // The conversation is as it was before this turn, and its user may try again.
+                    Err(Failure::Failed(text)) if interactive => {
+                        interrupt.end();
+                        note(&text);
+                        continue;
+                    }
+                    Err(failure) => return Err(failure),
+                };
+                let arm = resolved.arm;
                 let mut steered = settings.clone();
                 steered.params.amplification = resolved.amplification;
                 if common.steering.steer_after_think {
@@ -70,8 +76,8 @@ pub fn run(args: &ChatArgs) -> Outcome {
                 }
                 let streamed = std::cell::Cell::new(0);
                 let answer = {
-                    let mut events = output.events(Arm::Steered, true, &interrupt);
-                    engine.generate(Arm::Steered, &prompts, &steered, &mut |event| {
+                    let mut events = output.events(arm, true, &interrupt);
+                    engine.generate(arm, &prompts, &steered, &mut |event| {
                         if let Event::Token(record) = &event {
                             streamed.set(streamed.get() + record.text.len());
                         }
@@ -88,9 +94,9 @@ pub fn run(args: &ChatArgs) -> Outcome {
                     }
                     Err(error) => return Err(error.into()),
                 };
-                let extra = output::steering(&steered.params, resolved.score, seed);
-                output.answer(Arm::Steered, &answer, streamed.get(), extra)?;
-                report(Arm::Steered, &answer, engine.n_ctx());
+                let extra = output::steering(&resolved, &steered.params, seed);
+                output.answer(arm, &answer, streamed.get(), extra)?;
+                report(arm, &answer, engine.n_ctx());
                 history.push(Turn { query, answer: answer.text });
             }
         }

@@ -66,6 +66,22 @@ impl Bar {
         Bar(bar)
     }
 
+    /// A bar that is never seen, for work inside of a longer one.
+    pub fn hidden() -> Bar {
+        Bar(ProgressBar::hidden())
+    }
+
+    /// A sign of life while the length of a wait is not known; it goes away when dropped.
+    pub fn waiting(what: &'static str) -> Bar {
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+        let style = ProgressStyle::with_template("{prefix:>12} {spinner} {elapsed}")
+            .expect("the template is well-formed");
+        bar.set_style(style);
+        bar.set_prefix(what);
+        bar.enable_steady_tick(Duration::from_millis(200));
+        Bar(bar)
+    }
+
     pub fn set(&self, done: usize, total: usize) {
         self.0.set_length(total.max(1) as u64);
         self.0.set_position(done as u64);

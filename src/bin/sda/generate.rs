@@ -1,8 +1,9 @@
 //! `sda generate`: one query, one answer (or three, to compare).
 
 use sda::engine::{Answer, Arm, Engine, Finish, Generation};
+use serde_json::{Map, Value};
 
-use crate::args::{CommonArgs, GenerateArgs};
+use crate::args::{GenerateArgs, SamplingArgs};
 use crate::console::{Interrupt, note, per_second, stderr_is_terminal};
 use crate::load::{self, Log};
 use crate::output::{self, Format, Output};
@@ -13,8 +14,8 @@ use crate::{Failure, Outcome};
 pub fn run(args: &GenerateArgs) -> Outcome {
     let common = &args.common;
     let query = prompts::query(args)?;
-    let strength = Strength::new(&common.steering)?;
-    let seed = seed(common);
+    let strength = Strength::new(common)?;
+    let seed = seed(&common.sampling);
     let format = if args.json { Format::Json } else { Format::Text };
     let mut output = Output::new(format, common.trace.as_deref())?;
     let interrupt = Interrupt::install().map_err(Failure::Failed)?;
@@ -40,29 +41,32 @@ pub fn run(args: &GenerateArgs) -> Outcome {
         settings: &settings,
         interrupt: &interrupt,
     };
-    let resolved = strength::resolve(strength, &common.steering, &mut engine, &scene, &mut output)?;
+    let resolved = strength::resolve(&strength, common, &mut engine, &scene, &mut output)?;
     let mut steered = settings.clone();
     steered.params.amplification = resolved.amplification;
     if common.steering.steer_after_think {
         steered.steer_after_think = Some(pair.instructed.clone());
     }
-    let extra = output::steering(&steered.params, resolved.score, seed);
-    let mut show = |arm, settings: &Generation, output: &mut Output| {
-        answer(&mut engine, arm, &scene, settings, output, &extra)
+    let extra = output::steering(&resolved, &steered.params, seed);
+    let mut show = |arm, settings: &Generation, output: &mut Output, extra| {
+        answer(&mut engine, arm, &scene, settings, output, extra)
     };
     if args.compare {
         for (arm, title) in [(Arm::Plain, "plain"), (Arm::Instructed, "instruction only")] {
             output.heading(title);
-            show(arm, &settings, &mut output)?;
+            show(arm, &settings, &mut output, Map::new())?;
         }
-        output.heading(&format!("steered, guidance {:.2}", steered.params.guidance()));
+        output.heading(&match resolved.arm {
+            Arm::Steered => format!("steered, guidance {:.2}", steered.params.guidance()),
+            arm => format!("{}, for want of a score", arm.name()),
+        });
     }
-    show(Arm::Steered, &steered, &mut output)
+    show(resolved.arm, &steered, &mut output, extra)
 }
 
 /// The seed that was asked for, or a new one.
-pub fn seed(common: &CommonArgs) -> u32 {
-    match u32::try_from(common.sampling.seed) {
+pub fn seed(args: &SamplingArgs) -> u32 {
+    match u32::try_from(args.seed) {
         Ok(seed) => seed,
         Err(_) => {
             use std::hash::{BuildHasher, Hasher};
@@ -83,7 +87,7 @@ fn answer(
     scene: &Scene,
     settings: &Generation,
     output: &mut Output,
-    extra: &serde_json::Map<String, serde_json::Value>,
+    extra: Map<String, Value>,
 ) -> Outcome {
     let streamed = std::cell::Cell::new(0);
     let answer = {
@@ -95,7 +99,6 @@ fn answer(
             events(event)
         })?
     };
-    let extra = if arm == Arm::Steered { extra.clone() } else { Default::default() };
     output.answer(arm, &answer, streamed.get(), extra)?;
     report(arm, &answer, engine.n_ctx());
     match answer.finish {

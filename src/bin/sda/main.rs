@@ -1,12 +1,18 @@
 //! The `sda` command.
 
 mod args;
+mod assess;
 mod chat;
 mod console;
+mod eval;
 mod generate;
+mod jsonl;
+mod judge_args;
 mod load;
 mod output;
+mod progress;
 mod prompts;
+mod score;
 mod strength;
 
 use std::process::ExitCode;
@@ -54,6 +60,8 @@ fn main() -> ExitCode {
     let outcome = match cli.command {
         Command::Generate(args) => generate::run(&args),
         Command::Chat(args) => chat::run(&args),
+        Command::Score(args) => score::run(&args),
+        Command::Eval(args) => eval::run(args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -9,6 +9,7 @@ use sda::engine::{Answer, Arm, Event, StepRecord};
 use serde_json::{Map, Value, json};
 
 use crate::console::{Bar, Interrupt};
+use crate::strength::Resolved;
 use crate::{Failure, Outcome};
 
 /// How answers are shown.
@@ -106,6 +107,21 @@ impl Output {
             Format::Json => self.print(&format!("{record}\n")),
         }
         self.write_trace(&record);
+        self.finish()
+    }
+
+    /// A record of its own beside the tokens and answers; nothing in text.
+    pub fn record(&mut self, record: &Value) -> Outcome {
+        let line = record.to_string();
+        if self.format == Format::Json {
+            self.print(&format!("{line}\n"));
+        }
+        self.write_trace(&line);
+        self.finish()
+    }
+
+    /// Puts the trace into its file and reports the first error.
+    fn finish(&mut self) -> Outcome {
         if let Some((file, path)) = &mut self.trace {
             file.flush().map_err(|e| Failure::Failed(format!("{path}: {e}")))?;
         }
@@ -171,15 +187,18 @@ fn answer_record(arm: Arm, answer: &Answer, extra: Map<String, Value>) -> Value 
     record
 }
 
-/// What an answer was steered with, for its record.
-pub fn steering(params: &Params, score: Option<f64>, seed: u32) -> Map<String, Value> {
-    let fields = json!({
-        "score": score,
-        "amplification": params.amplification,
-        "guidance": params.guidance(),
-        "k": params.k,
-        "seed": seed,
-    });
+/// What an answer was steered with, for its record; nothing, if there was no score to steer by.
+pub fn steering(resolved: &Resolved, params: &Params, seed: u32) -> Map<String, Value> {
+    let fields = match resolved.arm {
+        Arm::Steered => json!({
+            "score": resolved.score,
+            "amplification": params.amplification,
+            "guidance": params.guidance(),
+            "k": params.k,
+            "seed": seed,
+        }),
+        _ => json!({ "score": null, "amplification": null, "guidance": null, "seed": seed }),
+    };
     match fields {
         Value::Object(fields) => fields,
         _ => Map::new(),

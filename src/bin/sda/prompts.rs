@@ -58,6 +58,16 @@ fn text_or_file(text: Option<&String>, file: Option<&std::path::PathBuf>) -> Out
     }
 }
 
+/// The instruction, empty if none was given.
+pub fn instruction(args: &PromptArgs) -> Outcome<String> {
+    match args.preset {
+        Some(preset) => Ok(preset.instruction().to_owned()),
+        None => {
+            Ok(text_or_file(args.instruction.as_ref(), args.instruction_file.as_ref())?.unwrap_or_default())
+        }
+    }
+}
+
 /// Everything that turns queries into prompts, read and checked once.
 pub struct Prompter {
     template: Option<ChatTemplate>,
@@ -70,12 +80,7 @@ pub struct Prompter {
 
 impl Prompter {
     pub fn new(args: &PromptArgs, model: &Model) -> Outcome<Prompter> {
-        let instruction = match args.preset {
-            Some(preset) => preset.instruction().to_owned(),
-            None => {
-                text_or_file(args.instruction.as_ref(), args.instruction_file.as_ref())?.unwrap_or_default()
-            }
-        };
+        let instruction = instruction(args)?;
         let source = match args.no_template {
             true => None,
             false => text_or_file(args.chat_template.as_ref(), args.chat_template_file.as_ref())?
@@ -104,9 +109,18 @@ impl Prompter {
         self.template.as_ref()
     }
 
+    /// The plain prompt alone, for a draft.
+    pub fn plain(&self, query: &str) -> sda::Result<String> {
+        Ok(self.builder(&[], query).build()?.plain)
+    }
+
     /// The two prompts as text.
     pub fn pair(&self, history: &[Turn], query: &str) -> Outcome<PromptPair> {
-        let pair = PairBuilder {
+        Ok(self.builder(history, query).build()?)
+    }
+
+    fn builder<'a>(&'a self, history: &'a [Turn], query: &'a str) -> PairBuilder<'a> {
+        PairBuilder {
             template: self.template.as_ref(),
             system: self.system.as_deref(),
             history,
@@ -114,8 +128,7 @@ impl Prompter {
             instruction: &self.instruction,
             placement: self.placement,
             negative: self.negative.as_deref().unwrap_or_default(),
-        };
-        Ok(pair.build()?)
+        }
     }
 
     /// The two prompts as tokens.

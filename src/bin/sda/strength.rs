@@ -2,10 +2,13 @@
 
 use sda::amplify::amplify;
 use sda::engine::{Answer, Arm, Engine, Generation, Prompts};
-use sda::prompt::{JudgePrompt, strip_think};
+use sda::judge::{JudgeRequest, Resolution};
+use sda::prompt::strip_think;
+use serde_json::{Map, Value, json};
 
-use crate::args::SteeringArgs;
-use crate::console::{Bar, Interrupt, note};
+use crate::args::CommonArgs;
+use crate::assess::{Assessment, Assessor, Local};
+use crate::console::{Interrupt, note};
 use crate::output::Output;
 use crate::prompts::Prompter;
 use crate::{Failure, Outcome};
@@ -14,7 +17,6 @@ use crate::{Failure, Outcome};
 pub const DEFAULT_GUIDANCE: f32 = 1.5;
 
 /// What decides the amplification.
-#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Strength {
     /// It was given, or follows from a score that was given.
     Fixed {
@@ -23,12 +25,13 @@ pub enum Strength {
         /// The score it comes from, if it does.
         score: Option<f64>,
     },
-    /// The loaded model scores a plain draft.
-    LocalJudge,
+    /// A judge scores a plain draft.
+    Judged(Box<Assessor>),
 }
 
 impl Strength {
-    pub fn new(args: &SteeringArgs) -> Outcome<Strength> {
+    pub fn new(common: &CommonArgs) -> Outcome<Strength> {
+        let args = &common.steering;
         if let Some(score) = args.score {
             let amplification = amplify(args.amplify, score)? as f32;
             return Ok(Strength::Fixed { amplification, score: Some(score.into()) });
@@ -36,12 +39,9 @@ impl Strength {
         if let Some(amplification) = args.amplification {
             return Ok(Strength::Fixed { amplification, score: None });
         }
-        match args.judge.as_deref() {
-            None => {}
-            Some("local") => return Ok(Strength::LocalJudge),
-            Some(other) => {
-                return Err(Failure::Usage(format!("--judge is {other}, must be local")));
-            }
+        if let Some(judge) = &args.judge {
+            let assessor = Assessor::new(judge, &common.judge, common.prompt.preset)?;
+            return Ok(Strength::Judged(Box::new(assessor)));
         }
         let guidance = args.guidance.unwrap_or(DEFAULT_GUIDANCE);
         if args.k == 0.0 {
@@ -51,8 +51,11 @@ impl Strength {
     }
 }
 
-/// An amplification and where it comes from.
+/// What the answer is drawn from.
 pub struct Resolved {
+    /// Steered, unless there was no score and the user chose another answer for that case.
+    pub arm: Arm,
+    /// 0 unless steered.
     pub amplification: f32,
     pub score: Option<f64>,
 }
@@ -68,25 +71,65 @@ pub struct Scene<'a> {
 
 /// Works the strength out; with a judge this writes and scores a draft.
 pub fn resolve(
-    strength: Strength,
-    args: &SteeringArgs,
+    strength: &Strength,
+    common: &CommonArgs,
     engine: &mut Engine,
     scene: &Scene,
     output: &mut Output,
 ) -> Outcome<Resolved> {
     match strength {
-        Strength::Fixed { amplification, score } => Ok(Resolved { amplification, score }),
-        Strength::LocalJudge => {
+        Strength::Fixed { amplification, score } => {
+            Ok(Resolved { arm: Arm::Steered, amplification: *amplification, score: *score })
+        }
+        Strength::Judged(assessor) => {
             let draft = write_draft(engine, scene, output)?;
-            let score = local_score(engine, scene, &draft.text)?;
-            let amplification = amplify(args.amplify, score)? as f32;
-            note(&format!(
-                "the local judge gives the draft {score:.1} of 100: amplification {amplification:.3}, guidance {:.2}",
-                1.0 + args.k * amplification
-            ));
-            Ok(Resolved { amplification, score: Some(score) })
+            let request = JudgeRequest {
+                query: scene.query,
+                draft: strip_think(&draft.text).text,
+                instruction: &scene.prompter.instruction,
+                dimension: assessor.dimension,
+            };
+            let local = Local { engine, template: scene.prompter.template() };
+            let assessment = assessor.assess(Some(local), &request, scene.interrupt, true);
+            let resolved = decide(&assessment, common);
+            output.record(&record(&assessment, common))?;
+            resolved
         }
     }
+}
+
+/// From an assessment to the answer's arm, by the user's choice for failures.
+fn decide(assessment: &Assessment, common: &CommonArgs) -> Outcome<Resolved> {
+    let name = &assessment.name;
+    let unsteered = |arm: Arm, error: sda::Error| {
+        note(&format!("{error}; this is the {} answer, without steering", arm.name()));
+        Ok(Resolved { arm, amplification: 0.0, score: None })
+    };
+    match sda::judge::resolve(assessment.verdict.clone(), common.steering.on_judge_failure) {
+        Resolution::Score(score) => {
+            let amplification = amplify(common.steering.amplify, score)? as f32;
+            note(&format!(
+                "{name} gives the draft {score:.1} of 100: amplification {amplification:.3}, guidance {:.2}",
+                1.0 + common.steering.k * amplification
+            ));
+            Ok(Resolved { arm: Arm::Steered, amplification, score: Some(score.into()) })
+        }
+        Resolution::PlainOnly(error) => unsteered(Arm::Plain, error),
+        Resolution::InstructedOnly(error) => unsteered(Arm::Instructed, error),
+        Resolution::Err(error) => Err(error.into()),
+    }
+}
+
+/// The judge's record, between the draft's tokens and the answer's.
+fn record(assessment: &Assessment, common: &CommonArgs) -> Value {
+    let mut record = Map::new();
+    record.insert("type".into(), json!("judge"));
+    record.extend(assessment.outcome());
+    record.insert("judge".into(), assessment.details().into());
+    if assessment.verdict.is_err() {
+        record.insert("on_failure".into(), json!(common.steering.on_judge_failure.name()));
+    }
+    record.into()
 }
 
 fn write_draft(engine: &mut Engine, scene: &Scene, output: &mut Output) -> Outcome<Answer> {
@@ -100,22 +143,4 @@ fn write_draft(engine: &mut Engine, scene: &Scene, output: &mut Output) -> Outco
         true => Err(Failure::Interrupted),
         false => Ok(draft),
     }
-}
-
-fn local_score(engine: &mut Engine, scene: &Scene, draft: &str) -> Outcome<f64> {
-    let answer = strip_think(draft);
-    if answer.text.trim().is_empty() {
-        return Err(Failure::Failed("judge gave no score: the draft is empty".into()));
-    }
-    let prompt =
-        JudgePrompt { query: scene.query, instruction: &scene.prompter.instruction, draft: answer.text };
-    let text = prompt.local(scene.prompter.template())?;
-    let tokens = engine.model().tokenize_prompt(&text)?;
-    let bar = Bar::new("judging");
-    let interrupt = scene.interrupt.clone();
-    let distribution = engine.score(&tokens, &mut |done, total| {
-        bar.set(done, total);
-        !interrupt.is_wanted()
-    })?;
-    Ok(distribution.expected())
 }
