@@ -65,7 +65,8 @@ SDA := "$(CARGO_TARGET_DIR)/release/sda"
 TESTFLAGS ?=
 
 .PHONY: all help setup env model model-gemma build plugin demo test test-core test-judge test-bundled test-viewer fmt \
-    fmt-check clippy clippy-core clippy-bundled doc header bench eval-results test-hosts asan valgrind install install-cli \
+    fmt-check clippy clippy-core clippy-bundled doc header bench bench-torch eval-results test-hosts asan valgrind \
+    install install-cli \
     uninstall install-check clean
 
 all: build plugin ## build the command and the plugin library
@@ -149,6 +150,14 @@ bench: ## time the kernel, in the release profile
 
 eval-results: build ## make the figures of docs/results.md anew, which takes hours
 	$(RUN) scripts/eval_results.sh "$(CARGO_TARGET_DIR)/eval-results"
+
+# The authors' own step is timed, too, if PUBLISHED is a clone of their repository.
+TORCH := $(HOME)/.cache/sda/torch
+bench-torch: plugin ## time the kernel beside PyTorch, which is fetched (some GB)
+	test -x "$(TORCH)/bin/python" || "$(PYTHON)" -m venv "$(TORCH)"
+	"$(TORCH)/bin/python" -c 'import torch' 2>/dev/null || "$(TORCH)/bin/pip" install torch numpy
+	"$(TORCH)/bin/python" benches/reference_torch.py "$(PLUGIN_TARGET_DIR)/release/libsda.so" \
+	    $(if $(PUBLISHED),--published "$(PUBLISHED)")
 
 # Long checks, each a script of its own.
 test-hosts asan valgrind: setup

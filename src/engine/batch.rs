@@ -281,9 +281,7 @@ impl<'m> Shift<'_, '_, 'm> {
         let (id, on_event) = (work.id, &mut *self.on_event);
         let next = work.run.next(&mut |record| on_event(BatchEvent::Token { id, record }));
         let answer = match next {
-            Ok(Next::Token(token))
-                if lock(self.places[place].pair).check_next(work.job.arm.side()).is_ok() =>
-            {
+            Ok(Next::Token(token)) if lock(self.places[place].pair).check_next(work.run.side()).is_ok() => {
                 work.token = token;
                 self.places[place].work = Some(work);
                 return Ok(());
@@ -305,7 +303,7 @@ impl<'m> Shift<'_, '_, 'm> {
             (self.places.iter()).filter_map(|place| Some((lock(place.pair), place.work.as_ref()?))).collect();
         let mut moves: Vec<Move> = pairs
             .iter_mut()
-            .map(|(pair, work)| Move { pair, token: work.token, side: work.job.arm.side() })
+            .map(|(pair, work)| Move { pair, token: work.token, side: work.run.side() })
             .collect();
         let stepped = step_many(&mut moves);
         drop(pairs);
