@@ -332,6 +332,18 @@ typedef struct sda_params {
      Reserved. Must be 0.
      */
     uint32_t flags;
+    /*
+     Nucleus that a sampler cuts the candidate array down to: the fewest tokens that hold this much of the
+     probability, sorted, so that later samplers of the chain look at a few tokens only. It replaces a
+     top-p sampler right behind it. Greater than 0 and at most 1. Default 1: all candidates stay, in their
+     order, and a top-p sampler may follow; so they do when the most likely token is taken. sda_steer()
+     ignores it.
+     */
+    float top_p;
+    /*
+     Reserved. Must be 0.
+     */
+    uint32_t reserved;
 } sda_params;
 
 /*
@@ -457,8 +469,8 @@ typedef struct sda_host {
     struct llama_sampler *(*sampler_new)(const void *iface,
                                          void *data);
     /*
-     Receives a message without a final newline, `level` as in `ggml_log_level` (3 = warning).
-     Optional.
+     Receives a message without a final newline, `level` as in `ggml_log_level` (3 = warning). It may
+     call the library, but not free what it is called for. Optional.
      */
     void (*log)(int32_t level,
                 const char *text,
@@ -782,7 +794,8 @@ int32_t sda_sampler_clone(const struct sda_sampler *sampler,
  Steers a candidate array (the host's llama_token_data_array), for hosts without a chain.
 
  The array holds every token of the vocabulary once, in any order. On success its logits are
- log-probabilities and it counts as unsorted; on an error it is left as it was.
+ log-probabilities and it counts as unsorted; with a `top_p` below 1 in the settings it then holds the
+ nucleus only, its size says how many, and it counts as sorted. On an error it is left as it was.
  */
 int32_t sda_sampler_apply(const struct sda_sampler *sampler,
                           struct llama_token_data_array *candidates);

@@ -95,8 +95,8 @@ pub struct HostTable {
     /// a host's chain.
     pub sampler_new:
         Option<unsafe extern "C" fn(iface: *const c_void, data: *mut c_void) -> *mut LlamaSampler>,
-    /// Receives a message without a final newline, `level` as in `ggml_log_level` (3 = warning).
-    /// Optional.
+    /// Receives a message without a final newline, `level` as in `ggml_log_level` (3 = warning). It may
+    /// call the library, but not free what it is called for. Optional.
     pub log: Option<unsafe extern "C" fn(level: i32, text: *const c_char, log_data: *mut c_void)>,
     /// Passed to `log` as it is.
     pub log_data: *mut c_void,
@@ -195,6 +195,11 @@ impl Context {
     /// The same context again, for a second object that works in it; never frees it.
     pub(crate) fn alias(&self) -> Context {
         Context { table: self.table, ctx: self.ctx, n_vocab: self.n_vocab, owned: false }
+    }
+
+    /// True if both stand for the same context of the host.
+    pub fn is_same(&self, other: &Context) -> bool {
+        self.ctx == other.ctx
     }
 
     fn number<T>(

@@ -1,16 +1,16 @@
 //! The sampler dressed as a `llama_sampler`: the callback table, and the state behind it.
 //!
 //! Callbacks return nothing, so an error is latched in the [`Plugin`], logged once, and the candidates
-//! stay as they were. Nothing unwinds into the host.
+//! stay as they were. Nothing unwinds into the host, and nothing is locked while its log is called.
 
 // Implements C callbacks on pointers that the host hands in.
 #![allow(unsafe_code)]
 
 use std::ffi::{CString, c_char, c_void};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::error::{Error, Result};
+use crate::guard::{caught, guard_or};
 use crate::host::{HostTable, LlamaSampler, Token};
 use crate::sampler::{Sampler, TokenData};
 
@@ -22,6 +22,8 @@ pub struct Plugin {
     error: Option<Error>,
     /// Text of `error`, for C.
     message: CString,
+    /// A line for the host's log, which waits for the lock's release: the host may call back.
+    unsaid: Option<String>,
 }
 
 // SAFETY: the table's pointers are plain function pointers and a log pointer that the host promised to
@@ -34,7 +36,9 @@ pub type Handle = Arc<Mutex<Plugin>>;
 impl Plugin {
     /// Puts a sampler behind a handle.
     pub fn new(sampler: Sampler, table: &HostTable) -> Handle {
-        Arc::new(Mutex::new(Plugin { sampler, table: *table, error: None, message: CString::default() }))
+        let plugin =
+            Plugin { sampler, table: *table, error: None, message: CString::default(), unsaid: None };
+        Arc::new(Mutex::new(plugin))
     }
 
     /// The sampler, unless a panic has left it in an unknown state.
@@ -56,7 +60,7 @@ impl Plugin {
         if self.error.is_some() && error != Error::Panic {
             return;
         }
-        self.table.warn(&format!("sda: {error}; candidates are left as they were"));
+        self.unsaid = Some(format!("sda: {error}; candidates are left as they were"));
         self.note(&error);
         self.error = Some(error);
     }
@@ -76,15 +80,21 @@ impl Plugin {
     }
 }
 
-/// Runs a closure on the plugin behind a handle; an error is latched, a panic poisons the handle.
+/// Runs a closure on the plugin behind a handle; an error is latched, a panic poisons the handle. What is
+/// to be logged is logged after the lock is released.
 pub fn with<T>(handle: &Handle, body: impl FnOnce(&mut Plugin) -> Result<T>) -> Result<T> {
     let mut plugin = handle.lock().unwrap_or_else(PoisonError::into_inner);
     if plugin.error == Some(Error::Panic) {
         return Err(Error::Panic);
     }
-    let result = catch_unwind(AssertUnwindSafe(|| body(&mut plugin))).unwrap_or(Err(Error::Panic));
+    let result = caught(|| body(&mut plugin));
     if let Err(Error::Panic) = result {
         plugin.fail(Error::Panic);
+    }
+    if let Some(line) = plugin.unsaid.take() {
+        let table = plugin.table;
+        drop(plugin);
+        table.warn(&line);
     }
     result
 }
@@ -99,11 +109,11 @@ pub fn fork(handle: &Handle) -> Result<Handle> {
     with(handle, |plugin| {
         let (error, message) = (plugin.error.clone(), plugin.message.clone());
         let sampler = plugin.sampler.fork()?;
-        Ok(Arc::new(Mutex::new(Plugin { sampler, table: plugin.table, error, message })))
+        Ok(Arc::new(Mutex::new(Plugin { sampler, table: plugin.table, error, message, unsaid: None })))
     })
 }
 
-/// Steers a candidate array. On an error it is left as it was.
+/// Steers a candidate array, and cuts it down to what the sampler kept. On an error it is left as it was.
 ///
 /// # Safety
 /// `array.data` is NULL or points to `array.size` candidates that nobody else uses during the call.
@@ -115,7 +125,11 @@ pub unsafe fn steer(handle: &Handle, array: &mut TokenDataArray) -> Result<()> {
             (false, size) => unsafe { std::slice::from_raw_parts_mut(array.data, size) },
         };
         match plugin.sampler.apply(candidates) {
-            Ok(_) => array.sorted = false,
+            Ok(_) => {
+                let kept = plugin.sampler.kept();
+                array.size = kept.unwrap_or(array.size);
+                array.sorted = kept.is_some();
+            }
             Err(error) => {
                 plugin.fail(error.clone());
                 return Err(error);
@@ -168,6 +182,21 @@ impl TokenDataArray {
         TokenDataArray { data: candidates.as_mut_ptr(), size: candidates.len(), selected: -1, sorted: false }
     }
 
+    /// As [`TokenDataArray::new`], for candidates in descending order.
+    pub fn sorted(candidates: &mut [TokenData]) -> TokenDataArray {
+        TokenDataArray { sorted: true, ..TokenDataArray::new(candidates) }
+    }
+
+    /// Candidates that are left.
+    pub fn size(&self) -> usize {
+        self.size
+    }
+
+    /// True if they are in descending order.
+    pub fn is_sorted(&self) -> bool {
+        self.sorted
+    }
+
     /// Index of the candidate that the last sampler of the chain chose, -1 if none did.
     pub fn selected(&self) -> i64 {
         self.selected
@@ -206,60 +235,77 @@ unsafe fn data<'a>(sampler: *const LlamaSampler) -> Option<&'a Data> {
 }
 
 unsafe extern "C" fn name(_: *const LlamaSampler) -> *const c_char {
-    NAME.as_ptr()
+    guard_or(NAME.as_ptr(), || NAME.as_ptr())
 }
 
 unsafe extern "C" fn accept(sampler: *mut LlamaSampler, token: Token) {
-    // SAFETY: the host calls with its own live sampler.
-    let Some(data) = (unsafe { data(sampler) }) else { return };
-    let _ = with(&data.handle, |plugin| {
-        plugin.sampler.accept(token);
-        Ok(())
+    guard_or((), || {
+        // SAFETY: the host calls with its own live sampler.
+        let Some(data) = (unsafe { data(sampler) }) else { return };
+        // Taking note of a token cannot fail; what may come back is a panic, which `with` has latched.
+        let _ = with(&data.handle, |plugin| {
+            plugin.sampler.accept(token);
+            Ok(())
+        });
     });
 }
 
 unsafe extern "C" fn apply(sampler: *mut LlamaSampler, array: *mut TokenDataArray) {
-    // SAFETY: the host calls with its own live sampler and array.
-    let (Some(data), Some(array)) = (unsafe { (data(sampler), array.as_mut()) }) else { return };
-    // SAFETY: the host's array holds `size` candidates at `data`, which nobody else uses now. The error
-    // is latched and logged; a callback has no other way to tell.
-    let _ = unsafe { steer(&data.handle, array) };
+    guard_or((), || {
+        // SAFETY: the host calls with its own live sampler and array.
+        let (Some(data), Some(array)) = (unsafe { (data(sampler), array.as_mut()) }) else { return };
+        // SAFETY: the host's array holds `size` candidates at `data`, which nobody else uses now. The error
+        // is latched and logged; a callback has no other way to tell.
+        let _ = unsafe { steer(&data.handle, array) };
+    });
 }
 
 unsafe extern "C" fn reset(sampler: *mut LlamaSampler) {
-    // SAFETY: the host calls with its own live sampler.
-    let Some(data) = (unsafe { data(sampler) }) else { return };
-    let _ = with(&data.handle, |plugin| plugin.reset().inspect_err(|error| plugin.fail(error.clone())));
+    guard_or((), || {
+        // SAFETY: the host calls with its own live sampler.
+        let Some(data) = (unsafe { data(sampler) }) else { return };
+        let _ = with(&data.handle, |plugin| plugin.reset().inspect_err(|error| plugin.fail(error.clone())));
+    });
 }
 
 unsafe extern "C" fn clone(sampler: *const LlamaSampler) -> *mut LlamaSampler {
-    // SAFETY: the host calls with its own live sampler.
-    let Some(data) = (unsafe { data(sampler) }) else { return std::ptr::null_mut() };
-    let copy = fork(&data.handle).unwrap_or_else(|error| Arc::new(Mutex::new(broken(error, &data.table))));
-    wrap(&copy, data.table).unwrap_or(std::ptr::null_mut())
+    guard_or(std::ptr::null_mut(), || {
+        // SAFETY: the host calls with its own live sampler.
+        let Some(data) = (unsafe { data(sampler) }) else { return std::ptr::null_mut() };
+        let copy = fork(&data.handle).unwrap_or_else(|error| broken(error, &data.table));
+        wrap(&copy, data.table).unwrap_or(std::ptr::null_mut())
+    })
 }
 
 /// Hosts do not expect a clone to fail, and some use the result unseen; so a failed clone is a sampler
 /// that refuses every step and says why.
-fn broken(error: Error, table: &HostTable) -> Plugin {
+fn broken(error: Error, table: &HostTable) -> Handle {
     let source = crate::sampler::Source::Given { n_vocab: 1, logits: Vec::new(), fresh: false };
     let sampler = Sampler::new(crate::params::Params::default(), source).expect("default settings are valid");
-    let mut plugin = Plugin { sampler, table: *table, error: None, message: CString::default() };
-    plugin.fail(error);
-    plugin
+    let handle = Plugin::new(sampler, table);
+    // The error is there for the host to find; it is no result of this call.
+    let _ = with(&handle, |plugin| {
+        plugin.fail(error);
+        Ok(())
+    });
+    handle
 }
 
 unsafe extern "C" fn free(sampler: *mut LlamaSampler) {
-    // SAFETY: as in `data`; the host frees a sampler once.
-    unsafe {
+    guard_or((), || {
         let words: *const *mut Data = sampler.cast();
-        if words.is_null() || (*words.add(1)).is_null() {
+        if words.is_null() {
             return;
         }
-        let data = Box::from_raw(*words.add(1));
-        // A drop-in sampler frees a context of the host here.
-        let _ = catch_unwind(AssertUnwindSafe(|| drop(data)));
-    }
+        // SAFETY: as in `data`; the host frees a sampler once. A drop-in sampler frees a context of the
+        // host here.
+        unsafe {
+            let data = *words.add(1);
+            if !data.is_null() {
+                drop(Box::from_raw(data));
+            }
+        }
+    });
 }
 
 /// The handle behind a sampler in a chain, or None if it is not one of ours.

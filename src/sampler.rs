@@ -3,11 +3,12 @@
 //! One state machine for all ways into a host; they differ only in where the plain branch's logits
 //! come from ([`Source`]). It knows no llama.cpp: [`crate::ffi`] dresses it as a `llama_sampler`.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::dropin::DropIn;
 use crate::error::{Error, Result};
 use crate::host::Token;
+use crate::nucleus::Nucleus;
 use crate::pair::{Pair, Side};
 use crate::params::Params;
 use crate::steer::{Step, steer_in_place};
@@ -23,12 +24,17 @@ pub struct TokenData {
     pub id: Token,
     /// Logit.
     pub logit: f32,
-    /// Probability; not read, not written.
+    /// Probability; not read, and written only with [`Sampler::set_top_p`].
     pub p: f32,
 }
 
 /// A pair that a sampler and its host both use.
 pub type SharedPair = Arc<Mutex<Pair>>;
+
+/// A pair's lock, or [`Error::Panic`] if a panic has left the pair in an unknown state.
+pub fn lock(pair: &SharedPair) -> Result<MutexGuard<'_, Pair>> {
+    pair.lock().map_err(|_| Error::Panic)
+}
 
 /// Where the plain branch's logits come from.
 pub enum Source {
@@ -54,6 +60,10 @@ pub struct Sampler {
     /// Instructed logits by token id, then steered log-probabilities. Kept, so that after the first
     /// step nothing is allocated.
     row: Vec<f32>,
+    top_p: f32,
+    nucleus: Nucleus,
+    /// Candidates that the last apply kept, if it dropped any.
+    kept: Option<usize>,
     last: Option<Step>,
     /// Logits at a few tokens as they came in at the last step, while no token was accepted since.
     unaccepted: Option<[f32; PROBES]>,
@@ -90,6 +100,9 @@ impl Sampler {
             params,
             source,
             row: Vec::new(),
+            top_p: 1.0,
+            nucleus: Nucleus::default(),
+            kept: None,
             last: None,
             unaccepted: None,
             accepted: None,
@@ -108,6 +121,23 @@ impl Sampler {
         params.validate()?;
         self.params = params;
         Ok(())
+    }
+
+    /// Makes [`Sampler::apply`] keep the nucleus only: the fewest tokens that hold this much of the
+    /// probability, so that later samplers have little to look at. Greater than 0 and at most 1; 1, as at
+    /// first, keeps all. Greedy steps keep all, too.
+    pub fn set_top_p(&mut self, top_p: f32) -> Result<()> {
+        if !(top_p > 0.0 && top_p <= 1.0) {
+            return Err(Error::param("top_p", top_p, "greater than 0 and at most 1"));
+        }
+        self.top_p = top_p;
+        Ok(())
+    }
+
+    /// After an [`Sampler::apply`] that dropped candidates: how many it kept. They are the first ones of
+    /// the array, the most likely first. None if it kept all, in the order in which they were.
+    pub fn kept(&self) -> Option<usize> {
+        self.kept
     }
 
     /// Where the plain logits come from.
@@ -162,7 +192,8 @@ impl Sampler {
     /// Replaces the candidates' logits by steered log-probabilities (temperature included).
     ///
     /// The array must hold every token of the vocabulary once, in any order. On an error it is left as
-    /// it was.
+    /// it was. With [`Sampler::set_top_p`] only the first of them, [`Sampler::kept`] in number, are to be
+    /// used afterwards.
     pub fn apply(&mut self, candidates: &mut [TokenData]) -> Result<Step> {
         let result = self.try_apply(candidates);
         // A refused step is a step too: the host may go on with a token of its own choice.
@@ -179,7 +210,7 @@ impl Sampler {
     }
 
     fn try_apply(&mut self, candidates: &mut [TokenData]) -> Result<Step> {
-        let in_order = gather(candidates, self.n_vocab(), &mut self.row)?;
+        let in_order = gather(candidates, self.n_vocab()?, &mut self.row)?;
         let probes = probe(&self.row);
         let step = match &mut self.source {
             Source::Given { fresh: false, .. } => {
@@ -187,7 +218,7 @@ impl Sampler {
             }
             Source::Given { logits, .. } => steer_row(&mut self.row, logits, &self.params)?,
             Source::Paired(pair) => {
-                let pair = pair.lock().unwrap_or_else(PoisonError::into_inner);
+                let pair = lock(pair)?;
                 let plain = pair.logits(Side::Plain)?;
                 check_row(&probes, &pair, plain)?;
                 steer_row(&mut self.row, plain, &self.params)?
@@ -198,7 +229,14 @@ impl Sampler {
             }
         };
         self.unaccepted = Some(probes);
-        if in_order {
+        self.kept = None;
+        if self.top_p < 1.0 && !self.params.is_greedy() {
+            let best = self.nucleus.select(&self.row, 0, self.top_p);
+            self.kept = Some(best.len());
+            for (candidate, (id, logit)) in candidates.iter_mut().zip(best) {
+                *candidate = TokenData { id: id as Token, logit, p: logit.exp() };
+            }
+        } else if in_order {
             for (candidate, &logprob) in candidates.iter_mut().zip(&self.row) {
                 candidate.logit = logprob;
             }
@@ -257,6 +295,9 @@ impl Sampler {
         Ok(Sampler {
             source,
             row: Vec::new(),
+            top_p: self.top_p,
+            nucleus: Nucleus::default(),
+            kept: None,
             params: self.params,
             last: self.last,
             unaccepted: self.unaccepted,
@@ -266,12 +307,12 @@ impl Sampler {
         })
     }
 
-    fn n_vocab(&self) -> usize {
-        match &self.source {
+    fn n_vocab(&self) -> Result<usize> {
+        Ok(match &self.source {
             Source::Given { n_vocab, .. } => *n_vocab,
-            Source::Paired(pair) => pair.lock().unwrap_or_else(PoisonError::into_inner).context().n_vocab(),
+            Source::Paired(pair) => lock(pair)?.context().n_vocab(),
             Source::DropIn(dropin) => dropin.n_vocab(),
-        }
+        })
     }
 
     fn forget(&mut self) {

@@ -15,6 +15,7 @@ use sda::Error;
 use sda::ffi::*;
 use sda::host::{HostTable, LlamaSampler};
 use sda::plugin::{self, TokenDataArray};
+use sda::sampler::Source;
 
 fn text(pointer: *const std::ffi::c_char) -> String {
     assert!(!pointer.is_null());
@@ -139,9 +140,32 @@ unsafe fn words_are(made: *const CParams, byte: u8) -> bool {
 }
 
 #[test]
+fn top_p_shrinks_the_array_for_callers_that_know_of_it() {
+    let logits = [0.0, 1.0, 5.0, 4.0];
+    let apply = |struct_size: usize| {
+        let p = CParams { top_p: 0.9, struct_size, ..params() };
+        let sampler = new_sampler(null(), 4);
+        let mut data = common::fake_host::candidates(&logits);
+        let mut array = TokenDataArray::new(&mut data);
+        // SAFETY: all are live.
+        unsafe {
+            assert_eq!(sda_sampler_set_params(sampler, &p), SDA_OK);
+            assert_eq!(sda_sampler_set_plain_logits(sampler, logits.as_ptr(), 4), SDA_OK);
+            assert_eq!(sda_sampler_apply(sampler, &mut array), SDA_OK);
+            sda_sampler_free(sampler);
+        }
+        let (size, sorted) = (array.size(), array.is_sorted());
+        (data[..size].iter().map(|c| c.id).collect::<Vec<_>>(), sorted)
+    };
+    // At the default temperature of 0.6 the best two have 0.84 and 0.16 of the probability.
+    assert_eq!(apply(size_of::<CParams>()), (vec![2, 3], true));
+    assert_eq!(apply(std::mem::offset_of!(CParams, top_p)), (vec![0, 1, 2, 3], false));
+}
+
+#[test]
 fn bad_settings_are_refused() {
     let sampler = new_sampler(null(), 4);
-    let change: [fn(&mut CParams); 7] = [
+    let change: [fn(&mut CParams); 11] = [
         |p| p.amplification = f32::NAN,
         |p| p.k = f32::INFINITY,
         |p| p.temperature = f32::NAN,
@@ -149,6 +173,10 @@ fn bad_settings_are_refused() {
         |p| p.sigma = f32::NAN,
         |p| p.t_min = -1.0,
         |p| p.flags = 1,
+        |p| p.top_p = 0.0,
+        |p| p.top_p = 1.01,
+        |p| p.top_p = f32::NAN,
+        |p| p.reserved = 1,
     ];
     for change in change {
         let mut p = params();
@@ -308,6 +336,116 @@ fn after_a_panic_a_handle_can_only_be_freed() {
         assert!(clone.is_null());
         drop(chain);
         sda_sampler_free(sampler);
+    }
+}
+
+/// Panics where the library holds the pair: in a step of a sampler.
+fn poison(pair: *mut PairHandle) {
+    let (mut sampler, mut llama) = (null_mut(), null_mut());
+    // SAFETY: handles are live and freed once.
+    unsafe {
+        assert_eq!(sda_sampler_new_paired(pair, &params(), &mut sampler), SDA_OK);
+        assert_eq!(sda_sampler_llama(sampler, &mut llama), SDA_OK);
+        let chain = common::fake_host::Chain::<6>::new(llama);
+        let handle = plugin::handle_of(llama).unwrap();
+        std::panic::set_hook(Box::new(|_| {}));
+        let result = plugin::with(&handle, |plugin| -> sda::Result<()> {
+            let Source::Paired(pair) = plugin.sampler()?.source() else { unreachable!() };
+            let _held = pair.lock();
+            panic!("forced by a test")
+        });
+        let _ = std::panic::take_hook();
+        assert_eq!(result, Err(Error::Panic));
+        drop(chain);
+        sda_sampler_free(sampler);
+    }
+}
+
+#[test]
+fn after_a_panic_a_pair_and_all_samplers_on_it_refuse() {
+    let host = FakeHost::new(Config::default());
+    let (pair, spare, mut sampler) = (new_pair(&host), new_sampler(&host.table(), 48), null_mut());
+    let (mut row, mut logits, mut new_pair, mut new_sampler) = (0, null(), null_mut(), null_mut());
+    let tokens = [1, 2, 3];
+    let t = tokens.as_ptr();
+    // SAFETY: all pointers are live, handles are freed once.
+    unsafe {
+        assert_eq!(sda_pair_prefill(pair, t, 3, t, 3, null_mut()), SDA_OK);
+        assert_eq!(sda_sampler_new_paired(pair, &params(), &mut sampler), SDA_OK);
+        assert_eq!(sda_pair_row(pair, SDA_SIDE_INSTRUCTED, &mut row), SDA_OK);
+        let mut data = candidates(&host.row(row));
+        poison(pair);
+        let before = data.clone();
+        assert_eq!(sda_sampler_apply(sampler, &mut TokenDataArray::new(&mut data)), SDA_ERR_PANIC);
+        assert_eq!(data, before);
+        assert_eq!(sda_sampler_status(sampler), SDA_ERR_PANIC);
+        assert_eq!(sda_pair_prefill(pair, t, 3, t, 3, null_mut()), SDA_ERR_PANIC);
+        assert_eq!(sda_pair_step(pair, 1), SDA_ERR_PANIC);
+        assert_eq!(sda_pair_row(pair, SDA_SIDE_PLAIN, &mut row), SDA_ERR_PANIC);
+        assert_eq!(sda_pair_logits(pair, SDA_SIDE_PLAIN, &mut logits), SDA_ERR_PANIC);
+        assert_eq!(sda_pair_fork(pair, 2, 3, &mut new_pair), SDA_ERR_PANIC);
+        assert_eq!(sda_pair_clear(pair), SDA_ERR_PANIC);
+        assert!(text(sda_pair_error(pair)).contains("panic"));
+        assert_eq!(sda_sampler_new_paired(pair, &params(), &mut new_sampler), SDA_ERR_PANIC);
+        assert_eq!(sda_sampler_set_pair(spare, pair), SDA_ERR_PANIC);
+        assert!(new_pair.is_null() && new_sampler.is_null());
+        sda_pair_free(pair);
+        sda_sampler_free(sampler);
+        sda_sampler_free(spare);
+    }
+    // The context itself is the host's and goes on.
+    host.assert_sound();
+    let tokens = [4, 5];
+    let again = self::new_pair(&host);
+    // SAFETY: all pointers are live, the handle is freed once.
+    unsafe {
+        assert_eq!(sda_pair_prefill(again, tokens.as_ptr(), 2, tokens.as_ptr(), 2, null_mut()), SDA_OK);
+        sda_pair_free(again);
+    }
+}
+
+/// What a host's log did when it was called: the statuses of calls back into the library.
+struct Caller {
+    sampler: *mut SamplerHandle,
+    pair: *mut PairHandle,
+    statuses: Vec<i32>,
+    message: String,
+}
+
+unsafe extern "C" fn call_back(_: i32, _: *const std::ffi::c_char, data: *mut std::ffi::c_void) {
+    // SAFETY: the test passed a `Caller` with live handles, which nobody else uses during the call.
+    unsafe {
+        let caller = &mut *data.cast::<Caller>();
+        let mut row = 0;
+        caller.statuses.push(sda_sampler_status(caller.sampler));
+        caller.statuses.push(sda_pair_row(caller.pair, SDA_SIDE_INSTRUCTED, &mut row));
+        caller.statuses.push(sda_sampler_reset(caller.sampler));
+        caller.message = text(sda_sampler_error(caller.sampler));
+    }
+}
+
+#[test]
+fn a_hosts_log_may_call_back_into_the_sampler_and_its_pair() {
+    let host = FakeHost::new(Config::default());
+    let mut caller =
+        Caller { sampler: null_mut(), pair: null_mut(), statuses: Vec::new(), message: "unset".into() };
+    let to: *mut Caller = &mut caller;
+    let table = HostTable { log: Some(call_back), log_data: to.cast(), ..host.table() };
+    let tokens = [1, 2, 3];
+    let t = tokens.as_ptr();
+    // SAFETY: all pointers are live, handles are freed once.
+    unsafe {
+        assert_eq!(sda_pair_new(&table, host.ctx(), 0, 1, &mut (*to).pair), SDA_OK);
+        let pair = (*to).pair;
+        assert_eq!(sda_pair_prefill(pair, t, 3, t, 3, null_mut()), SDA_OK);
+        assert_eq!(sda_sampler_new_paired(pair, &params(), &mut (*to).sampler), SDA_OK);
+        let sampler = (*to).sampler;
+        // No candidates: an error, which is logged.
+        assert_eq!(sda_sampler_apply(sampler, &mut TokenDataArray::new(&mut [])), SDA_ERR_CANDIDATES);
+        assert_eq!((*to).statuses, [SDA_ERR_CANDIDATES, SDA_OK, SDA_OK]);
+        assert_eq!(((*to).message.as_str(), sda_sampler_status(sampler)), ("", SDA_OK));
+        sda_sampler_free(sampler);
+        sda_pair_free(pair);
     }
 }
 

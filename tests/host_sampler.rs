@@ -267,6 +267,60 @@ fn a_host_that_never_accepts_is_refused() {
 }
 
 #[test]
+fn top_p_cuts_the_array_down_to_the_nucleus_in_order() {
+    let config = Config::default();
+    let host = FakeHost::new(config);
+    let (pair, handle) = paired(&host, 0, &INSTRUCTED);
+    let row = host.row(pair.lock().unwrap().row(Side::Instructed).unwrap());
+    let steered = expected_step(config, &PLAIN, &INSTRUCTED);
+    let mut order: Vec<TokenData> = candidates(&steered);
+    order.sort_by(|a, b| b.logit.total_cmp(&a.logit).then(a.id.cmp(&b.id)));
+    let set = |top_p, params| {
+        let mut plugin = handle.lock().unwrap();
+        plugin.sampler().unwrap().set_top_p(top_p).unwrap();
+        plugin.sampler().unwrap().set_params(params).unwrap();
+    };
+    for top_p in [1e-6_f32, 0.3, 0.9] {
+        set(top_p, params(0.8));
+        let mut sum = 0.0;
+        let reached = |c: &TokenData| {
+            sum += f64::from(c.logit).exp();
+            sum >= f64::from(top_p)
+        };
+        let expected = &order[..order.iter().position(reached).unwrap() + 1];
+        for reversed in [false, true] {
+            let mut data = candidates(&row);
+            if reversed {
+                data.reverse();
+            }
+            let mut array = TokenDataArray::new(&mut data);
+            chain::<6>(&handle).apply(&mut array);
+            assert!(array.is_sorted());
+            let kept = &data[..array.size()];
+            assert_eq!(kept.len(), expected.len(), "top_p {top_p}");
+            assert!(kept.iter().zip(expected).all(|(a, b)| (a.id, a.logit) == (b.id, b.logit)));
+            assert!(kept.iter().all(|c| c.p == c.logit.exp()));
+        }
+    }
+    // A copy goes on with the same setting; a greedy step keeps all, in case a later sampler bans its token.
+    let copy = plugin::fork(&handle).unwrap();
+    let size = |handle: &Handle| {
+        let mut data = candidates(&row);
+        let mut array = TokenDataArray::new(&mut data);
+        chain::<6>(handle).apply(&mut array);
+        (array.size() < row.len(), array.is_sorted())
+    };
+    assert_eq!(size(&copy), (true, true));
+    set(0.9, Params { temperature: 0.0, ..params(0.8) });
+    assert_eq!(size(&handle), (false, false));
+    set(1.0, params(0.8));
+    assert_eq!(size(&handle), (false, false));
+    for top_p in [0.0, -1.0, 1.1, f32::NAN] {
+        assert!(handle.lock().unwrap().sampler().unwrap().set_top_p(top_p).is_err(), "{top_p}");
+    }
+}
+
+#[test]
 fn sampling_the_plain_row_is_refused() {
     let host = FakeHost::new(Config::default());
     let (pair, handle) = paired(&host, 0, &INSTRUCTED);

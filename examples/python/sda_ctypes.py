@@ -57,6 +57,8 @@ class Params(ctypes.Structure):
         ("sigma", c_float),
         ("t_min", c_float),
         ("flags", c_uint32),
+        ("top_p", c_float),
+        ("reserved", c_uint32),
     ]
 
 

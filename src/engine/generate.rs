@@ -2,25 +2,23 @@
 
 use std::time::{Duration, Instant};
 
+use super::run::{Next, Run};
 use super::{Engine, Prompts};
 use crate::error::{Error, Result};
 use crate::host::Token;
-use crate::llama::{Chain, Head, Sampling};
+use crate::llama::Sampling;
 use crate::pair::{Prefill, Side};
 use crate::params::Params;
-use crate::plugin::{self, Handle, Plugin};
-use crate::prompt::{StopMatcher, ThinkTracker, Utf8Stream};
-use crate::sampler::{Sampler, Source};
-use crate::steer::Step;
 
 /// Which distribution the answer is drawn from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Arm {
     /// The plain prompt alone: the draft.
     Plain,
     /// The instructed prompt alone, without steering: the control.
     Instructed,
     /// Both, steered.
+    #[default]
     Steered,
 }
 
@@ -31,6 +29,15 @@ impl Arm {
             Arm::Plain => "plain",
             Arm::Instructed => "instructed",
             Arm::Steered => "steered",
+        }
+    }
+
+    /// The single branch that the arm runs on, or None for both.
+    pub fn side(self) -> Option<Side> {
+        match self {
+            Arm::Plain => Some(Side::Plain),
+            Arm::Instructed => Some(Side::Instructed),
+            Arm::Steered => None,
         }
     }
 }
@@ -143,15 +150,6 @@ pub struct Answer {
     pub mean_divergence: Option<f64>,
 }
 
-/// The single branch that an arm runs on, or None for both.
-fn single(arm: Arm) -> Option<Side> {
-    match arm {
-        Arm::Plain => Some(Side::Plain),
-        Arm::Instructed => Some(Side::Instructed),
-        Arm::Steered => None,
-    }
-}
-
 impl Engine<'_> {
     /// Generates one answer. `on_event` is called for each piece of progress; false stops, and the
     /// answer so far is returned. What the cache holds of the prompts is used again.
@@ -162,209 +160,29 @@ impl Engine<'_> {
         settings: &Generation,
         on_event: &mut dyn FnMut(Event) -> bool,
     ) -> Result<Answer> {
-        settings.params.validate()?;
-        settings.sampling.validate()?;
-        let mut run = Run::new(self, arm, settings)?;
-        let start = Instant::now();
-        let mut cancelled = false;
-        let mut progress = |done, total| {
-            cancelled = !on_event(Event::Prefill { done, total });
-            !cancelled
-        };
-        let prefill = match single(arm) {
-            Some(Side::Plain) => self.pair().prefill_one(Side::Plain, &prompts.plain, &mut progress),
-            Some(Side::Instructed) => {
-                self.pair().prefill_one(Side::Instructed, &prompts.instructed, &mut progress)
-            }
-            None => self.pair().prefill(&prompts.plain, &prompts.instructed, &mut progress),
-        };
-        match prefill {
-            Ok(prefill) => run.prefill = prefill,
+        let mut run = Run::new(self.model, &self.pair, self.n_ctx, arm, settings)?;
+        let read = run.read(prompts, &mut |done, total| on_event(Event::Prefill { done, total }));
+        match read {
+            Ok(()) => {}
             Err(Error::Cancelled) => return Ok(run.finish(Finish::Cancelled)),
             Err(error) => return Err(error),
         }
-        run.timings.prefill = start.elapsed();
-        if cancelled {
-            return Ok(run.finish(Finish::Cancelled));
-        }
-        let finish = self.answer(&mut run, on_event)?;
-        Ok(run.finish(finish))
-    }
-
-    fn answer(&mut self, run: &mut Run, on_event: &mut dyn FnMut(Event) -> bool) -> Result<Finish> {
         loop {
-            if run.settings.n_predict.is_some_and(|n| run.tokens.len() >= n) {
-                return Ok(Finish::Length);
-            }
+            let token = match run.next(&mut |record| on_event(Event::Token(record)))? {
+                Next::Token(token) => token,
+                Next::End(finish) => return Ok(run.finish(finish)),
+            };
             let start = Instant::now();
-            let token = self.draw(run)?;
-            run.timings.sample += start.elapsed();
-            if self.model.is_eog(token) {
-                return Ok(Finish::EndOfGeneration);
-            }
-            let mut record = self.record(run, token)?;
-            let text = run.utf8.push(&self.model.piece(token)).to_owned();
-            if let Some(think) = &mut run.think {
-                think.push(&text);
-                run.set_steering()?;
-            }
-            let (text, stopped) = run.stop.push(&text);
-            record.text = text;
-            run.text.push_str(&record.text);
-            run.tokens.push(token);
-            let go_on = on_event(Event::Token(&record));
-            if stopped {
-                return Ok(Finish::StopText);
-            }
-            if !go_on {
-                return Ok(Finish::Cancelled);
-            }
-            let start = Instant::now();
-            let stepped = match single(run.arm) {
+            let stepped = match arm.side() {
                 Some(side) => self.pair().step_one(side, token),
                 None => self.pair().step(token),
             };
             run.timings.decode += start.elapsed();
             match stepped {
                 Ok(()) => {}
-                Err(Error::ContextFull { .. }) => return Ok(Finish::ContextFull),
+                Err(Error::ContextFull { .. }) => return Ok(run.finish(Finish::ContextFull)),
                 Err(error) => return Err(error),
             }
         }
     }
-
-    fn draw(&self, run: &mut Run) -> Result<Token> {
-        // The row is copied into the candidates under the lock; the steering takes it again later.
-        run.chain.load(self.pair().logits(single(run.arm).unwrap_or(Side::Instructed))?);
-        let token = run.chain.sample()?;
-        if let Some(handle) = &run.handle {
-            run.step = plugin::with(handle, |plugin| match plugin.error() {
-                Some(error) => Err(error.clone()),
-                None => Ok(plugin.sampler()?.last_step()),
-            })?;
-        }
-        Ok(token)
-    }
-
-    fn record(&self, run: &mut Run, token: Token) -> Result<StepRecord> {
-        let pair = self.pair();
-        let logprob = |side| match run.settings.trace && pair.row(side).is_some() {
-            true => pair.logits(side).map(|logits| Some(log_prob(logits, token))),
-            false => Ok(None),
-        };
-        let divergence = run.step.map(|step| step.divergence);
-        run.divergence_sum += divergence.unwrap_or(0.0);
-        Ok(StepRecord {
-            step: run.tokens.len(),
-            token,
-            text: String::new(),
-            divergence,
-            temperature: match run.step {
-                _ if run.settings.sampling.greedy => 0.0,
-                Some(step) => step.temperature,
-                None => f64::from(run.settings.params.temperature.max(0.0)),
-            },
-            guidance: run.handle.is_some().then(|| run.params().guidance()),
-            logprob_plain: logprob(Side::Plain)?,
-            logprob_instructed: logprob(Side::Instructed)?,
-        })
-    }
-}
-
-/// State of one answer.
-struct Run<'s> {
-    arm: Arm,
-    settings: &'s Generation,
-    handle: Option<Handle>,
-    chain: Chain,
-    utf8: Utf8Stream,
-    stop: StopMatcher,
-    think: Option<ThinkTracker>,
-    step: Option<Step>,
-    text: String,
-    tokens: Vec<Token>,
-    prefill: Prefill,
-    timings: Timings,
-    divergence_sum: f64,
-}
-
-impl<'s> Run<'s> {
-    fn new(engine: &Engine, arm: Arm, settings: &'s Generation) -> Result<Run<'s>> {
-        let think = match (&settings.steer_after_think, arm) {
-            (Some(prompt_end), Arm::Steered) => {
-                let mut think = ThinkTracker::default();
-                think.push(prompt_end);
-                Some(think)
-            }
-            _ => None,
-        };
-        let mut sampling = settings.sampling;
-        sampling.greedy |= settings.params.is_greedy();
-        let (handle, head) = match arm {
-            Arm::Steered => {
-                let sampler = Sampler::new(settings.params, Source::Paired(engine.pair.clone()))?;
-                let handle = Plugin::new(sampler, engine.pair().context().table());
-                (Some(handle.clone()), Head::Steering(handle))
-            }
-            Arm::Plain | Arm::Instructed => (None, Head::Temperature(settings.params.temperature)),
-        };
-        let chain = Chain::new(&head, &sampling, engine.model.n_vocab(), engine.n_ctx)?;
-        let run = Run {
-            arm,
-            settings,
-            handle,
-            chain,
-            utf8: Utf8Stream::default(),
-            stop: StopMatcher::new(&settings.stop)?,
-            think,
-            step: None,
-            text: String::new(),
-            tokens: Vec::new(),
-            prefill: Prefill::default(),
-            timings: Timings::default(),
-            divergence_sum: 0.0,
-        };
-        run.set_steering()?;
-        Ok(run)
-    }
-
-    /// Settings in force: no amplification while the model thinks, if that was asked for.
-    fn params(&self) -> Params {
-        let mut params = self.settings.params;
-        if self.think.as_ref().is_some_and(|think| !think.is_done()) {
-            params.amplification = 0.0;
-        }
-        params
-    }
-
-    fn set_steering(&self) -> Result<()> {
-        let Some(handle) = &self.handle else { return Ok(()) };
-        plugin::with(handle, |plugin| plugin.sampler()?.set_params(self.params()))
-    }
-
-    fn finish(mut self, finish: Finish) -> Answer {
-        // What was held back for a stop text or an incomplete character belongs to the answer now.
-        if finish != Finish::StopText {
-            let tail = self.utf8.finish();
-            let (text, _) = self.stop.push(&tail);
-            self.text.push_str(&text);
-            self.text.push_str(&self.stop.finish());
-        }
-        let steps = self.tokens.len();
-        Answer {
-            text: self.text,
-            tokens: self.tokens,
-            finish,
-            prefill: self.prefill,
-            timings: self.timings,
-            mean_divergence: (self.handle.is_some() && steps > 0).then(|| self.divergence_sum / steps as f64),
-        }
-    }
-}
-
-/// Log-probability of one token, in nats.
-fn log_prob(logits: &[f32], token: Token) -> f64 {
-    let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let sum: f64 = logits.iter().map(|&x| f64::from(x - max).exp()).sum();
-    f64::from(logits[token as usize]) - f64::from(max) - sum.ln()
 }

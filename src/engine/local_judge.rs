@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use super::{Engine, JUDGE_SEQ};
 use crate::error::{Error, Result};
-use crate::host::{Context, Row, Token};
+use crate::host::{Context, Row, SeqId, Token};
 use crate::llama::Model;
 
 const PREFILL_ROWS: usize = 512;
@@ -47,11 +47,22 @@ impl Engine<'_> {
         judge_prompt: &[Token],
         progress: &mut dyn FnMut(usize, usize) -> bool,
     ) -> Result<ScoreDistribution> {
-        let digits = digit_tokens(self.model)?;
-        let result = Walk { context: &mut self.judge, digits: &digits }.run(judge_prompt, progress);
-        self.judge.seq_truncate(JUDGE_SEQ, 0)?;
-        result
+        score(self.model, &mut self.judge, JUDGE_SEQ, judge_prompt, progress)
     }
+}
+
+/// [`Engine::score`] in any sequence that is empty.
+pub(super) fn score(
+    model: &Model,
+    context: &mut Context,
+    seq: SeqId,
+    judge_prompt: &[Token],
+    progress: &mut dyn FnMut(usize, usize) -> bool,
+) -> Result<ScoreDistribution> {
+    let digits = digit_tokens(model)?;
+    let result = Walk { context, seq, digits: &digits }.run(judge_prompt, progress);
+    context.seq_truncate(seq, 0)?;
+    result
 }
 
 /// Tokens that are written with one to three digits only, with their text.
@@ -76,6 +87,7 @@ fn as_score(text: &str) -> Option<usize> {
 
 struct Walk<'a> {
     context: &'a mut Context,
+    seq: SeqId,
     digits: &'a [(Token, String)],
 }
 
@@ -156,7 +168,7 @@ impl Walk<'_> {
 
     /// Probabilities of the token after the prompt and `tokens`; the sequence then holds the prompt only.
     fn follow(&mut self, n_prompt: usize, tokens: &[Token]) -> Result<Vec<f64>> {
-        if !self.context.seq_truncate(JUDGE_SEQ, n_prompt)? {
+        if !self.context.seq_truncate(self.seq, n_prompt)? {
             return Err(Error::Judge {
                 reason: "the local model's memory cannot rewind, use another judge".into(),
             });
@@ -172,7 +184,7 @@ impl Walk<'_> {
             .map(|(i, &token)| Row {
                 token,
                 pos: (from + i) as i32,
-                seq: JUDGE_SEQ,
+                seq: self.seq,
                 wants_logits: i32::from(from + i == last),
             })
             .collect();

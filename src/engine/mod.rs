@@ -2,16 +2,20 @@
 //!
 //! One context holds the prompt pair (and, while a draft is scored, the local judge's prompt) as
 //! parallel sequences. [`Engine::generate`] runs one [`Arm`]: the plain draft, the instruction-only
-//! control, or the steered answer.
+//! control, or the steered answer. [`Batch`] runs many of them side by side.
 
 // Ties the lifetime of the core's context handles to the llama.cpp context that they point to.
 #![allow(unsafe_code)]
 
+mod batch;
 mod generate;
+mod likelihood;
 mod local_judge;
+mod run;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
+pub use batch::{Batch, BatchEvent, Job};
 pub use generate::{Answer, Arm, Event, Finish, Generation, StepRecord, Timings};
 pub use local_judge::ScoreDistribution;
 
@@ -53,17 +57,16 @@ impl<'m> Engine<'m> {
     /// length, at most [`DEFAULT_N_CTX`]); the KV cache gets twice as many cells. `options.n_ctx` and
     /// `options.n_seq_max` are set from it.
     pub fn new(model: &'m Model, n_ctx: usize, options: &ContextOptions) -> Result<Engine<'m>> {
-        let n_ctx = match n_ctx {
-            0 => model.n_ctx_train().clamp(1, DEFAULT_N_CTX),
-            n => n,
-        };
+        let n_ctx = branch_length(model, n_ctx);
         let cells =
             u32::try_from(2 * n_ctx).map_err(|_| Error::param("n_ctx", n_ctx, "at most 2147483647"))?;
         let options = ContextOptions { n_ctx: cells, n_seq_max: 3, ..*options };
         let mut host = LlamaHost::new(model, &options)?;
         // SAFETY: both handles are fields of the engine that are dropped before the host.
         let (pair_context, judge) = unsafe { (host.context()?, host.context()?) };
-        let pair = Arc::new(Mutex::new(Pair::new(pair_context, PLAIN_SEQ, INSTRUCTED_SEQ)?));
+        let mut pair = Pair::new(pair_context, PLAIN_SEQ, INSTRUCTED_SEQ)?;
+        pair.set_limit(n_ctx);
+        let pair = Arc::new(Mutex::new(pair));
         Ok(Engine { pair, judge, _host: host, model, n_ctx })
     }
 
@@ -79,6 +82,14 @@ impl<'m> Engine<'m> {
 
     /// The prompt pair, for programs that run their own loop.
     pub fn pair(&self) -> MutexGuard<'_, Pair> {
-        self.pair.lock().unwrap_or_else(PoisonError::into_inner)
+        run::lock(&self.pair)
+    }
+}
+
+/// The most tokens that a branch can hold, where 0 leaves it to us.
+fn branch_length(model: &Model, n_ctx: usize) -> usize {
+    match n_ctx {
+        0 => model.n_ctx_train().clamp(1, DEFAULT_N_CTX),
+        n => n,
     }
 }

@@ -1,22 +1,8 @@
-//! What every export goes through: pointers are checked, panics are caught.
+//! What the exports have in common: pointers are checked, handles are handed out and taken back.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+pub(super) use crate::guard::{guard, guard_or};
 
 use crate::error::{Error, Result};
-
-/// Runs the body of an export that returns a status. A panic becomes [`Error::Panic`]: unwinding into C
-/// would abort the host.
-pub(super) fn guard(body: impl FnOnce() -> Result<()>) -> i32 {
-    match catch_unwind(AssertUnwindSafe(body)).unwrap_or(Err(Error::Panic)) {
-        Ok(()) => 0,
-        Err(error) => error.code(),
-    }
-}
-
-/// Runs the body of an export that cannot fail; `fallback` is returned if it panics.
-pub(super) fn guard_or<T>(fallback: T, body: impl FnOnce() -> T) -> T {
-    catch_unwind(AssertUnwindSafe(body)).unwrap_or(fallback)
-}
 
 /// # Safety
 /// `pointer` is NULL or points to a live `T` that nothing else changes during `'a`.
@@ -71,6 +57,6 @@ pub(super) unsafe fn hand_out<T>(to: *mut *mut T, handle: T) {
 pub(super) unsafe fn free<T>(handle: *mut T) {
     if !handle.is_null() {
         // SAFETY: see above.
-        guard_or((), || drop(unsafe { Box::from_raw(handle) }));
+        drop(unsafe { Box::from_raw(handle) });
     }
 }

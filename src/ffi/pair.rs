@@ -1,15 +1,15 @@
 //! The prompt pair.
 
 use std::ffi::{CString, c_char};
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use super::guard::{free, get, get_mut, guard, guard_or, hand_out, out, slice};
 use super::params::read_host;
 use crate::error::{Error, Result};
+use crate::guard::caught;
 use crate::host::{Context, HostTable, LlamaContext};
 use crate::pair::{Pair, Prefill, Side};
-use crate::sampler::SharedPair;
+use crate::sampler::{SharedPair, lock};
 
 /// The branch that sees the query alone.
 pub const SDA_SIDE_PLAIN: i32 = 0;
@@ -21,9 +21,9 @@ pub const SDA_SIDE_INSTRUCTED: i32 = 1;
 /// May move between threads; not used by two at once. Neither the pair nor the samplers made from it may
 /// be used after the context is freed; freeing them then is fine.
 pub struct PairHandle {
+    /// A panic while the pair is locked poisons the lock, and so the pair for all who share it.
     shared: SharedPair,
     message: CString,
-    poisoned: bool,
 }
 
 /// What reading a prompt pair cost, in tokens.
@@ -46,23 +46,17 @@ impl From<Prefill> for CPrefill {
 
 impl PairHandle {
     pub(super) fn new(pair: Pair) -> PairHandle {
-        PairHandle { shared: Arc::new(Mutex::new(pair)), message: CString::default(), poisoned: false }
+        PairHandle { shared: Arc::new(Mutex::new(pair)), message: CString::default() }
     }
 
-    pub(super) fn shared(&self) -> Result<SharedPair> {
-        if self.poisoned { Err(Error::Panic) } else { Ok(Arc::clone(&self.shared)) }
+    pub(super) fn shared(&self) -> &SharedPair {
+        &self.shared
     }
 
-    /// Runs `body` on the pair; an error is kept for sda_pair_error(), a panic poisons the handle.
+    /// Runs `body` on the pair; an error is kept for sda_pair_error(), a panic poisons the pair.
     fn with(&mut self, body: impl FnOnce(&mut Pair) -> Result<()>) -> Result<()> {
-        if self.poisoned {
-            return Err(Error::Panic);
-        }
-        let mut pair = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
-        let result = catch_unwind(AssertUnwindSafe(|| body(&mut pair))).unwrap_or(Err(Error::Panic));
-        drop(pair);
+        let result = caught(|| body(&mut *lock(&self.shared)?));
         if let Err(error) = &result {
-            self.poisoned = *error == Error::Panic;
             self.message = CString::new(error.to_string().replace('\0', " ")).unwrap_or_default();
         }
         result
@@ -125,7 +119,7 @@ pub unsafe extern "C" fn sda_pair_new(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sda_pair_free(pair: *mut PairHandle) {
     // SAFETY: the caller says that it is NULL or a live handle.
-    unsafe { free(pair) }
+    guard_or((), || unsafe { free(pair) })
 }
 
 /// Reads both prompts. Afterwards both branches have logits.

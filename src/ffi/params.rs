@@ -5,6 +5,7 @@ use super::judge::{CJudgeRequest, SDA_DIMENSION_NONE};
 use crate::error::{Error, Result};
 use crate::host::HostTable;
 use crate::params::Params;
+use crate::sampler::{Sampler, Source};
 
 /// Settings of the steering. Set it up with sda_params_init(), then change single fields.
 ///
@@ -28,6 +29,30 @@ pub struct CParams {
     pub t_min: f32,
     /// Reserved. Must be 0.
     pub flags: u32,
+    /// Nucleus that a sampler cuts the candidate array down to: the fewest tokens that hold this much of the
+    /// probability, sorted, so that later samplers of the chain look at a few tokens only. It replaces a
+    /// top-p sampler right behind it. Greater than 0 and at most 1. Default 1: all candidates stay, in their
+    /// order, and a top-p sampler may follow; so they do when the most likely token is taken. sda_steer()
+    /// ignores it.
+    pub top_p: f32,
+    /// Reserved. Must be 0.
+    pub reserved: u32,
+}
+
+/// What a caller has set.
+#[derive(Clone, Copy)]
+pub(super) struct Settings {
+    pub(super) params: Params,
+    pub(super) top_p: f32,
+}
+
+impl Settings {
+    /// A sampler with these settings.
+    pub(super) fn sampler(self, source: Source) -> Result<Sampler> {
+        let mut sampler = Sampler::new(self.params, source)?;
+        sampler.set_top_p(self.top_p)?;
+        Ok(sampler)
+    }
 }
 
 /// Fields up to here are in every version of the struct.
@@ -43,6 +68,8 @@ impl From<Params> for CParams {
             sigma: p.sigma,
             t_min: p.t_min,
             flags: 0,
+            top_p: 1.0,
+            reserved: 0,
         }
     }
 }
@@ -74,11 +101,13 @@ pub unsafe extern "C" fn sda_params_init(params: *mut CParams, size: usize) -> i
 ///
 /// # Safety
 /// `params` is NULL or points to as many bytes as its `struct_size` says.
-pub(super) unsafe fn read_params(params: *const CParams) -> Result<Params> {
+pub(super) unsafe fn read_params(params: *const CParams) -> Result<Settings> {
     // SAFETY: passed on.
     let p = unsafe { read_sized(params, "params", "sda_params", SMALLEST_PARAMS, Params::default().into()) }?;
-    if p.flags != 0 {
-        return Err(Error::param("flags", p.flags, "0"));
+    for (field, value) in [("flags", p.flags), ("reserved", p.reserved)] {
+        if value != 0 {
+            return Err(Error::param(field, value, "0"));
+        }
     }
     let params = Params {
         amplification: p.amplification,
@@ -88,7 +117,7 @@ pub(super) unsafe fn read_params(params: *const CParams) -> Result<Params> {
         t_min: p.t_min,
     };
     params.validate()?;
-    Ok(params)
+    Ok(Settings { params, top_p: p.top_p })
 }
 
 /// Reads a host table from a caller of any version.

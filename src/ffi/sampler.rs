@@ -1,6 +1,7 @@
 //! The sampler.
 
 use std::ffi::{CString, c_char};
+use std::sync::Arc;
 
 use super::guard::{free, get, guard, guard_or, hand_out, out, slice};
 use super::pair::{PairHandle, open};
@@ -10,7 +11,7 @@ use crate::dropin::DropIn;
 use crate::error::{Error, Result};
 use crate::host::{HostTable, LlamaContext, LlamaSampler};
 use crate::plugin::{self, Handle, Plugin, TokenDataArray};
-use crate::sampler::{Sampler, Source, Stats};
+use crate::sampler::{Sampler, Source, Stats, lock};
 
 /// Steers one generation: replaces the logits of a candidate array by steered log-probabilities.
 ///
@@ -69,9 +70,9 @@ pub unsafe extern "C" fn sda_sampler_new_paired(
     guard(|| {
         let to = out(sampler, "sampler")?;
         // SAFETY: the caller says that the handle is live and `params` holds its `struct_size`.
-        let (pair, params) = unsafe { (get(pair, "pair")?.shared()?, read_params(params)?) };
-        let table = *pair.lock().unwrap_or_else(std::sync::PoisonError::into_inner).context().table();
-        let sampler = Sampler::new(params, Source::Paired(pair))?;
+        let (pair, settings) = unsafe { (get(pair, "pair")?.shared(), read_params(params)?) };
+        let table = *lock(pair)?.context().table();
+        let sampler = settings.sampler(Source::Paired(Arc::clone(pair)))?;
         // SAFETY: `to` was checked and the caller says that it can be written.
         unsafe { hand_out(to, SamplerHandle::new(Plugin::new(sampler, &table))) };
         Ok(())
@@ -96,13 +97,13 @@ pub unsafe extern "C" fn sda_sampler_new_dropin(
     guard(|| {
         let to = out(sampler, "sampler")?;
         // SAFETY: the caller says that the array holds that many tokens and `params` its `struct_size`.
-        let (prompt, params) =
+        let (prompt, settings) =
             unsafe { (slice(plain_prompt, n_plain_prompt, "plain_prompt")?, read_params(params)?) };
         // SAFETY: preconditions of this function.
         let handle = unsafe {
             open(host, ctx, |context| {
                 let dropin = DropIn::new(&context, prompt)?;
-                Ok(Plugin::new(Sampler::new(params, Source::DropIn(Box::new(dropin)))?, context.table()))
+                Ok(Plugin::new(settings.sampler(Source::DropIn(Box::new(dropin)))?, context.table()))
             })?
         };
         // SAFETY: `to` was checked and the caller says that it can be written.
@@ -126,11 +127,12 @@ pub unsafe extern "C" fn sda_sampler_new(
     guard(|| {
         let to = out(sampler, "sampler")?;
         // SAFETY: the caller says that `params` and `host` hold their `struct_size`.
-        let (params, table) = unsafe {
+        let (settings, table) = unsafe {
             let table = if host.is_null() { HostTable::EMPTY } else { read_host(host)? };
             (read_params(params)?, table)
         };
-        let sampler = Sampler::given(params, n_vocab)?;
+        let mut sampler = Sampler::given(settings.params, n_vocab)?;
+        sampler.set_top_p(settings.top_p)?;
         // SAFETY: `to` was checked and the caller says that it can be written.
         unsafe { hand_out(to, SamplerHandle::new(Plugin::new(sampler, &table))) };
         Ok(())
@@ -141,7 +143,7 @@ pub unsafe extern "C" fn sda_sampler_new(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sda_sampler_free(sampler: *mut SamplerHandle) {
     // SAFETY: the caller says that it is NULL or a live handle.
-    unsafe { free(sampler) }
+    guard_or((), || unsafe { free(sampler) })
 }
 
 /// Makes a llama_sampler for llama_sampler_chain_add(); the chain owns and frees it. It goes first: it
@@ -202,7 +204,8 @@ pub unsafe extern "C" fn sda_sampler_clone(
 /// Steers a candidate array (the host's llama_token_data_array), for hosts without a chain.
 ///
 /// The array holds every token of the vocabulary once, in any order. On success its logits are
-/// log-probabilities and it counts as unsorted; on an error it is left as it was.
+/// log-probabilities and it counts as unsorted; with a `top_p` below 1 in the settings it then holds the
+/// nucleus only, its size says how many, and it counts as sorted. On an error it is left as it was.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sda_sampler_apply(
     sampler: *const SamplerHandle,
@@ -243,8 +246,11 @@ pub unsafe extern "C" fn sda_sampler_set_params(
 ) -> i32 {
     guard(|| {
         // SAFETY: the caller says that the handle is live and `params` holds its `struct_size`.
-        let (sampler, params) = unsafe { (get(sampler, "sampler")?, read_params(params)?) };
-        sampler.with(|sampler| sampler.set_params(params))
+        let (sampler, settings) = unsafe { (get(sampler, "sampler")?, read_params(params)?) };
+        sampler.with(|sampler| {
+            sampler.set_top_p(settings.top_p)?;
+            sampler.set_params(settings.params)
+        })
     })
 }
 
@@ -253,8 +259,9 @@ pub unsafe extern "C" fn sda_sampler_set_params(
 pub unsafe extern "C" fn sda_sampler_set_pair(sampler: *const SamplerHandle, pair: *const PairHandle) -> i32 {
     guard(|| {
         // SAFETY: the caller says that both handles are live.
-        let (sampler, pair) = unsafe { (get(sampler, "sampler")?, get(pair, "pair")?.shared()?) };
-        sampler.with(|sampler| sampler.set_pair(pair))
+        let (sampler, pair) = unsafe { (get(sampler, "sampler")?, get(pair, "pair")?.shared()) };
+        drop(lock(pair)?);
+        sampler.with(|sampler| sampler.set_pair(Arc::clone(pair)))
     })
 }
 

@@ -76,7 +76,7 @@ pub unsafe extern "C" fn sda_steer(
         let step = out(step, "step")?;
         let logprobs = out(logprobs, "logprobs")?;
         // SAFETY: the caller says that both rows hold `n_vocab` values and `params` its `struct_size`.
-        let (plain, params) = unsafe { (slice(plain, n_vocab, "plain")?, read_params(params)?) };
+        let (plain, params) = unsafe { (slice(plain, n_vocab, "plain")?, read_params(params)?.params) };
         if instructed.is_null() {
             return Err(Error::Null { name: "instructed" });
         }

@@ -11,6 +11,7 @@ use llama_cpp_sys_2 as sys;
 
 use super::model::{Model, backend};
 use crate::error::{Error, Result};
+use crate::guard::guard_or;
 use crate::host::{self, HostTable, Row, SeqId};
 
 /// How to make a context.
@@ -160,18 +161,22 @@ unsafe fn state<'a>(ctx: *mut host::LlamaContext) -> &'a mut State<'a> {
 }
 
 unsafe extern "C" fn decode(ctx: *mut host::LlamaContext, rows: *const Row, n_rows: usize) -> i32 {
-    // SAFETY: contract of the host table.
-    let (state, rows) = unsafe { (state(ctx), std::slice::from_raw_parts(rows, n_rows)) };
-    state.decode(rows).err().unwrap_or(0)
+    guard_or(-1, || {
+        // SAFETY: contract of the host table.
+        let (state, rows) = unsafe { (state(ctx), std::slice::from_raw_parts(rows, n_rows)) };
+        state.decode(rows).err().unwrap_or(0)
+    })
 }
 
 unsafe extern "C" fn get_logits_ith(ctx: *mut host::LlamaContext, i: i32) -> *const f32 {
-    // SAFETY: contract of the host table.
-    let state = unsafe { state(ctx) };
-    match usize::try_from(i).ok().and_then(|i| state.has_logits.get(i)) {
-        Some(true) => state.context.get_logits_ith(i).as_ptr(),
-        _ => std::ptr::null(),
-    }
+    guard_or(std::ptr::null(), || {
+        // SAFETY: contract of the host table.
+        let state = unsafe { state(ctx) };
+        match usize::try_from(i).ok().and_then(|i| state.has_logits.get(i)) {
+            Some(true) => state.context.get_logits_ith(i).as_ptr(),
+            _ => std::ptr::null(),
+        }
+    })
 }
 
 fn bound(p: i32) -> Option<u32> {
@@ -179,62 +184,82 @@ fn bound(p: i32) -> Option<u32> {
 }
 
 unsafe extern "C" fn seq_cp(ctx: *mut host::LlamaContext, src: SeqId, dst: SeqId, p0: i32, p1: i32) {
-    // SAFETY: contract of the host table.
-    let state = unsafe { state(ctx) };
-    let copied = state.context.copy_kv_cache_seq(src, dst, bound(p0), bound(p1));
-    debug_assert!(copied.is_ok(), "positions came from i32");
+    guard_or((), || {
+        // SAFETY: contract of the host table.
+        let state = unsafe { state(ctx) };
+        let copied = state.context.copy_kv_cache_seq(src, dst, bound(p0), bound(p1));
+        debug_assert!(copied.is_ok(), "positions came from i32");
+    })
 }
 
 unsafe extern "C" fn seq_rm(ctx: *mut host::LlamaContext, seq: SeqId, p0: i32, p1: i32) -> i32 {
-    // SAFETY: contract of the host table.
-    let state = unsafe { state(ctx) };
-    i32::from(state.context.kv_cache_seq_rm(seq, bound(p0), bound(p1)).is_ok())
+    guard_or(0, || {
+        // SAFETY: contract of the host table.
+        let state = unsafe { state(ctx) };
+        i32::from(state.context.kv_cache_seq_rm(seq, bound(p0), bound(p1)).is_ok())
+    })
 }
 
 unsafe extern "C" fn seq_pos_min(ctx: *mut host::LlamaContext, seq: SeqId) -> i32 {
-    // SAFETY: contract of the host table.
-    unsafe { state(ctx) }.context.kv_cache_seq_pos_min(seq)
+    guard_or(0, || {
+        // SAFETY: contract of the host table.
+        unsafe { state(ctx) }.context.kv_cache_seq_pos_min(seq)
+    })
 }
 
 unsafe extern "C" fn n_vocab(ctx: *mut host::LlamaContext) -> i32 {
-    // SAFETY: contract of the host table.
-    unsafe { state(ctx) }.model.n_vocab() as i32
+    guard_or(0, || {
+        // SAFETY: contract of the host table.
+        unsafe { state(ctx) }.model.n_vocab() as i32
+    })
 }
 
 unsafe extern "C" fn n_ctx(ctx: *mut host::LlamaContext) -> u32 {
-    // SAFETY: contract of the host table.
-    unsafe { state(ctx) }.context.n_ctx()
+    guard_or(0, || {
+        // SAFETY: contract of the host table.
+        unsafe { state(ctx) }.context.n_ctx()
+    })
 }
 
 unsafe extern "C" fn n_batch(ctx: *mut host::LlamaContext) -> u32 {
-    // SAFETY: contract of the host table.
-    unsafe { state(ctx) }.context.n_batch()
+    guard_or(0, || {
+        // SAFETY: contract of the host table.
+        unsafe { state(ctx) }.context.n_batch()
+    })
 }
 
 unsafe extern "C" fn n_seq_max(ctx: *mut host::LlamaContext) -> u32 {
-    // SAFETY: contract of the host table.
-    unsafe { state(ctx) }.options.n_seq_max
+    guard_or(0, || {
+        // SAFETY: contract of the host table.
+        unsafe { state(ctx) }.options.n_seq_max
+    })
 }
 
 unsafe extern "C" fn context_new(ctx: *mut host::LlamaContext) -> *mut host::LlamaContext {
-    // SAFETY: contract of the host table.
-    let state = unsafe { state(ctx) };
-    let options = ContextOptions { n_seq_max: 1, ..state.options };
-    match State::new(state.model, &options) {
-        Ok(sibling) => Box::into_raw(Box::new(sibling)).cast(),
-        Err(_) => std::ptr::null_mut(),
-    }
+    guard_or(std::ptr::null_mut(), || {
+        // SAFETY: contract of the host table.
+        let state = unsafe { state(ctx) };
+        let options = ContextOptions { n_seq_max: 1, ..state.options };
+        match State::new(state.model, &options) {
+            Ok(sibling) => Box::into_raw(Box::new(sibling)).cast(),
+            Err(_) => std::ptr::null_mut(),
+        }
+    })
 }
 
 unsafe extern "C" fn context_free(ctx: *mut host::LlamaContext) {
-    // SAFETY: `context_new` made it, and the core frees it once.
-    drop(unsafe { Box::from_raw(ctx.cast::<State>()) });
+    guard_or((), || {
+        // SAFETY: `context_new` made it, and the core frees it once.
+        drop(unsafe { Box::from_raw(ctx.cast::<State>()) });
+    })
 }
 
 unsafe extern "C" fn sampler_new(
     iface: *const std::ffi::c_void,
     data: *mut std::ffi::c_void,
 ) -> *mut host::LlamaSampler {
-    // SAFETY: `iface` is a callback table at least as long as this llama.cpp's.
-    unsafe { sys::llama_sampler_init(iface.cast_mut().cast(), data) }.cast()
+    guard_or(std::ptr::null_mut(), || {
+        // SAFETY: `iface` is a callback table at least as long as this llama.cpp's.
+        unsafe { sys::llama_sampler_init(iface.cast_mut().cast(), data) }.cast()
+    })
 }

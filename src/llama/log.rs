@@ -5,6 +5,8 @@ use std::sync::{Mutex, PoisonError};
 
 use llama_cpp_sys_2 as sys;
 
+use crate::guard::guard_or;
+
 /// One message of llama.cpp.
 pub struct LogLine<'a> {
     /// `ggml_log_level`: 1 debug, 2 info, 3 warning, 4 error, 5 goes on with the line before.
@@ -18,17 +20,17 @@ type Sink = Box<dyn FnMut(LogLine) + Send>;
 static SINK: Mutex<Option<Sink>> = Mutex::new(None);
 
 unsafe extern "C" fn forward(level: sys::ggml_log_level, text: *const c_char, _: *mut c_void) {
-    if text.is_null() {
-        return;
-    }
-    // SAFETY: llama.cpp passes a NUL-terminated string that lives during the call.
-    let text = unsafe { CStr::from_ptr(text) }.to_string_lossy();
-    let mut sink = SINK.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(sink) = sink.as_mut() {
-        let line = LogLine { level, text: &text };
-        // A panicking sink must not unwind into llama.cpp.
-        let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| sink(line)));
-    }
+    guard_or((), || {
+        if text.is_null() {
+            return;
+        }
+        // SAFETY: llama.cpp passes a NUL-terminated string that lives during the call.
+        let text = unsafe { CStr::from_ptr(text) }.to_string_lossy();
+        let mut sink = SINK.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(sink) = sink.as_mut() {
+            sink(LogLine { level, text: &text });
+        }
+    });
 }
 
 /// Sends llama.cpp's log lines to `sink` from now on, in the whole process; without this call they go

@@ -4,8 +4,12 @@
 //! that every step decodes one token in both sequences with a single batch of two rows, so the weights
 //! are read once for both branches.
 
+mod continuation;
+mod many;
 mod prefill;
 
+pub use continuation::Visit;
+pub use many::{Move, step_many};
 pub use prefill::{Prefill, Progress};
 
 use crate::error::{Error, Result};
@@ -18,6 +22,11 @@ pub enum Side {
     Plain,
     /// The query and the instruction.
     Instructed,
+}
+
+/// The branches that are meant: one, or both.
+fn sides(only: Option<Side>) -> impl Iterator<Item = Side> {
+    [Side::Plain, Side::Instructed].into_iter().filter(move |&side| only.is_none_or(|only| only == side))
 }
 
 struct Branch {
@@ -46,6 +55,8 @@ pub struct Pair {
     context: Context,
     plain: Branch,
     instructed: Branch,
+    /// The most tokens that a branch may hold.
+    limit: usize,
 }
 
 impl Pair {
@@ -58,7 +69,19 @@ impl Pair {
         }
         context.seq_truncate(plain, 0)?;
         context.seq_truncate(instructed, 0)?;
-        Ok(Pair { context, plain: Branch::new(plain), instructed: Branch::new(instructed) })
+        let limit = context.n_ctx_seq();
+        Ok(Pair { context, plain: Branch::new(plain), instructed: Branch::new(instructed), limit })
+    }
+
+    /// Lets each branch hold this many tokens at most, if the context has room for them: so pairs that share
+    /// a context cannot take each other's cells.
+    pub fn set_limit(&mut self, limit: usize) {
+        self.limit = limit;
+    }
+
+    /// Error if a branch (None: one of both) has reached the most tokens that it may hold.
+    pub fn check_next(&self, side: Option<Side>) -> Result<()> {
+        sides(side).try_for_each(|side| self.check_length(self.tokens(side).len() + 1))
     }
 
     /// The context that both sequences live in.
@@ -94,27 +117,13 @@ impl Pair {
     /// A full context is [`Error::ContextFull`] and changes nothing in the cache. After another failure
     /// both branches are as they were, or empty where the memory cannot be rewound.
     pub fn step(&mut self, token: Token) -> Result<()> {
-        let longest = self.plain.tokens.len().max(self.instructed.tokens.len()) + 1;
-        self.check_length(longest)?;
-        let rows = [self.plain.next_row(token), self.instructed.next_row(token)];
-        self.decode_step(&rows)?;
-        for (row, branch) in [&mut self.plain, &mut self.instructed].into_iter().enumerate() {
-            branch.tokens.push(token);
-            branch.row = Some(row as i32);
-        }
-        Ok(())
+        step_many(&mut [Move { pair: self, token, side: None }])
     }
 
     /// Appends one token to one branch only, as when the plain draft is written. The branches agree
     /// again after the next [`Pair::prefill`].
     pub fn step_one(&mut self, side: Side, token: Token) -> Result<()> {
-        self.check_length(self.branch(side).tokens.len() + 1)?;
-        let row = self.branch(side).next_row(token);
-        self.decode_step(&[row])?;
-        let branch = self.branch_mut(side);
-        branch.tokens.push(token);
-        branch.row = Some(0);
-        Ok(())
+        step_many(&mut [Move { pair: self, token, side: Some(side) }])
     }
 
     /// Copies both branches to two other sequences of the same context: the start of a second answer
@@ -126,6 +135,7 @@ impl Pair {
             }
         }
         let mut fork = Pair::new(self.context.alias(), plain, instructed)?;
+        fork.limit = self.limit;
         for side in [Side::Plain, Side::Instructed] {
             self.context.seq_cp(self.seq(side), fork.seq(side), -1, -1)?;
             fork.branch_mut(side).tokens = self.branch(side).tokens.clone();
@@ -163,39 +173,42 @@ impl Pair {
         self.instructed.row = None;
     }
 
-    fn decode_step(&mut self, rows: &[Row]) -> Result<()> {
-        self.forget_rows();
-        let Err(error) = self.context.decode(rows) else { return Ok(()) };
-        let error = self.full_context(error);
-        if !matches!(error, Error::ContextFull { .. }) {
-            // An aborted decode leaves the rows that it has done in the cache. The first error is the one to
-            // report.
-            for side in [Side::Plain, Side::Instructed] {
-                let (seq, held) = (self.seq(side), self.tokens(side).len());
-                if !self.context.seq_truncate(seq, held).unwrap_or(false) {
-                    let _ = self.clear();
-                    break;
-                }
+    /// An aborted decode leaves the rows that it has done in the cache: drops what the branches do not hold.
+    /// The error of that decode is the one to report, so a failure here is none.
+    fn drop_unfinished(&mut self) {
+        for side in [Side::Plain, Side::Instructed] {
+            let (seq, held) = (self.seq(side), self.tokens(side).len());
+            if !self.context.seq_truncate(seq, held).unwrap_or(false) {
+                let _ = self.clear();
+                break;
             }
         }
-        Err(error)
     }
 
     fn check_length(&self, needed: usize) -> Result<()> {
-        let available = self.context.n_ctx_seq();
+        let available = self.limit.min(self.context.n_ctx_seq());
         if needed > available {
             return Err(Error::ContextFull { needed, available });
         }
         Ok(())
     }
 
+    /// Tokens that both branches hold together.
+    fn held(&self) -> usize {
+        self.plain.tokens.len() + self.instructed.tokens.len()
+    }
+
     /// The host only says that there was no room; this says how much was asked of how much.
     fn full_context(&self, error: Error) -> Error {
+        self.full_with(error, self.held())
+    }
+
+    /// [`Pair::full_context`] when `held` tokens, of this pair and of others, were there already.
+    fn full_with(&self, error: Error, held: usize) -> Error {
         match error {
-            Error::ContextFull { needed, .. } => Error::ContextFull {
-                needed: needed + self.plain.tokens.len() + self.instructed.tokens.len(),
-                available: self.context.n_ctx(),
-            },
+            Error::ContextFull { needed, .. } => {
+                Error::ContextFull { needed: needed + held, available: self.context.n_ctx() }
+            }
             other => other,
         }
     }

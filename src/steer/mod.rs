@@ -38,17 +38,19 @@
 //! change with the compiler's version.
 
 mod divergence;
-mod isa;
-mod math;
+pub(crate) mod isa;
+pub(crate) mod math;
 mod passes;
 mod scan;
 mod steered;
-mod tiles;
+mod temper;
+pub(crate) mod tiles;
 
 use crate::error::{Error, Result};
 use crate::params::Params;
 pub use isa::Isa;
 use passes::{MakePlan, Plan, Write};
+pub use temper::{temper, temper_with};
 
 /// Name of the instruction set that [`steer`] uses on this machine: `avx512`, `avx2`, `sse2`,
 /// `neon` or `portable`.

@@ -106,11 +106,32 @@ static void given(int32_t *tokens) {
     sda_sampler_free(sampler);
 }
 
+/* With a top_p in the settings few candidates are left, the best one first. */
+static void nucleus(int32_t first) {
+    sda_params params = settings();
+    sda_sampler *sampler = NULL;
+    int32_t history[2][CELLS] = {{1, 2, 3}, {1, 2, 9, 3}};
+    float logits[2][VOCAB];
+    candidate data[VOCAB];
+    params.top_p = 1e-6f;
+    CHECK(sda_sampler_new(NULL, VOCAB, &params, &sampler) == SDA_OK);
+    toy_logits(history[0], 3, logits[0]);
+    toy_logits(history[1], 4, logits[1]);
+    struct llama_token_data_array array = fill(data, logits[1]);
+    CHECK(sda_sampler_set_plain_logits(sampler, logits[0], VOCAB) == SDA_OK);
+    CHECK(sda_sampler_apply(sampler, &array) == SDA_OK);
+    CHECK(array.size == 1 && array.sorted && array.data[0].id == first);
+    params.top_p = 0.0f;
+    CHECK(sda_sampler_set_params(sampler, &params) == SDA_ERR_PARAM);
+    sda_sampler_free(sampler);
+}
+
 int main(void) {
     int32_t tokens[3][STEPS] = {{0}};
     paired(tokens[0]);
     dropin(tokens[1]);
     given(tokens[2]);
+    nucleus(tokens[2][0]);
     CHECK(memcmp(tokens[0], tokens[1], sizeof tokens[0]) == 0);
     CHECK(memcmp(tokens[0], tokens[2], sizeof tokens[0]) == 0);
     return finish("test_sampler");

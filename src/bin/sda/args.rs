@@ -60,6 +60,8 @@ pub enum Command {
     Chat(ChatArgs),
     /// Score drafts from a JSON Lines file.
     Score(ScoreArgs),
+    /// Measure how well arms align: plain, instructed, steered.
+    Eval(crate::eval::EvalArgs),
 }
 
 #[derive(Args)]
@@ -106,7 +108,7 @@ pub struct CommonArgs {
     pub verbose: bool,
 }
 
-#[derive(Args)]
+#[derive(Args, Clone)]
 #[command(next_help_heading = "Model")]
 pub struct ModelArgs {
     /// GGUF model file.

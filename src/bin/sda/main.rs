@@ -4,6 +4,7 @@ mod args;
 mod assess;
 mod chat;
 mod console;
+mod eval;
 mod generate;
 mod jsonl;
 mod judge_args;
@@ -60,6 +61,7 @@ fn main() -> ExitCode {
         Command::Generate(args) => generate::run(&args),
         Command::Chat(args) => chat::run(&args),
         Command::Score(args) => score::run(&args),
+        Command::Eval(args) => eval::run(args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,0 +1,83 @@
+//! Verifiable instructions. The prompts contain them; the instructed branch is told them once more, in
+//! sentences made from their ids and arguments, so that steering pushes towards what is checked.
+
+use sda::engine::Engine;
+use sda::eval::Part;
+use sda::eval::ifeval::Record;
+use sda::eval::report::{ALL, Report};
+
+use super::answers::{self, Asked};
+use super::data::Data;
+use super::progress::Progress;
+use super::scorer::Scorer;
+use super::{Run, note_failures};
+use crate::Outcome;
+use crate::jsonl::{Input, Journal};
+
+pub fn run(run: &mut Run, data: &Data, engine: &mut Engine) -> Outcome<Report> {
+    let scorer = Scorer::new(run.args)?;
+    let settings = run.fingerprint()?;
+    let records: Vec<Result<Record, String>> =
+        data.items.iter().map(|item| Record::read(&item.record)).collect();
+    let unreadable: Vec<String> = data
+        .items
+        .iter()
+        .zip(&records)
+        .filter_map(|(item, record)| Some(format!("record {}: {}", item.id, record.as_ref().err()?)))
+        .collect();
+    note_failures("cannot be checked and count as failed", &unreadable);
+    let mut units: Vec<Input> = Vec::new();
+    for item in &data.items {
+        for arm in &run.arms {
+            units.push(run.unit(item, &arm.name, "answer", &settings)?);
+        }
+    }
+    let mut journal = run.journal(&units)?;
+    let progress = Progress::new(journal.len(), units.len());
+    for (n, (item, record)) in data.items.iter().zip(&records).enumerate() {
+        let Ok(record) = record else { continue };
+        run.stop_if_wanted(journal.len(), units.len())?;
+        let asked = Asked { query: record.prompt.clone(), instruction: record.instruction() };
+        let units = &units[n * run.arms.len()..(n + 1) * run.arms.len()];
+        let seed = run.seed.wrapping_add(n as u32);
+        answers::write(run, engine, (item, seed, &asked), units, &scorer, (&mut journal, &progress))?;
+    }
+    drop(progress);
+    Ok(report(run, &records, &units, &journal))
+}
+
+fn report(run: &Run, records: &[Result<Record, String>], units: &[Input], journal: &Journal) -> Report {
+    let mut report = run.report();
+    for (n, (record, units)) in records.iter().zip(units.chunks(run.arms.len())).enumerate() {
+        for (arm, unit) in run.arms.iter().zip(units) {
+            let checked = record.as_ref().ok().and_then(|record| {
+                let answer = answers::answer(journal, unit)?;
+                Some((record, record.check(answer)))
+            });
+            let Some((record, verdict)) = checked else {
+                for metric in ["prompt_strict", "instruction_strict", "prompt_loose", "instruction_loose"] {
+                    report.add(metric, ALL, &arm.name, n, None);
+                }
+                continue;
+            };
+            for (metric, part) in verdict.parts() {
+                report.add(metric, ALL, &arm.name, n, Some(part));
+            }
+            // A prompt with several instructions counts in the category of each.
+            for (metric, followed) in
+                [("instruction_strict", &verdict.strict), ("instruction_loose", &verdict.loose)]
+            {
+                let mut ids: Vec<&str> = record.ids.iter().map(String::as_str).collect();
+                ids.sort_unstable();
+                ids.dedup();
+                for id in ids {
+                    let of = record.ids.iter().zip(followed).filter(|(other, _)| *other == id);
+                    let (hits, count) =
+                        of.fold((0.0, 0.0), |(hits, count), (_, &f)| (hits + f64::from(f), count + 1.0));
+                    report.add(metric, id, &arm.name, n, Some(Part { hits, count }));
+                }
+            }
+        }
+    }
+    report
+}

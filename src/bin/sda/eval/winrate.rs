@@ -1,0 +1,143 @@
+//! Win rate: the answers of each arm against those of one arm, by a judge that sees both orders.
+
+use std::collections::HashMap;
+
+use sda::engine::Engine;
+use sda::eval::Part;
+use sda::eval::report::{ALL, Report};
+use sda::eval::winrate::{Item as Read, is_gibberish, outcome};
+
+use super::answers::{self, Asked};
+use super::data::Data;
+use super::pair_judge::{Comparison, PairJudge};
+use super::progress::Progress;
+use super::scorer::Scorer;
+use super::{Run, fields, note_failures};
+use crate::Outcome;
+use crate::jsonl::{Input, Journal};
+
+use serde_json::json;
+
+/// Units of work: the answers of all arms, then the comparisons of all arms but one.
+struct Units {
+    arms: usize,
+    answers: Vec<Input>,
+    /// By item and arm; None for the arm that the others are compared with.
+    comparisons: Vec<Option<Input>>,
+}
+
+pub fn run(run: &mut Run, data: &Data, engine: &mut Engine) -> Outcome<Report> {
+    let scorer = Scorer::new(run.args)?;
+    let judge = PairJudge::new(run)?;
+    let settings = run.fingerprint()?;
+    let items: Vec<Result<Read, String>> =
+        data.items.iter().map(|item| run.args.dataset.read(&item.record)).collect();
+    let unreadable: Vec<String> = data
+        .items
+        .iter()
+        .zip(&items)
+        .filter_map(|(item, read)| Some(format!("record {}: {}", item.id, read.as_ref().err()?)))
+        .collect();
+    note_failures("cannot be read and count as failed", &unreadable);
+    let units = units(run, data, &settings, &judge.name())?;
+    let all: Vec<Input> = units.answers.iter().chain(units.comparisons.iter().flatten()).cloned().collect();
+    let mut journal = run.journal(&all)?;
+    let progress = Progress::new(journal.len(), all.len());
+    let instruction = run.prompter.instruction.clone();
+    for (n, (item, read)) in data.items.iter().zip(&items).enumerate() {
+        let Ok(read) = read else { continue };
+        run.stop_if_wanted(journal.len(), all.len())?;
+        let asked = Asked { query: read.query.clone(), instruction: instruction.clone() };
+        let seed = run.seed.wrapping_add(n as u32);
+        let own = &units.answers[n * units.arms..(n + 1) * units.arms];
+        answers::write(run, engine, (item, seed, &asked), own, &scorer, (&mut journal, &progress))?;
+    }
+    compare(run, &judge, &items, &units, (&mut journal, &progress))?;
+    drop(progress);
+    Ok(report(run, &items, &units, &journal))
+}
+
+fn units(run: &Run, data: &Data, settings: &str, judge: &str) -> Outcome<Units> {
+    let mut units = Units { arms: run.arms.len(), answers: Vec::new(), comparisons: Vec::new() };
+    let judged = format!("{settings} {judge} against {}", run.args.against);
+    for item in &data.items {
+        for arm in &run.arms {
+            units.answers.push(run.unit(item, &arm.name, "answer", settings)?);
+            units.comparisons.push(match arm.name == run.args.against {
+                true => None,
+                false => Some(run.unit(item, &arm.name, "comparison", &judged)?),
+            });
+        }
+    }
+    Ok(units)
+}
+
+/// Asks the judge for what has not been compared yet.
+fn compare(
+    run: &mut Run,
+    judge: &PairJudge,
+    items: &[Result<Read, String>],
+    units: &Units,
+    (journal, progress): (&mut Journal, &Progress),
+) -> Outcome {
+    progress.show("comparing");
+    let reference = run.arms.iter().position(|arm| arm.name == run.args.against).unwrap_or(0);
+    let mut comparisons: Vec<Comparison> = Vec::new();
+    for (index, unit) in units.comparisons.iter().enumerate() {
+        let Some(unit) = unit.as_ref().filter(|unit| journal.result(&unit.key).is_none()) else { continue };
+        let (item, arm) = (index / units.arms, index % units.arms);
+        let Ok(read) = &items[item] else { continue };
+        let text = |arm: usize| answers::answer(journal, &units.answers[item * units.arms + arm]);
+        match (text(arm), text(reference)) {
+            (Some(answer), Some(against)) => comparisons.push(Comparison {
+                unit: index,
+                query: read.query.clone(),
+                answer: answer.to_owned(),
+                against: against.to_owned(),
+            }),
+            _ => run.append_failure(journal, unit, "there are not two answers to compare")?,
+        }
+    }
+    let mut done: HashMap<usize, usize> = HashMap::new();
+    judge.compare(run, comparisons, &mut |comparison, preferences| {
+        let unit =
+            units.comparisons[comparison.unit].as_ref().expect("only units that there are were asked for");
+        *done.entry(comparison.unit).or_default() += 1;
+        match preferences {
+            Ok([first, second]) => {
+                let result = json!({
+                    "outcome": outcome(first.preference, second.preference),
+                    "score_as_first": first.score, "score_as_second": second.score,
+                    "judge": judge.name(), "against": run.args.against,
+                });
+                journal.append(unit, fields(result))?;
+            }
+            Err(why) => run.append_failure(journal, unit, &why)?,
+        }
+        progress.add(1);
+        Ok(())
+    })
+}
+
+/// `omega` over all items, `omega_refined` without those whose plain answer is gibberish.
+fn report(run: &Run, items: &[Result<Read, String>], units: &Units, journal: &Journal) -> Report {
+    let mut report = run.report();
+    let reference = run.arms.iter().position(|arm| arm.name == run.args.against).unwrap_or(0);
+    for (metric, refined) in [("omega", false), ("omega_refined", true)] {
+        for (n, read) in items.iter().enumerate() {
+            let base = answers::answer(journal, &units.answers[n * units.arms + reference]);
+            if refined && base.is_some_and(is_gibberish) {
+                continue;
+            }
+            let category = read.as_ref().ok().and_then(|read| read.category.as_deref());
+            for (arm, unit) in run.arms.iter().zip(&units.comparisons[n * units.arms..]) {
+                let Some(unit) = unit else { continue };
+                let value = journal.result(&unit.key).and_then(|result| result.get("outcome")?.as_f64());
+                for category in [Some(ALL), category].into_iter().flatten() {
+                    report.add(metric, category, &arm.name, n, value.map(Part::one));
+                }
+            }
+        }
+    }
+    report
+}

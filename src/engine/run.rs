@@ -1,0 +1,233 @@
+//! The state machine of one answer: prompts read, tokens drawn, text held back. Who decodes the drawn
+//! tokens, one answer at a time or many together, is the caller's business.
+
+use std::sync::{Arc, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use super::{Answer, Arm, Finish, Generation, Prompts, StepRecord, Timings};
+use crate::error::{Error, Result};
+use crate::host::Token;
+use crate::llama::{Chain, Head, Model};
+use crate::pair::{Pair, Prefill, Progress, Side};
+use crate::params::Params;
+use crate::plugin::{self, Handle, Plugin};
+use crate::prompt::{StopMatcher, ThinkTracker, Utf8Stream};
+use crate::sampler::{Sampler, SharedPair, Source};
+use crate::steer::Step;
+
+/// What an answer waits for.
+pub(super) enum Next {
+    /// This token is to be decoded, in the branches that the arm runs on.
+    Token(Token),
+    /// Nothing: it is done.
+    End(Finish),
+}
+
+/// State of one answer.
+pub(super) struct Run<'m> {
+    model: &'m Model,
+    pair: SharedPair,
+    pub(super) arm: Arm,
+    settings: Generation,
+    handle: Option<Handle>,
+    chain: Chain,
+    utf8: Utf8Stream,
+    stop: StopMatcher,
+    think: Option<ThinkTracker>,
+    step: Option<Step>,
+    text: String,
+    tokens: Vec<Token>,
+    prefill: Prefill,
+    pub(super) timings: Timings,
+    divergence_sum: f64,
+}
+
+impl<'m> Run<'m> {
+    /// An answer in the given pair, whose branches hold `n_ctx` tokens each.
+    pub(super) fn new(
+        model: &'m Model,
+        pair: &SharedPair,
+        n_ctx: usize,
+        arm: Arm,
+        settings: &Generation,
+    ) -> Result<Run<'m>> {
+        settings.params.validate()?;
+        settings.sampling.validate()?;
+        let think = match (&settings.steer_after_think, arm) {
+            (Some(prompt_end), Arm::Steered) => {
+                let mut think = ThinkTracker::default();
+                think.push(prompt_end);
+                Some(think)
+            }
+            _ => None,
+        };
+        let mut sampling = settings.sampling;
+        sampling.greedy |= settings.params.is_greedy();
+        let (handle, head) = match arm {
+            Arm::Steered => {
+                let sampler = Sampler::new(settings.params, Source::Paired(Arc::clone(pair)))?;
+                let handle = Plugin::new(sampler, lock(pair).context().table());
+                (Some(handle.clone()), Head::Steering(handle))
+            }
+            Arm::Plain | Arm::Instructed => (None, Head::Temperature(settings.params.temperature)),
+        };
+        let chain = Chain::new(&head, &sampling, model.n_vocab(), n_ctx)?;
+        let run = Run {
+            model,
+            pair: Arc::clone(pair),
+            arm,
+            settings: settings.clone(),
+            handle,
+            chain,
+            utf8: Utf8Stream::default(),
+            stop: StopMatcher::new(&settings.stop)?,
+            think,
+            step: None,
+            text: String::new(),
+            tokens: Vec::new(),
+            prefill: Prefill::default(),
+            timings: Timings::default(),
+            divergence_sum: 0.0,
+        };
+        run.set_steering()?;
+        Ok(run)
+    }
+
+    /// Reads the prompts into the branches that the arm runs on. [`Error::Cancelled`] if `progress` said so.
+    pub(super) fn read(&mut self, prompts: &Prompts, progress: Progress) -> Result<()> {
+        let start = Instant::now();
+        // The last report comes after the last decode, where the pair no longer asks.
+        let mut cancelled = false;
+        let mut progress = |done, total| {
+            cancelled = !progress(done, total);
+            !cancelled
+        };
+        let mut pair = lock(&self.pair);
+        self.prefill = match self.arm.side() {
+            Some(side @ Side::Plain) => pair.prefill_one(side, &prompts.plain, &mut progress),
+            Some(side @ Side::Instructed) => pair.prefill_one(side, &prompts.instructed, &mut progress),
+            None => pair.prefill(&prompts.plain, &prompts.instructed, &mut progress),
+        }?;
+        drop(pair);
+        self.timings.prefill = start.elapsed();
+        if cancelled { Err(Error::Cancelled) } else { Ok(()) }
+    }
+
+    /// Draws the next token from the logits of the pair's last decode, and tells whether it is to be
+    /// decoded. `on_token` gets its record; false stops.
+    pub(super) fn next(&mut self, on_token: &mut dyn FnMut(&StepRecord) -> bool) -> Result<Next> {
+        if self.settings.n_predict.is_some_and(|n| self.tokens.len() >= n) {
+            return Ok(Next::End(Finish::Length));
+        }
+        let start = Instant::now();
+        let token = self.draw()?;
+        self.timings.sample += start.elapsed();
+        if self.model.is_eog(token) {
+            return Ok(Next::End(Finish::EndOfGeneration));
+        }
+        let mut record = self.record(token)?;
+        let text = self.utf8.push(&self.model.piece(token)).to_owned();
+        if let Some(think) = &mut self.think {
+            think.push(&text);
+            self.set_steering()?;
+        }
+        let (text, stopped) = self.stop.push(&text);
+        record.text = text;
+        self.text.push_str(&record.text);
+        self.tokens.push(token);
+        let go_on = on_token(&record);
+        Ok(match (stopped, go_on) {
+            (true, _) => Next::End(Finish::StopText),
+            (false, false) => Next::End(Finish::Cancelled),
+            (false, true) => Next::Token(token),
+        })
+    }
+
+    /// Tokens so far.
+    pub(super) fn len(&self) -> usize {
+        self.tokens.len()
+    }
+
+    fn draw(&mut self) -> Result<Token> {
+        // The row is copied into the candidates under the lock; the steering takes it again later.
+        self.chain.load(lock(&self.pair).logits(self.arm.side().unwrap_or(Side::Instructed))?);
+        let token = self.chain.sample()?;
+        if let Some(handle) = &self.handle {
+            self.step = plugin::with(handle, |plugin| match plugin.error() {
+                Some(error) => Err(error.clone()),
+                None => Ok(plugin.sampler()?.last_step()),
+            })?;
+        }
+        Ok(token)
+    }
+
+    fn record(&mut self, token: Token) -> Result<StepRecord> {
+        let pair = lock(&self.pair);
+        let logprob = |side| match self.settings.trace && pair.row(side).is_some() {
+            true => pair.logits(side).map(|logits| Some(log_prob(logits, token))),
+            false => Ok(None),
+        };
+        let divergence = self.step.map(|step| step.divergence);
+        self.divergence_sum += divergence.unwrap_or(0.0);
+        Ok(StepRecord {
+            step: self.tokens.len(),
+            token,
+            text: String::new(),
+            divergence,
+            temperature: match self.step {
+                _ if self.settings.sampling.greedy => 0.0,
+                Some(step) => step.temperature,
+                None => f64::from(self.settings.params.temperature.max(0.0)),
+            },
+            guidance: self.handle.is_some().then(|| self.params().guidance()),
+            logprob_plain: logprob(Side::Plain)?,
+            logprob_instructed: logprob(Side::Instructed)?,
+        })
+    }
+
+    /// Settings in force: no amplification while the model thinks, if that was asked for.
+    fn params(&self) -> Params {
+        let mut params = self.settings.params;
+        if self.think.as_ref().is_some_and(|think| !think.is_done()) {
+            params.amplification = 0.0;
+        }
+        params
+    }
+
+    fn set_steering(&self) -> Result<()> {
+        let Some(handle) = &self.handle else { return Ok(()) };
+        plugin::with(handle, |plugin| plugin.sampler()?.set_params(self.params()))
+    }
+
+    /// The answer as it stands.
+    pub(super) fn finish(mut self, finish: Finish) -> Answer {
+        // What was held back for a stop text or an incomplete character belongs to the answer now.
+        if finish != Finish::StopText {
+            let tail = self.utf8.finish();
+            let (text, _) = self.stop.push(&tail);
+            self.text.push_str(&text);
+            self.text.push_str(&self.stop.finish());
+        }
+        let steps = self.tokens.len();
+        Answer {
+            text: self.text,
+            tokens: self.tokens,
+            finish,
+            prefill: self.prefill,
+            timings: self.timings,
+            mean_divergence: (self.handle.is_some() && steps > 0).then(|| self.divergence_sum / steps as f64),
+        }
+    }
+}
+
+/// The pair behind a handle that is shared with a sampler.
+pub(super) fn lock(pair: &SharedPair) -> MutexGuard<'_, Pair> {
+    pair.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Log-probability of one token, in nats.
+fn log_prob(logits: &[f32], token: Token) -> f64 {
+    let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let sum: f64 = logits.iter().map(|&x| f64::from(x - max).exp()).sum();
+    f64::from(logits[token as usize]) - f64::from(max) - sum.ln()
+}

@@ -1,0 +1,17 @@
+//! Does it align? The pure parts of `sda eval`: what is measured and how sure that is. No model, no files.
+//!
+//! - [`Arm`]: the ways to answer that are compared, [`Arm::parse_list`] reads them from a command line.
+//! - [`mc`]: TruthfulQA's MC1 and MC2 from the log-probabilities of given answers.
+//! - [`ifeval`]: instructions whose fulfilment a program can check, and IFEval's four numbers.
+//! - [`winrate`]: pairwise comparison by a judge, in both orders.
+//! - [`report`]: every number with a paired bootstrap interval, for each category and against a control arm.
+
+mod arm;
+mod bootstrap;
+pub mod ifeval;
+pub mod mc;
+pub mod report;
+pub mod winrate;
+
+pub use arm::{Arm, ArmKind};
+pub use bootstrap::{Bootstrap, Interval, Part};

@@ -1,0 +1,183 @@
+//! Many outcomes of single items in, one row a metric, category and arm out.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::{Bootstrap, Interval, Part};
+
+/// The category that holds every item.
+pub const ALL: &str = "all";
+
+/// One number of the report.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Row {
+    /// What was measured.
+    pub metric: String,
+    /// Which items, [`ALL`] or a category.
+    pub category: String,
+    /// Which arm.
+    pub arm: String,
+    /// Items behind the value.
+    pub items: usize,
+    /// Items without a verdict; they are not among `items`.
+    pub failed: usize,
+    /// The value; None if every item failed.
+    pub value: Option<Interval>,
+    /// This arm minus the control arm, on the items that both have.
+    pub difference: Option<Interval>,
+}
+
+/// Collects outcomes.
+#[derive(Clone, Debug)]
+pub struct Report {
+    bootstrap: Bootstrap,
+    control: Option<String>,
+    arms: Vec<String>,
+    metrics: Vec<String>,
+    /// By metric and category, by arm, by item.
+    cells: BTreeMap<(usize, String), BTreeMap<usize, BTreeMap<usize, Option<Part>>>>,
+}
+
+impl Report {
+    /// An empty report on these arms. The arm `control`, if it is among them, is what the others are
+    /// compared with.
+    pub fn new(arms: &[&str], control: &str, bootstrap: Bootstrap) -> Report {
+        Report {
+            bootstrap,
+            control: arms.contains(&control).then(|| control.to_owned()),
+            arms: arms.iter().map(|&arm| arm.to_owned()).collect(),
+            metrics: Vec::new(),
+            cells: BTreeMap::new(),
+        }
+    }
+
+    /// Adds what an item is worth in an arm; None is an item that failed there. Items are told apart by
+    /// number; an arm that is not of this report is passed over.
+    pub fn add(&mut self, metric: &str, category: &str, arm: &str, item: usize, part: Option<Part>) {
+        let Some(arm) = self.arms.iter().position(|known| known == arm) else { return };
+        let metric = self.metrics.iter().position(|known| known == metric).unwrap_or_else(|| {
+            self.metrics.push(metric.to_owned());
+            self.metrics.len() - 1
+        });
+        let cell = self.cells.entry((metric, category.to_owned())).or_default();
+        cell.entry(arm).or_default().insert(item, part);
+    }
+
+    /// All rows: by metric in the order they came, over all items first, then by category, by arm.
+    pub fn rows(&self) -> Vec<Row> {
+        let mut keys: Vec<&(usize, String)> = self.cells.keys().collect();
+        keys.sort_by_key(|(metric, category)| (*metric, category != ALL, category));
+        let control = self.control.as_ref().and_then(|name| self.arms.iter().position(|arm| arm == name));
+        let mut rows = Vec::new();
+        for key in keys {
+            let cell = &self.cells[key];
+            for (&arm, items) in cell {
+                let parts: Vec<Part> = items.values().copied().flatten().collect();
+                let reference =
+                    control.filter(|&control| control != arm).and_then(|control| cell.get(&control));
+                let pairs: Vec<(Part, Part)> = reference.map_or_else(Vec::new, |reference| {
+                    let both = items
+                        .iter()
+                        .filter_map(|(item, part)| Some((part.as_ref()?, reference.get(item)?.as_ref()?)));
+                    both.map(|(a, b)| (*a, *b)).collect()
+                });
+                rows.push(Row {
+                    metric: self.metrics[key.0].clone(),
+                    category: key.1.clone(),
+                    arm: self.arms[arm].clone(),
+                    items: parts.len(),
+                    failed: items.len() - parts.len(),
+                    value: self.bootstrap.ratio(&parts),
+                    difference: self.bootstrap.difference(&pairs),
+                });
+            }
+        }
+        rows
+    }
+
+    /// The rows as `sda plot eval` reads them.
+    pub fn json(&self) -> Vec<Value> {
+        let control = self.control.as_deref();
+        self.rows().iter().map(|row| row.json(control)).collect()
+    }
+
+    /// Name of the arm that the others are compared with.
+    pub fn control(&self) -> Option<&str> {
+        self.control.as_deref()
+    }
+}
+
+impl Row {
+    fn json(&self, control: Option<&str>) -> Value {
+        let (value, diff) = (self.value, self.difference);
+        json!({
+            "metric": self.metric,
+            "category": self.category,
+            "arm": self.arm,
+            "n": self.items,
+            "failed": self.failed,
+            "value": value.map(|i| i.value),
+            "low": value.map(|i| i.low),
+            "high": value.map(|i| i.high),
+            "diff_to": diff.and(control),
+            "diff": diff.map(|i| i.value),
+            "diff_low": diff.map(|i| i.low),
+            "diff_high": diff.map(|i| i.high),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report() -> Report {
+        let mut report = Report::new(&["plain", "instructed", "sda"], "instructed", Bootstrap::default());
+        for item in 0..4 {
+            for (arm, value) in [("plain", 0.0), ("instructed", f64::from(item < 2)), ("sda", 1.0)] {
+                // The judge failed on the last item of the steered arm.
+                let part = (arm != "sda" || item != 3).then(|| Part::one(value));
+                report.add("accuracy", ALL, arm, item, part);
+                report.add("accuracy", if item % 2 == 0 { "even" } else { "odd" }, arm, item, part);
+            }
+        }
+        report
+    }
+
+    #[test]
+    fn failed_items_are_counted_and_in_no_value_or_difference() {
+        let rows = report().rows();
+        let row = |arm: &str, category: &str| {
+            rows.iter().find(|row| row.arm == arm && row.category == category).unwrap().clone()
+        };
+        let sda = row("sda", ALL);
+        assert_eq!((sda.items, sda.failed), (3, 1));
+        assert_eq!(sda.value.unwrap().value, 1.0);
+        // On items 0 to 2: 3/3 against 2/3.
+        assert!((sda.difference.unwrap().value - 1.0 / 3.0).abs() < 1e-12);
+        assert_eq!(row("instructed", ALL).difference, None);
+        assert_eq!(row("plain", "even").items, 2);
+        assert_eq!(rows.len(), 9);
+        assert_eq!(rows[0].category, ALL, "all items come first");
+    }
+
+    #[test]
+    fn an_arm_that_always_failed_has_a_row_without_a_value() {
+        let mut report = report();
+        report.add("other", ALL, "sda", 0, None);
+        report.add("other", ALL, "unknown", 0, None);
+        let rows = report.rows();
+        let last = rows.last().unwrap();
+        assert_eq!((last.items, last.failed, last.value), (0, 1, None));
+    }
+
+    #[test]
+    fn json_names_the_control_where_there_is_a_difference() {
+        let json = report().json();
+        let find = |arm: &str| json.iter().find(|row| row["arm"] == arm && row["category"] == ALL).unwrap();
+        assert_eq!(find("sda")["diff_to"], "instructed");
+        assert_eq!(find("sda")["failed"], 1);
+        assert!(find("instructed")["diff_to"].is_null());
+    }
+}

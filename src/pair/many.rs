@@ -1,0 +1,66 @@
+//! Many pairs of one context in step: a single decode for all of them, so that the weights are read once
+//! for every branch of every pair.
+
+use super::{Pair, Side, sides};
+use crate::error::{Error, Result};
+use crate::host::{Row, Token};
+
+/// One pair's part in a joint step.
+pub struct Move<'p> {
+    /// The pair, in the same context as the others.
+    pub pair: &'p mut Pair,
+    /// The token that is appended.
+    pub token: Token,
+    /// The one branch that gets it; None for both.
+    pub side: Option<Side>,
+}
+
+/// Appends a token to each of many pairs with a single decode: two rows for a pair that moves in both
+/// branches, one for a pair that moves in one. All pairs must live in one context, whose `n_batch` holds
+/// all rows; afterwards each pair has its own logits until the next decode.
+///
+/// It succeeds for all or for none. A full context is [`Error::ContextFull`] and changes nothing in the
+/// cache: which pair has to give way is for the caller to say. After another failure all pairs are as they
+/// were, but without logits; where the memory cannot be rewound they are empty.
+pub fn step_many(moves: &mut [Move]) -> Result<()> {
+    let Some(first) = moves.first() else { return Ok(()) };
+    let n_batch = first.pair.context.n_batch();
+    let mut rows: Vec<Row> = Vec::with_capacity(2 * moves.len());
+    for a_move in &*moves {
+        if !a_move.pair.context.is_same(&first.pair.context) {
+            return Err(Error::State { reason: "pairs that step together must share one context".into() });
+        }
+        a_move.pair.check_next(a_move.side)?;
+        rows.extend(sides(a_move.side).map(|side| a_move.pair.branch(side).next_row(a_move.token)));
+    }
+    if rows.len() > n_batch {
+        let allowed = "at least the rows of a joint step, two a pair";
+        return Err(Error::param("n_batch", format_args!("{n_batch} ({} rows)", rows.len()), allowed));
+    }
+    for a_move in &mut *moves {
+        a_move.pair.forget_rows();
+    }
+    if let Err(error) = moves[0].pair.context.decode(&rows) {
+        return Err(undo(moves, error));
+    }
+    let mut row = 0..;
+    for a_move in moves {
+        for side in sides(a_move.side) {
+            let branch = a_move.pair.branch_mut(side);
+            branch.tokens.push(a_move.token);
+            branch.row = row.next();
+        }
+    }
+    Ok(())
+}
+
+/// Brings the cache back to what the pairs hold, and says what the error was about.
+fn undo(moves: &mut [Move], error: Error) -> Error {
+    if !matches!(error, Error::ContextFull { .. }) {
+        for a_move in &mut *moves {
+            a_move.pair.drop_unfinished();
+        }
+    }
+    let held = moves.iter().map(|a_move| a_move.pair.held()).sum();
+    moves[0].pair.full_with(error, held)
+}
