@@ -3,7 +3,6 @@
 
 #![cfg(feature = "cli")]
 
-#[allow(dead_code, reason = "each test program uses its own part")]
 #[path = "common/command.rs"]
 mod command;
 mod fault_server;
@@ -15,7 +14,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use command::{model, parse as records, plain as sda, run, stderr, stdout};
+use command::{model, records, run, sda, stderr, stdout};
 use fault_server::faults::{FAULTS, fault, good, truth};
 use fault_server::{FaultServer, Reply, Request, chat, json_reply, status};
 use serde_json::{Value, json};

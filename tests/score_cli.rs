@@ -2,7 +2,6 @@
 
 #![cfg(feature = "cli")]
 
-#[allow(dead_code, reason = "each test program uses its own part")]
 #[path = "common/command.rs"]
 mod command;
 mod fault_server;
@@ -13,7 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use command::{model, parse as records, plain as sda, stderr, stdout};
+use command::{model, records, sda, stderr, stdout};
 use fault_server::faults::{FAULTS, fault, good, truth};
 use fault_server::{FaultServer, Reply, Request, chat, status};
 use serde_json::{Value, json};

@@ -4,6 +4,7 @@
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use super::top::top_tokens;
 use super::{Answer, Arm, Finish, Generation, Prompts, StepRecord, Timings};
 use crate::error::{Error, Result};
 use crate::host::Token;
@@ -182,6 +183,7 @@ impl<'m> Run<'m> {
             guidance: self.handle.is_some().then(|| self.params().guidance()),
             logprob_plain: logprob(Side::Plain)?,
             logprob_instructed: logprob(Side::Instructed)?,
+            top: top_tokens(self.model, &pair, self.settings.trace_top, &self.params())?,
         })
     }
 
