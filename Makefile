@@ -187,3 +187,4 @@ clean: ## remove what cargo built; models and tools stay in the cache
 	"$(CARGO)" clean
 
 include mk/hosts.mk
+include mk/judge.mk
