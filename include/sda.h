@@ -682,10 +682,27 @@ int32_t sda_pair_prefill(struct sda_pair *pair,
  Appends one token to both branches with a single decode of two rows.
 
  SDA_ERR_CONTEXT_FULL if there is no room; the cache is then as it was. Logits that were read before are
- invalid afterwards.
+ invalid afterwards, and so are the rows of other pairs in the same context: sample from a pair before
+ the next one steps, or step all at once with sda_pair_step_many().
  */
 int32_t sda_pair_step(struct sda_pair *pair,
                       int32_t token);
+
+/*
+ Appends one token to each of several pairs of one context, in all branches with a single decode of two
+ rows a pair, so that the weights are read once.
+
+ `pairs` holds `n_pairs` different pairs and `tokens` a token for each; the context's n_batch must hold
+ all rows. It succeeds for all pairs or for none; the reason is kept for sda_pair_error() of the first.
+ Afterwards each pair has a row of its own, until the next decode.
+
+ SDA_ERR_CONTEXT_FULL if there is no room; the cache is then as it was. SDA_ERR_PARAM if a pair is there
+ twice or the batch is too small, SDA_ERR_STATE if the pairs are of different contexts. Nothing is done
+ for no pairs.
+ */
+int32_t sda_pair_step_many(struct sda_pair *const *pairs,
+                           const int32_t *tokens,
+                           size_t n_pairs);
 
 /*
  Row of the last decode that holds a branch's logits: the `idx` for llama_sampler_sample().
