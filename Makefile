@@ -65,7 +65,7 @@ SDA := "$(CARGO_TARGET_DIR)/release/sda"
 TESTFLAGS ?=
 
 .PHONY: all help setup env model model-gemma build plugin demo test test-core test-judge test-bundled fmt \
-    fmt-check clippy clippy-core clippy-bundled doc header bench test-hosts asan valgrind install install-cli \
+    fmt-check clippy clippy-core clippy-bundled doc header bench test-c asan valgrind install install-cli \
     uninstall install-check clean
 
 all: build plugin ## build the command and the plugin library
@@ -143,9 +143,17 @@ header: ## write include/sda.h anew from the sources
 bench: ## time the kernel, in the release profile
 	"$(CARGO)" bench --locked --no-default-features
 
-# Long checks, each a script of its own.
-test-hosts asan valgrind: setup
-	$(RUN) scripts/$@.sh
+# The same programs three times: as they are, under ASan and UBSan, and under valgrind.
+C_TESTS := SDA_PLUGIN_DIR="$(PLUGIN_TARGET_DIR)/release" SDA_NATIVE_LIBS="$(NATIVE_LIBS)" scripts/c-tests.sh
+
+test-c: plugin ## build and run the C tests, with the static and with the shared library
+	$(C_TESTS) plain
+
+asan: plugin ## the C tests under AddressSanitizer and UndefinedBehaviorSanitizer
+	$(C_TESTS) asan
+
+valgrind: plugin ## the C tests under valgrind
+	$(C_TESTS) valgrind
 
 # Under sudo nothing is built: cargo is the user's, and so should be the files in the target folder.
 install: $(if $(SUDO_USER),,plugin) ## install headers, plugin library, pkg-config file and CMake package
