@@ -284,8 +284,9 @@ impl<'a> Request<'a> {
     /// the fields say, and nothing changes them during `'a`.
     pub(super) unsafe fn read(params: *const CGenerateParams) -> Result<Request<'a>> {
         let (what, defaults) = ("sda_generate_params", CGenerateParams::defaults());
-        // SAFETY: see above, here and below.
+        // SAFETY: see above.
         let c = unsafe { read_sized(params, "params", what, SMALLEST, defaults) }?;
+        // SAFETY: see above.
         let (prompt, instruction, preset, negative, system, chat_template) = unsafe {
             (
                 text(c.prompt, "prompt")?,
@@ -334,8 +335,8 @@ impl<'a> Request<'a> {
                 n => Some(usize::try_from(n).map_err(|_| Error::param("n_predict", n, "at least 0, or -1"))?),
             },
             stop: stops.iter().map(stop).collect::<Result<_>>()?,
-            steer_after_think: None,
             trace: c.trace != 0,
+            ..Generation::default()
         };
         Ok(Request {
             c,
