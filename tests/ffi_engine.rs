@@ -51,8 +51,9 @@ impl Engine {
         let mut params = params(&mut heard);
         change(&mut params);
         let mut answer = std::mem::MaybeUninit::uninit();
-        // SAFETY: all pointers are live; the answer is there on success.
+        // SAFETY: all pointers are live.
         match unsafe { sda_engine_generate(self.0, &params, answer.as_mut_ptr()) } {
+            // SAFETY: the answer is there on success.
             SDA_OK => Ok((heard, unsafe { answer.assume_init() })),
             status => Err(status),
         }
