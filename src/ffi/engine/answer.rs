@@ -284,8 +284,9 @@ impl<'a> Request<'a> {
     /// the fields say, and nothing changes them during `'a`.
     pub(super) unsafe fn read(params: *const CGenerateParams) -> Result<Request<'a>> {
         let (what, defaults) = ("sda_generate_params", CGenerateParams::defaults());
-        // SAFETY: see above, here and below.
+        // SAFETY: see above.
         let c = unsafe { read_sized(params, "params", what, SMALLEST, defaults) }?;
+        // SAFETY: see above.
         let (prompt, instruction, preset, negative, system, chat_template) = unsafe {
             (
                 text(c.prompt, "prompt")?,
@@ -336,6 +337,7 @@ impl<'a> Request<'a> {
             stop: stops.iter().map(stop).collect::<Result<_>>()?,
             steer_after_think: None,
             trace: c.trace != 0,
+            trace_top: 0,
         };
         Ok(Request {
             c,
