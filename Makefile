@@ -64,8 +64,9 @@ SDA := "$(CARGO_TARGET_DIR)/release/sda"
 # Further arguments to cargo test, such as --no-fail-fast or the name of a test.
 TESTFLAGS ?=
 
-.PHONY: all help setup env model model-gemma build plugin demo test test-core test-judge test-bundled fmt \
-    fmt-check clippy clippy-core clippy-bundled doc header bench bench-torch test-hosts asan valgrind install install-cli \
+.PHONY: all help setup env model model-gemma build plugin demo test test-core test-judge test-bundled test-viewer fmt \
+    fmt-check clippy clippy-core clippy-bundled doc header bench bench-torch eval-results test-hosts asan valgrind \
+    install install-cli \
     uninstall install-check clean
 
 all: build plugin ## build the command and the plugin library
@@ -119,6 +120,10 @@ test-bundled: setup ## test everything, on real models
 	SDA_TEST_MODEL="$$smollm2" SDA_TEST_MODEL_GEMMA="$$gemma" \
 	    $(RUN) "$(CARGO)" test --release --locked $(TESTFLAGS)
 
+# Its screenshots are left in the target folder. Installs Debian's chromium where it is missing, as root.
+test-viewer: build ## drive the page of `sda plot viewer` in headless Chromium
+	"$(PYTHON)" scripts/test-viewer.py $(SDA) "$(CARGO_TARGET_DIR)/viewer"
+
 fmt: ## format the sources
 	"$(CARGO)" fmt
 
@@ -142,6 +147,9 @@ header: ## write include/sda.h anew from the sources
 
 bench: ## time the kernel, in the release profile
 	"$(CARGO)" bench --locked --no-default-features
+
+eval-results: build ## make the figures of docs/results.md anew, which takes hours
+	$(RUN) scripts/eval_results.sh "$(CARGO_TARGET_DIR)/eval-results"
 
 # The authors' own step is timed, too, if PUBLISHED is a clone of their repository.
 TORCH := $(HOME)/.cache/sda/torch
@@ -179,3 +187,4 @@ clean: ## remove what cargo built; models and tools stay in the cache
 	"$(CARGO)" clean
 
 include mk/hosts.mk
+include mk/judge.mk

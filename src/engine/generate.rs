@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::run::{Next, Run};
-use super::{Engine, Prompts};
+use super::{Engine, Prompts, TopTokens};
 use crate::error::{Error, Result};
 use crate::host::Token;
 use crate::llama::Sampling;
@@ -58,6 +58,8 @@ pub struct Generation {
     pub steer_after_think: Option<String>,
     /// Compute each token's log-probability in both branches for [`StepRecord`].
     pub trace: bool,
+    /// Find this many of the most likely tokens of each distribution for [`StepRecord`]; 0 is none.
+    pub trace_top: usize,
 }
 
 /// One generated token.
@@ -80,6 +82,8 @@ pub struct StepRecord {
     pub logprob_plain: Option<f64>,
     /// Log-probability of the token in the instructed branch, untempered, if traced.
     pub logprob_instructed: Option<f64>,
+    /// The most likely tokens of each distribution, if asked for.
+    pub top: Option<TopTokens>,
 }
 
 /// What the caller is told while an answer is generated.

@@ -13,12 +13,14 @@ mod generate;
 mod likelihood;
 mod local_judge;
 mod run;
+mod top;
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
 pub use batch::{Batch, BatchEvent, Job};
 pub use generate::{Answer, Arm, Event, Finish, Generation, StepRecord, Timings};
 pub use local_judge::ScoreDistribution;
+pub use top::{RankedToken, TopTokens};
 
 use crate::error::{Error, Result};
 use crate::host::{Context, SeqId, Token};

@@ -5,6 +5,7 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use super::draw::Drawer;
+use super::top::top_tokens;
 use super::{Answer, Arm, Finish, Generation, Prompts, StepRecord, Timings};
 use crate::error::{Error, Result};
 use crate::host::Token;
@@ -164,6 +165,7 @@ impl<'m> Run<'m> {
             guidance: self.is_steered().then(|| self.params().guidance()),
             logprob_plain: logprob(Side::Plain)?,
             logprob_instructed: logprob(Side::Instructed)?,
+            top: top_tokens(self.model, &pair, self.settings.trace_top, &self.params())?,
         })
     }
 

@@ -31,8 +31,6 @@ pub fn assert_log_prob(got: f32, expected: f64, what: &dyn std::fmt::Display) {
     let error = (f64::from(got) - expected).abs();
     assert!(error <= allowed, "{what}: {got}, expected {expected}, off by {error:e} of {allowed:e}");
 }
-#[cfg(feature = "cli")]
-pub mod command;
 #[cfg(feature = "bundled")]
 pub mod models;
 #[cfg(feature = "bundled")]

@@ -13,7 +13,7 @@ use crate::judge_args::JudgeArgs;
 use crate::score::ScoreArgs;
 
 /// llama.cpp's options of several letters behind one dash, which clap does not know.
-const SHORT_WORDS: [(&str, &str); 11] = [
+const SHORT_WORDS: [(&str, &str); 12] = [
     ("-tb", "--threads-batch"),
     ("-ub", "--ubatch-size"),
     ("-ngl", "--n-gpu-layers"),
@@ -25,6 +25,7 @@ const SHORT_WORDS: [(&str, &str); 11] = [
     ("-mm", "--no-mmap"),
     ("-if", "--instruction-file"),
     ("-jp", "--judge-prompt"),
+    ("-np", "--parallel"),
 ];
 
 /// Replaces [`SHORT_WORDS`] in a command line.
@@ -54,14 +55,18 @@ pub struct Cli {
 
 #[derive(Subcommand)]
 pub enum Command {
-    /// Answer one prompt.
+    /// Answer one prompt, or a list of them.
     Generate(GenerateArgs),
     /// Talk in turns; both branches keep the history.
     Chat(ChatArgs),
+    /// Measure what steering costs on this machine.
+    Bench(crate::bench::BenchArgs),
     /// Score drafts from a JSON Lines file.
     Score(ScoreArgs),
     /// Measure how well arms align: plain, instructed, steered.
     Eval(crate::eval::EvalArgs),
+    /// Draw the method, a trace or results, as SVG, PNG or a page.
+    Plot(crate::plot::PlotArgs),
 }
 
 #[derive(Args)]
@@ -71,7 +76,8 @@ pub struct GenerateArgs {
     /// The query.
     #[arg(short, long, conflicts_with = "file")]
     pub prompt: Option<String>,
-    /// Read the query from a file; - is standard input.
+    /// Read the query from a file; - is standard input. A file *.jsonl is a list of queries, one record
+    /// {"query", "instruction"?, "score"? or "guidance"? or "amplification"?, "seed"?, "id"?} a line.
     #[arg(short, long, value_name = "FILE")]
     pub file: Option<PathBuf>,
     /// Print the plain, the instruction-only and the steered answer one after another.
@@ -80,6 +86,8 @@ pub struct GenerateArgs {
     /// Print one JSON record a line instead of text: every token, then the answer.
     #[arg(long)]
     pub json: bool,
+    #[command(flatten)]
+    pub batch: crate::batch::BatchArgs,
 }
 
 #[derive(Args)]
@@ -103,6 +111,9 @@ pub struct CommonArgs {
     /// Write one JSON record per token to a file.
     #[arg(long, value_name = "FILE")]
     pub trace: Option<PathBuf>,
+    /// Put this many of each distribution's most likely tokens into the records; 0 is none.
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(0..=100))]
+    pub trace_top: u32,
     /// Show llama.cpp's log.
     #[arg(short, long)]
     pub verbose: bool,
@@ -368,6 +379,7 @@ impl CommonArgs {
             stop: sampling.reverse_prompt.clone(),
             steer_after_think: None,
             trace,
+            trace_top: if trace { self.trace_top as usize } else { 0 },
         }
     }
 }

@@ -2,8 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use sda::engine::Engine;
+use sda::engine::{Batch, Engine, ScoreDistribution};
+use sda::host::Token;
 use sda::judge::{Client, Dimension, Judge, JudgeRequest, Verdict};
+use sda::llama::Model;
+use sda::pair::Progress;
 use sda::prompt::{ChatTemplate, JudgePrompt, Preset};
 use serde_json::{Map, Value, json};
 
@@ -27,9 +30,35 @@ enum Who {
 }
 
 /// The loaded model, as far as a local judge needs it.
-pub struct Local<'a, 'm> {
-    pub engine: &'a mut Engine<'m>,
+pub struct Local<'a> {
+    pub engine: &'a mut dyn Scores,
     pub template: Option<&'a ChatTemplate>,
+}
+
+/// What a loaded model can score with.
+pub trait Scores {
+    fn model(&self) -> &Model;
+    fn score(&mut self, judge_prompt: &[Token], progress: Progress) -> sda::Result<ScoreDistribution>;
+}
+
+impl Scores for Engine<'_> {
+    fn model(&self) -> &Model {
+        Engine::model(self)
+    }
+
+    fn score(&mut self, judge_prompt: &[Token], progress: Progress) -> sda::Result<ScoreDistribution> {
+        Engine::score(self, judge_prompt, progress)
+    }
+}
+
+impl Scores for Batch<'_> {
+    fn model(&self) -> &Model {
+        Batch::model(self)
+    }
+
+    fn score(&mut self, judge_prompt: &[Token], progress: Progress) -> sda::Result<ScoreDistribution> {
+        Batch::score(self, judge_prompt, progress)
+    }
 }
 
 impl Assessor {

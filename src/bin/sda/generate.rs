@@ -1,9 +1,10 @@
-//! `sda generate`: one query, one answer (or three, to compare).
+//! `sda generate`: one query, one answer (or three, to compare). Lists of queries are [`crate::batch`]'s.
 
 use sda::engine::{Answer, Arm, Engine, Finish, Generation};
 use serde_json::{Map, Value};
 
 use crate::args::{GenerateArgs, SamplingArgs};
+use crate::batch;
 use crate::console::{Interrupt, note, per_second, stderr_is_terminal};
 use crate::load::{self, Log};
 use crate::output::{self, Format, Output};
@@ -12,6 +13,9 @@ use crate::strength::{self, Scene, Strength};
 use crate::{Failure, Outcome};
 
 pub fn run(args: &GenerateArgs) -> Outcome {
+    if let Some(list) = batch::list(args) {
+        return batch::run(args, list);
+    }
     let common = &args.common;
     let query = prompts::query(args)?;
     let strength = Strength::new(common)?;

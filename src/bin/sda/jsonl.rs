@@ -42,7 +42,6 @@ pub struct Input {
     /// The record, without a `key` and an `error` that another command may have left.
     pub fields: Fields,
     /// That `error`: the record is the result of work that has failed, such as a score that there is not.
-    #[allow(dead_code)] // Read by generate --file.
     pub error: Option<String>,
 }
 
@@ -74,7 +73,6 @@ impl Input {
         }
     }
 
-    #[allow(dead_code)] // Used by generate --file.
     /// The number in a field; `None` when it is missing or null.
     pub fn number(&self, name: &str) -> Outcome<Option<f64>> {
         match self.fields.get(name) {

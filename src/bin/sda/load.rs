@@ -45,7 +45,7 @@ impl Log {
     }
 
     /// Adds what llama.cpp complained about to an error.
-    fn explain(&self, error: sda::Error) -> Failure {
+    pub fn explain(&self, error: sda::Error) -> Failure {
         let kept = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         match Failure::from(error) {
             Failure::Failed(text) if !kept.complaints.is_empty() => {

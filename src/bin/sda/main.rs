@@ -2,6 +2,8 @@
 
 mod args;
 mod assess;
+mod batch;
+mod bench;
 mod chat;
 mod console;
 mod eval;
@@ -10,6 +12,7 @@ mod jsonl;
 mod judge_args;
 mod load;
 mod output;
+mod plot;
 mod progress;
 mod prompts;
 mod score;
@@ -60,8 +63,10 @@ fn main() -> ExitCode {
     let outcome = match cli.command {
         Command::Generate(args) => generate::run(&args),
         Command::Chat(args) => chat::run(&args),
+        Command::Bench(args) => bench::run(&args),
         Command::Score(args) => score::run(&args),
         Command::Eval(args) => eval::run(args),
+        Command::Plot(args) => plot::run(&args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

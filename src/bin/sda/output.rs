@@ -5,7 +5,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 use sda::Params;
-use sda::engine::{Answer, Arm, Event, StepRecord};
+use sda::engine::{Answer, Arm, Event, RankedToken, StepRecord};
 use serde_json::{Map, Value, json};
 
 use crate::console::{Bar, Interrupt};
@@ -148,7 +148,7 @@ impl Output {
 }
 
 fn token_record(arm: Arm, record: &StepRecord) -> Value {
-    json!({
+    let mut fields = json!({
         "type": "token",
         "arm": arm.name(),
         "step": record.step,
@@ -159,10 +159,24 @@ fn token_record(arm: Arm, record: &StepRecord) -> Value {
         "guidance": record.guidance,
         "logprob_plain": record.logprob_plain,
         "logprob_instructed": record.logprob_instructed,
-    })
+    });
+    if let Some(top) = &record.top {
+        let lists =
+            [("top_plain", &top.plain), ("top_instructed", &top.instructed), ("top_steered", &top.steered)];
+        for (name, list) in lists {
+            fields[name] = list.as_ref().map_or(Value::Null, |list| ranked(list));
+        }
+    }
+    fields
 }
 
-fn answer_record(arm: Arm, answer: &Answer, extra: Map<String, Value>) -> Value {
+/// `[[token, text, logprob], ...]`.
+fn ranked(list: &[RankedToken]) -> Value {
+    list.iter().map(|ranked| json!([ranked.token, ranked.text, ranked.logprob])).collect()
+}
+
+/// The record of an answer, with `extra` fields.
+pub fn answer_record(arm: Arm, answer: &Answer, extra: Map<String, Value>) -> Value {
     let mut record = json!({
         "type": "answer",
         "arm": arm.name(),

@@ -111,21 +111,26 @@ impl Prompter {
 
     /// The plain prompt alone, for a draft.
     pub fn plain(&self, query: &str) -> sda::Result<String> {
-        Ok(self.builder(&[], query).build()?.plain)
+        Ok(self.builder(&[], query, &self.instruction).build()?.plain)
     }
 
     /// The two prompts as text.
     pub fn pair(&self, history: &[Turn], query: &str) -> Outcome<PromptPair> {
-        Ok(self.builder(history, query).build()?)
+        self.pair_with(history, query, &self.instruction)
     }
 
-    fn builder<'a>(&'a self, history: &'a [Turn], query: &'a str) -> PairBuilder<'a> {
+    /// The two prompts as text, with another instruction.
+    pub fn pair_with(&self, history: &[Turn], query: &str, instruction: &str) -> Outcome<PromptPair> {
+        Ok(self.builder(history, query, instruction).build()?)
+    }
+
+    fn builder<'a>(&'a self, history: &'a [Turn], query: &'a str, instruction: &'a str) -> PairBuilder<'a> {
         PairBuilder {
             template: self.template.as_ref(),
             system: self.system.as_deref(),
             history,
             query,
-            instruction: &self.instruction,
+            instruction,
             placement: self.placement,
             negative: self.negative.as_deref().unwrap_or_default(),
         }

@@ -1,23 +1,35 @@
-//! Answers of all arms to the same queries, with the same seed for all arms of an item.
+//! Answers of all arms to the same queries, many at once, with the same seed for all arms of an item.
 
-use sda::engine::{Answer, Arm as EngineArm, Engine, Prompts};
+use sda::engine::{Answer, Arm as EngineArm, Batch, BatchEvent, Job};
 use sda::eval::{Arm, ArmKind};
 use sda::prompt::strip_think;
 use serde_json::json;
 
 use super::data::Item;
-use super::progress::Progress;
 use super::scorer::{Draft, Scored, Scorer};
 use super::{Run, fields};
 use crate::jsonl::{Input, Journal};
+use crate::progress::Progress;
 use crate::{Failure, Outcome};
 
-/// What is asked of the model in one item.
-pub struct Asked {
+/// Items whose answers are under way together, for each place of the batch. The steered answers wait for the
+/// scores of all of these, and few are wasted when a run is stopped.
+const ITEMS_A_PLACE: usize = 2;
+
+/// KV cells for each place of the batch, if that is more than one answer could need by itself.
+const CELLS_A_PLACE: usize = 3072;
+
+/// One item and what is asked of the model in it.
+pub struct Question<'a> {
+    pub item: &'a Item,
     /// The query, the same in all arms.
     pub query: String,
     /// What the instructed branch is told beside it.
     pub instruction: String,
+    /// Seed of all its answers.
+    pub seed: u32,
+    /// Units of work, one for every arm of the run.
+    pub units: &'a [Input],
 }
 
 /// The answer in a result's record, without its reasoning; the rest is verbatim.
@@ -26,124 +38,204 @@ pub fn answer<'j>(journal: &'j Journal, unit: &Input) -> Option<&'j str> {
     Some(strip_think(text).text)
 }
 
-/// Writes the answers that are missing of one item. `units` has one for every arm of the run.
-pub fn write(
-    run: &mut Run,
-    engine: &mut Engine,
-    (item, seed, asked): (&Item, u32, &Asked),
-    units: &[Input],
-    scorer: &Scorer,
-    (journal, progress): (&mut Journal, &Progress),
-) -> Outcome {
-    let arms = run.arms.clone();
-    let mut missing: Vec<(&Arm, &Input)> =
-        arms.iter().zip(units).filter(|(_, unit)| journal.result(&unit.key).is_none()).collect();
-    if missing.is_empty() {
-        return Ok(());
-    }
-    progress.show(&item.id);
-    run.prompter.instruction.clone_from(&asked.instruction);
-    let pair = run.prompter.pair(&[], &asked.query)?;
-    let mut work = Work {
-        prompts: run.prompter.tokens(run.model, &pair)?,
-        prompt_end: pair.instructed,
-        run,
-        engine,
-        seed,
+/// A context with as many places as were asked for.
+pub fn batch<'m>(run: &Run<'m, '_>) -> Outcome<Batch<'m>> {
+    let args = &run.args.common.model;
+    let n_pairs = run.args.parallel as usize;
+    let n_ctx = match args.ctx_size as usize {
+        0 => run.model.n_ctx_train().clamp(1, sda::engine::DEFAULT_N_CTX),
+        n => n,
     };
-    // The score of the plain answer comes before what it steers.
-    missing.sort_by_key(|(arm, _)| arm.needs_score());
-    let mut scored: Option<Result<Scored, String>> = None;
-    for (arm, unit) in missing {
-        let scored = match (arm.needs_score(), &scored) {
-            (false, _) => None,
-            (true, Some(scored)) => Some(scored.clone()),
-            (true, None) => {
-                let plain = arms.iter().zip(units).find(|(arm, _)| arm.name == "plain");
-                let plain = plain.and_then(|(_, unit)| journal.result(&unit.key)?.get("answer")?.as_str());
-                Some(scored.insert(work.score(scorer, item, asked, plain.map(str::to_owned))?).clone())
-            }
-        };
-        match scored {
-            Some(Err(why)) => work.run.append_failure(journal, unit, &why)?,
-            scored => {
-                let scored = scored.and_then(Result::ok);
-                let (answer, guidance) =
-                    work.answer(arm, scored.map_or(0.0, |scored| scored.amplification))?;
-                let result = json!({
-                    "answer": answer.text, "finish": answer.finish.name(), "tokens": answer.tokens.len(),
-                    "mean_js": answer.mean_divergence, "seed": seed,
-                    "score": scored.map(|scored| scored.score), "guidance": guidance,
-                });
-                journal.append(unit, fields(result))?;
-            }
-        }
-        progress.add(1);
+    let cells = (2 * n_ctx).max(n_pairs * CELLS_A_PLACE.min(2 * n_ctx));
+    Ok(Batch::with_cells(run.model, n_pairs, n_ctx, cells, &args.context_options())?)
+}
+
+/// Writes the answers that are missing.
+pub fn write(
+    run: &Run,
+    batch: &mut Batch,
+    questions: &[Question],
+    scorer: &Scorer,
+    journal: &mut Journal,
+    progress: &Progress,
+) -> Outcome {
+    for questions in questions.chunks(ITEMS_A_PLACE * batch.n_pairs()) {
+        let mut work = Work { run, batch, journal, progress, drafts: Vec::new() };
+        work.unscored(questions)?;
+        work.scored(questions, scorer)?;
     }
     Ok(())
 }
 
-/// One item under way.
-struct Work<'w, 'm, 'a, 'e> {
-    run: &'w Run<'m, 'a>,
-    engine: &'w mut Engine<'e>,
-    prompts: Prompts,
-    prompt_end: String,
-    seed: u32,
+/// A job and the unit that its answer is the result of; None for a draft that no arm asks for.
+struct Task<'q> {
+    job: Job,
+    question: &'q Question<'q>,
+    unit: Option<&'q Input>,
+    scored: Option<Scored>,
+}
+
+/// Some items under way.
+struct Work<'w, 'r, 'm, 'a> {
+    run: &'w Run<'r, 'a>,
+    batch: &'w mut Batch<'m>,
+    journal: &'w mut Journal,
+    progress: &'w Progress,
+    /// Plain answers that are no results, by the item's id.
+    drafts: Vec<(String, String)>,
 }
 
 impl Work<'_, '_, '_, '_> {
-    /// An answer, and the guidance scale if it was steered.
-    fn answer(&mut self, arm: &Arm, scored: f32) -> Outcome<(Answer, Option<f64>)> {
-        let mut settings = self.run.settings.clone();
-        settings.sampling.seed = self.seed;
-        settings.params = arm.params(&settings.params, scored)?;
-        let (kind, guidance) = match arm.kind {
-            ArmKind::Plain => (EngineArm::Plain, None),
-            ArmKind::Instructed => (EngineArm::Instructed, None),
-            _ => (EngineArm::Steered, Some(settings.params.guidance())),
-        };
-        if self.run.args.common.steering.steer_after_think {
-            settings.steer_after_think = Some(self.prompt_end.clone());
-        }
-        let interrupt = &self.run.interrupt;
-        let answer = self.engine.generate(kind, &self.prompts, &settings, &mut |_| !interrupt.is_wanted())?;
-        match interrupt.is_wanted() {
-            // A part of an answer is no result.
-            true => Err(Failure::Interrupted),
-            false => Ok((answer, guidance)),
-        }
+    fn missing<'q>(&self, question: &'q Question) -> Vec<(&Arm, &'q Input)> {
+        let all = self.run.arms.iter().zip(question.units);
+        all.filter(|(_, unit)| self.journal.result(&unit.key).is_none()).collect()
     }
 
-    /// The score of the item, by its record or by a judge of the plain answer, which is written if no arm
-    /// has done so.
-    fn score(
-        &mut self,
-        scorer: &Scorer,
-        item: &Item,
-        asked: &Asked,
-        plain: Option<String>,
-    ) -> Outcome<Result<Scored, String>> {
+    /// All arms that need no score, and the drafts of those that do.
+    fn unscored(&mut self, questions: &[Question]) -> Outcome {
+        let plain = Arm::parse_list("plain")?.remove(0);
+        let has_plain = self.run.arms.contains(&plain);
+        let mut tasks = Vec::new();
+        for question in questions {
+            let missing = self.missing(question);
+            if missing.iter().any(|(arm, _)| arm.needs_score()) && !has_plain {
+                tasks.push(self.task(question, &plain, None, None)?);
+            }
+            for (arm, unit) in missing.into_iter().filter(|(arm, _)| !arm.needs_score()) {
+                tasks.push(self.task(question, arm, Some(unit), None)?);
+            }
+        }
+        self.generate(tasks)
+    }
+
+    /// The arms that are steered by a score.
+    fn scored(&mut self, questions: &[Question], scorer: &Scorer) -> Outcome {
+        let mut tasks = Vec::new();
+        for question in questions {
+            let mut missing = self.missing(question);
+            missing.retain(|(arm, _)| arm.needs_score());
+            let missing: Vec<(Arm, &Input)> =
+                missing.into_iter().map(|(arm, unit)| (arm.clone(), unit)).collect();
+            if missing.is_empty() {
+                continue;
+            }
+            let scored = self.score(question, scorer)?;
+            for (arm, unit) in missing {
+                match &scored {
+                    Ok(scored) => tasks.push(self.task(question, &arm, Some(unit), Some(*scored))?),
+                    Err(why) => {
+                        self.run.append_failure(self.journal, unit, why)?;
+                        self.run.step(self.progress);
+                    }
+                }
+            }
+        }
+        self.generate(tasks)
+    }
+
+    /// The score of an item, by its record or by a judge of the plain answer.
+    fn score(&mut self, question: &Question, scorer: &Scorer) -> Outcome<Result<Scored, String>> {
         let function = self.run.args.common.steering.amplify;
-        if let Some(score) = scorer.known(item) {
+        if let Some(score) = scorer.known(question.item) {
             return Scored::new(score, function).map(Ok);
         }
-        let text = match plain {
-            Some(text) => text,
-            None => {
-                let plain = Arm::parse_list("plain")?;
-                self.answer(&plain[0], 0.0)?.0.text
-            }
+        let result = self.run.arms.iter().zip(question.units).find(|(arm, _)| arm.name == "plain");
+        let result = result.and_then(|(_, unit)| self.journal.result(&unit.key)?.get("answer")?.as_str());
+        let draft = self.drafts.iter().find(|(id, _)| *id == question.item.id);
+        let Some(text) = result.or(draft.map(|(_, text)| text.as_str())) else {
+            return Ok(Err("there is no plain answer to score".into()));
         };
         let draft = Draft {
-            query: &asked.query,
-            instruction: &asked.instruction,
-            text: &text,
+            query: &question.query,
+            instruction: &question.instruction,
+            text,
             template: self.run.prompter.template(),
         };
-        match scorer.score(&draft, self.engine, &self.run.interrupt)? {
+        let (model, interrupt) = (self.run.model, &self.run.interrupt);
+        let batch = &mut *self.batch;
+        let mut score = |tokens: &[_]| batch.score(tokens, &mut |_, _| !interrupt.is_wanted());
+        match scorer.score(&draft, model, &mut score, interrupt)? {
             Ok(score) => Scored::new(score, function).map(Ok),
             Err(why) => Ok(Err(why)),
         }
     }
+
+    fn task<'q>(
+        &self,
+        question: &'q Question,
+        arm: &Arm,
+        unit: Option<&'q Input>,
+        scored: Option<Scored>,
+    ) -> Outcome<Task<'q>> {
+        let run = self.run;
+        let pair = run.prompter.pair_with(&[], &question.query, &question.instruction)?;
+        let mut settings = run.settings.clone();
+        settings.sampling.seed = question.seed;
+        settings.params = arm.params(&settings.params, scored.map_or(0.0, |scored| scored.amplification))?;
+        if run.args.common.steering.steer_after_think {
+            settings.steer_after_think = Some(pair.instructed.clone());
+        }
+        let kind = match arm.kind {
+            ArmKind::Plain => EngineArm::Plain,
+            ArmKind::Instructed => EngineArm::Instructed,
+            _ => EngineArm::Steered,
+        };
+        let job = Job { arm: kind, prompts: run.prompter.tokens(run.model, &pair)?, settings };
+        Ok(Task { job, question, unit, scored })
+    }
+
+    /// Runs jobs, and writes each answer down as it comes.
+    fn generate(&mut self, tasks: Vec<Task>) -> Outcome {
+        let interrupt = &self.run.interrupt;
+        let mut jobs = tasks.iter().enumerate().map(|(id, task)| (id, task.job.clone()));
+        let mut failure: Option<Failure> = None;
+        let (run, journal, progress, drafts) =
+            (self.run, &mut *self.journal, self.progress, &mut self.drafts);
+        self.batch.run(&mut || jobs.next(), &mut |event| {
+            // A part of an answer is no result.
+            if let BatchEvent::Done { id, answer } = event
+                && !interrupt.is_wanted()
+                && failure.is_none()
+            {
+                failure = record(run, journal, drafts, &tasks[id], answer).err();
+                if tasks[id].unit.is_some() {
+                    run.step(progress);
+                }
+            }
+            failure.is_none() && !interrupt.is_wanted()
+        })?;
+        match failure {
+            Some(failure) => Err(failure),
+            None if interrupt.is_wanted() => run.stop(journal.len()),
+            None => Ok(()),
+        }
+    }
+}
+
+fn record(
+    run: &Run,
+    journal: &mut Journal,
+    drafts: &mut Vec<(String, String)>,
+    task: &Task,
+    answer: sda::Result<Answer>,
+) -> Outcome {
+    let id = &task.question.item.id;
+    let (unit, answer) = match (task.unit, answer) {
+        (Some(unit), Ok(answer)) => (unit, answer),
+        (Some(unit), Err(error)) => return run.append_failure(journal, unit, &error.to_string()),
+        (None, Ok(answer)) => {
+            drafts.push((id.clone(), answer.text));
+            return Ok(());
+        }
+        // Missed when it is to be scored.
+        (None, Err(_)) => return Ok(()),
+    };
+    let is_steered = task.job.arm == EngineArm::Steered;
+    let result = json!({
+        "answer": answer.text, "finish": answer.finish.name(), "tokens": answer.tokens.len(),
+        "mean_js": answer.mean_divergence, "seed": task.question.seed,
+        "score": task.scored.map(|scored| scored.score),
+        "guidance": is_steered.then(|| task.job.settings.params.guidance()),
+    });
+    journal.append(unit, fields(result))
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use sda::eval::Arm;
 use sda::eval::winrate::Dataset;
+use sda::judge::OnFailure;
 
 use crate::args::CommonArgs;
 use crate::{Failure, Outcome};
@@ -39,6 +40,9 @@ pub struct EvalArgs {
     /// Take this many records only, the first ones.
     #[arg(long, value_name = "N")]
     pub limit: Option<usize>,
+    /// Answers that are written at once.
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=256))]
+    pub parallel: u32,
     /// Draws of the bootstrap that gives the 95% intervals.
     #[arg(long, value_name = "N", default_value_t = 2000, value_parser = clap::value_parser!(u32).range(100..=1_000_000))]
     pub resamples: u32,
@@ -108,6 +112,10 @@ impl EvalArgs {
         let steering = &self.common.steering;
         if steering.guidance.is_some() || steering.amplification.is_some() {
             return usage("--guidance and --amplification belong into --arms, as in guidance=1.5".into());
+        }
+        if steering.on_judge_failure != OnFailure::Error {
+            let text = "--on-judge-failure is not for eval, where an item without a score has failed";
+            return usage(text.into());
         }
         if self.common.trace.is_some() {
             return usage("--trace is not for eval; --output has a record of every result".into());

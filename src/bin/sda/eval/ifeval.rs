@@ -1,22 +1,21 @@
 //! Verifiable instructions. The prompts contain them; the instructed branch is told them once more, in
 //! sentences made from their ids and arguments, so that steering pushes towards what is checked.
 
-use sda::engine::Engine;
 use sda::eval::Part;
 use sda::eval::ifeval::Record;
 use sda::eval::report::{ALL, Report};
 
-use super::answers::{self, Asked};
+use super::answers::{self, Question};
 use super::data::Data;
-use super::progress::Progress;
 use super::scorer::Scorer;
 use super::{Run, note_failures};
 use crate::Outcome;
 use crate::jsonl::{Input, Journal};
 
-pub fn run(run: &mut Run, data: &Data, engine: &mut Engine) -> Outcome<Report> {
+pub fn run(run: &Run, data: &Data) -> Outcome<Report> {
+    let mut batch = answers::batch(run)?;
     let scorer = Scorer::new(run.args)?;
-    let settings = run.fingerprint()?;
+    let settings = run.fingerprint(&scorer)?;
     let records: Vec<Result<Record, String>> =
         data.items.iter().map(|item| Record::read(&item.record)).collect();
     let unreadable: Vec<String> = data
@@ -25,7 +24,7 @@ pub fn run(run: &mut Run, data: &Data, engine: &mut Engine) -> Outcome<Report> {
         .zip(&records)
         .filter_map(|(item, record)| Some(format!("record {}: {}", item.id, record.as_ref().err()?)))
         .collect();
-    note_failures("cannot be checked and count as failed", &unreadable);
+    note_failures("records that cannot be checked and count as failed", &unreadable);
     let mut units: Vec<Input> = Vec::new();
     for item in &data.items {
         for arm in &run.arms {
@@ -33,16 +32,21 @@ pub fn run(run: &mut Run, data: &Data, engine: &mut Engine) -> Outcome<Report> {
         }
     }
     let mut journal = run.journal(&units)?;
-    let progress = Progress::new(journal.len(), units.len());
-    for (n, (item, record)) in data.items.iter().zip(&records).enumerate() {
-        let Ok(record) = record else { continue };
-        run.stop_if_wanted(journal.len(), units.len())?;
-        let asked = Asked { query: record.prompt.clone(), instruction: record.instruction() };
-        let units = &units[n * run.arms.len()..(n + 1) * run.arms.len()];
-        let seed = run.seed.wrapping_add(n as u32);
-        answers::write(run, engine, (item, seed, &asked), units, &scorer, (&mut journal, &progress))?;
-    }
-    drop(progress);
+    let progress = run.progress(&journal, &units);
+    let questions: Vec<Question> = data
+        .items
+        .iter()
+        .zip(&records)
+        .zip(units.chunks(run.arms.len()))
+        .enumerate()
+        .filter_map(|(n, ((item, record), units))| {
+            let record = record.as_ref().ok()?;
+            let (query, instruction) = (record.prompt.clone(), record.instruction());
+            Some(Question { item, query, instruction, seed: run.item_seed(n), units })
+        })
+        .collect();
+    answers::write(run, &mut batch, &questions, &scorer, &mut journal, &progress)?;
+    progress.end();
     Ok(report(run, &records, &units, &journal))
 }
 

@@ -10,7 +10,6 @@ use sda::prompt::PromptPair;
 use serde_json::json;
 
 use super::data::Data;
-use super::progress::Progress;
 use super::scorer::{Draft, Scored, Scorer};
 use super::{Run, fields};
 use crate::args::Placement;
@@ -20,7 +19,7 @@ use crate::{Failure, Outcome};
 /// A draft is one answer of the primer's kind.
 const DRAFT_TOKENS: usize = 64;
 
-pub fn run(run: &mut Run, data: &Data, engine: &mut Engine) -> Outcome<Report> {
+pub fn run(run: &Run, data: &Data, engine: &mut Engine) -> Outcome<Report> {
     if run.args.common.prompt.instruction_placement == Some(Placement::System)
         && !run.args.apply_chat_template
     {
@@ -30,7 +29,7 @@ pub fn run(run: &mut Run, data: &Data, engine: &mut Engine) -> Outcome<Report> {
         ));
     }
     let scorer = Scorer::new(run.args)?;
-    let settings = format!("{} {}", run.fingerprint()?, run.args.apply_chat_template);
+    let settings = format!("{} {}", run.fingerprint(&scorer)?, run.args.apply_chat_template);
     let questions: Vec<Question> = data
         .items
         .iter()
@@ -45,24 +44,23 @@ pub fn run(run: &mut Run, data: &Data, engine: &mut Engine) -> Outcome<Report> {
         }
     }
     let mut journal = run.journal(&units)?;
-    let progress = Progress::new(journal.len(), units.len());
+    let progress = run.progress(&journal, &units);
     for ((item, question), units) in data.items.iter().zip(&questions).zip(units.chunks(run.arms.len())) {
         let missing: Vec<(&Arm, &Input)> =
             run.arms.iter().zip(units).filter(|(_, unit)| journal.result(&unit.key).is_none()).collect();
         if missing.is_empty() {
             continue;
         }
-        run.stop_if_wanted(journal.len(), data.items.len() * run.arms.len())?;
-        progress.show(&question.question);
+        run.stop_if_wanted(journal.len())?;
         let mut work = Work { run, engine, question };
         let scored = match missing.iter().any(|(arm, _)| arm.needs_score()) {
             true => work.score(&scorer, item)?,
             false => Err("not asked for".into()),
         };
         work.follow(&missing, &scored, &mut journal)?;
-        progress.add(missing.len());
+        missing.iter().for_each(|_| run.step(&progress));
     }
-    drop(progress);
+    progress.end();
     Ok(report(run, &questions, &units, &journal))
 }
 
@@ -122,7 +120,9 @@ impl Work<'_, '_, '_, '_> {
             text: draft.text.trim(),
             template: self.run.prompter.template(),
         };
-        match scorer.score(&draft, self.engine, interrupt)? {
+        let engine = &mut *self.engine;
+        let mut score = |tokens: &[_]| engine.score(tokens, &mut |_, _| !interrupt.is_wanted());
+        match scorer.score(&draft, self.run.model, &mut score, interrupt)? {
             Ok(score) => Scored::new(score, function).map(Ok),
             Err(why) => Ok(Err(why)),
         }

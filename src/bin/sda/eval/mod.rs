@@ -10,7 +10,6 @@ mod data;
 mod ifeval;
 mod likelihood;
 mod pair_judge;
-mod progress;
 mod scorer;
 mod table;
 mod winrate;
@@ -27,11 +26,13 @@ use serde_json::{Value, json};
 pub use args::EvalArgs;
 use args::Task;
 use data::Data;
+use scorer::Scorer;
 
 use crate::args::Placement;
 use crate::console::{Interrupt, note};
 use crate::jsonl::{Fields, Input, Journal};
 use crate::load::{self, Log};
+use crate::progress::Progress;
 use crate::prompts::Prompter;
 use crate::{Failure, Outcome};
 
@@ -72,16 +73,17 @@ pub fn run(mut args: EvalArgs) -> Outcome {
     let log = Log::capture(args.common.verbose);
     let model = load::model(&args.common.model, &log, &interrupt)?;
     let prompter = Prompter::new(&args.common.prompt, &model)?;
-    let mut engine = load::engine(&args.common.model, &model, &log)?;
     interrupt.begin();
-    let mut run =
+    let run =
         Run { args, arms, settings, seed, model: &model, prompter, interrupt, failures: RefCell::default() };
     let report = match args.task {
-        Task::TruthfulqaMc => likelihood::run(&mut run, &data, &mut engine)?,
-        Task::Ifeval => ifeval::run(&mut run, &data, &mut engine)?,
-        Task::Winrate => winrate::run(&mut run, &data, &mut engine)?,
+        Task::TruthfulqaMc => {
+            likelihood::run(&run, &data, &mut load::engine(&args.common.model, &model, &log)?)?
+        }
+        Task::Ifeval => ifeval::run(&run, &data)?,
+        Task::Winrate => winrate::run(&run, &data)?,
     };
-    note_failures("results failed and are tried again by the next run", &run.failures.borrow());
+    note_failures("results that failed and are tried again by the next run", &run.failures.borrow());
     run.show(&report, data.items.len())
 }
 
@@ -118,18 +120,17 @@ fn fields(value: Value) -> Fields {
 
 impl Run<'_, '_> {
     /// Everything that a result depends on beside its item and arm, as text.
-    fn fingerprint(&self) -> Outcome<String> {
+    fn fingerprint(&self, scorer: &Scorer) -> Outcome<String> {
         let path = &self.args.common.model.model;
         let size = std::fs::metadata(path).map_or(0, |meta| meta.len());
         let prompts = self.prompter.pair(&[], "QUERY")?;
         let steering = &self.args.common.steering;
         Ok(format!(
-            "1 {:?} {:?} {size} {:?} {prompts:?} {:?} {:?} {:?} {}",
+            "1 {:?} {:?} {size} {:?} {prompts:?} {} {:?} {:?}",
             self.args.task,
             path.file_name(),
             self.settings,
-            steering.score,
-            steering.judge,
+            scorer.fingerprint(),
             steering.amplify,
             steering.steer_after_think
         ))
@@ -147,6 +148,16 @@ impl Run<'_, '_> {
             note(&format!("{} of {} results are there already", journal.len(), units.len()));
         }
         Ok(journal)
+    }
+
+    /// A bar for the results that are still to come.
+    fn progress(&self, journal: &Journal, units: &[Input]) -> Progress {
+        Progress::new("evaluating", units.len() - journal.len())
+    }
+
+    /// One result more.
+    fn step(&self, progress: &Progress) {
+        progress.step(self.failures.borrow().len());
     }
 
     /// Writes down that a unit failed.
@@ -183,12 +194,18 @@ impl Run<'_, '_> {
         table::print(&table::render(report, self.args.by_category))
     }
 
-    fn stop_if_wanted(&self, done: usize, total: usize) -> Outcome {
-        if !self.interrupt.is_wanted() {
-            return Ok(());
-        }
-        note(&format!("stopped after {done} of {total} results; the same command goes on from here"));
+    fn stop_if_wanted(&self, done: usize) -> Outcome {
+        if self.interrupt.is_wanted() { self.stop(done) } else { Ok(()) }
+    }
+
+    fn stop(&self, done: usize) -> Outcome {
+        note(&format!("stopped with {done} results; the same command goes on from here"));
         Err(Failure::Interrupted)
+    }
+
+    /// The seed of an item, the same in all arms.
+    fn item_seed(&self, n: usize) -> u32 {
+        self.seed.wrapping_add(n as u32)
     }
 }
 
@@ -198,7 +215,7 @@ fn note_failures(what: &str, reasons: &[String]) {
     if reasons.is_empty() {
         return;
     }
-    note(&format!("{} {what}:", reasons.len()));
+    note(&format!("{what}: {}", reasons.len()));
     for reason in reasons.iter().take(SHOWN) {
         note(&format!("  {reason}"));
     }

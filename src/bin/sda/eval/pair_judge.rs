@@ -8,7 +8,7 @@ use std::path::Path;
 
 use sda::engine::Engine;
 use sda::eval::winrate::Preference;
-use sda::judge::{Client, Dimension, JudgeRequest, Settings, Template, score_each};
+use sda::judge::{Client, Dimension, Judge, JudgeRequest, Template, score_each};
 use sda::llama::{ContextOptions, Model};
 use sda::prompt::{ChatTemplate, JudgePrompt};
 use sha2::{Digest, Sha256};
@@ -73,8 +73,13 @@ impl PairJudge {
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             return Ok(PairJudge::Local { model: Box::new(model), template, name });
         }
-        let mut settings = Settings::new(judge, run.args.pair_judge_model.as_deref().unwrap_or_default());
+        // The options of the other judge hold for this one as well, but for its model and its prompts.
+        let mut args = run.args.common.judge.clone();
+        args.judge_model.clone_from(&run.args.pair_judge_model);
+        args.judge_prompt.clear();
+        let mut settings = args.client(judge)?.settings().clone();
         settings.template = Template::parse(BODY)?;
+        // No cache: the output file holds every result already.
         let client = Client::new(settings)?.with_warnings(note);
         let dimension = run.args.common.prompt.preset.and_then(|preset| preset.name().parse().ok());
         Ok(PairJudge::Server { client: Box::new(client), dimension })
@@ -83,9 +88,7 @@ impl PairJudge {
     /// What results name it.
     pub fn name(&self) -> String {
         match self {
-            PairJudge::Server { client, .. } => {
-                format!("{} {}", client.settings().url, client.settings().model)
-            }
+            PairJudge::Server { client, .. } => client.describe(),
             PairJudge::Local { name, .. } => name.clone(),
         }
     }

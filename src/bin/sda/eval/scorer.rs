@@ -1,11 +1,15 @@
-//! The score of a plain draft, for the arms that are steered by it.
+//! The score of a plain answer, for the arms that are steered by it.
 
 use sda::amplify::{Amplify, amplify};
-use sda::engine::Engine;
+use sda::engine::ScoreDistribution;
+use sda::host::Token;
+use sda::judge::JudgeRequest;
+use sda::llama::Model;
 use sda::prompt::{ChatTemplate, JudgePrompt, strip_think};
 
 use super::args::EvalArgs;
 use super::data::Item;
+use crate::assess::Assessor;
 use crate::console::Interrupt;
 use crate::{Failure, Outcome};
 
@@ -15,9 +19,12 @@ pub enum Scorer {
     Records,
     /// One score for all.
     Fixed(f64),
-    /// The loaded model.
-    Local,
+    /// A judge, of the plain answer.
+    Judge(Box<Assessor>),
 }
+
+/// The loaded model's distribution over the scores after a judge prompt.
+pub type Local<'l> = &'l mut dyn FnMut(&[Token]) -> sda::Result<ScoreDistribution>;
 
 /// What is to be scored.
 pub struct Draft<'a> {
@@ -42,13 +49,26 @@ impl Scored {
 
 impl Scorer {
     pub fn new(args: &EvalArgs) -> Outcome<Scorer> {
-        let steering = &args.common.steering;
-        Ok(match (&steering.judge, steering.score) {
-            (None, None) => Scorer::Records,
+        let common = &args.common;
+        Ok(match (&common.steering.judge, common.steering.score) {
             (_, Some(score)) => Scorer::Fixed(score.into()),
-            (Some(judge), _) if judge == "local" => Scorer::Local,
-            (Some(other), _) => return Err(Failure::Usage(format!("--judge is {other}, must be local"))),
+            (Some(judge), None) => {
+                Scorer::Judge(Box::new(Assessor::new(judge, &common.judge, common.prompt.preset)?))
+            }
+            (None, None) => Scorer::Records,
         })
+    }
+
+    /// What results depend on, as text.
+    pub fn fingerprint(&self) -> String {
+        match self {
+            Scorer::Records => "records".into(),
+            Scorer::Fixed(score) => format!("score {score}"),
+            Scorer::Judge(judge) => {
+                let client = judge.client().map(|client| client.fingerprint()).unwrap_or_default();
+                format!("{} {client} {:?}", judge.name(), judge.dimension)
+            }
+        }
     }
 
     /// The score of an item that needs no draft, if there is one.
@@ -63,28 +83,38 @@ impl Scorer {
     pub fn score(
         &self,
         draft: &Draft,
-        engine: &mut Engine,
+        model: &Model,
+        local: Local,
         interrupt: &Interrupt,
     ) -> Outcome<Result<f64, String>> {
-        match self {
-            Scorer::Records | Scorer::Fixed(_) => Ok(Err(
-                "no score: the record has no \"score\", and there is neither --judge nor --score".into(),
-            )),
-            Scorer::Local => local(draft, engine, interrupt),
+        let Scorer::Judge(judge) = self else {
+            let why = "no score: the record has no \"score\", and there is neither --judge nor --score";
+            return Ok(Err(why.into()));
+        };
+        let request = JudgeRequest {
+            query: draft.query,
+            draft: strip_think(draft.text).text,
+            instruction: draft.instruction,
+            dimension: judge.dimension,
+        };
+        let score = request.validate().and_then(|()| match judge.client() {
+            Some(client) => {
+                client.score(&request, &|| interrupt.is_wanted()).map(|verdict| verdict.score.into())
+            }
+            None => {
+                let prompt = JudgePrompt {
+                    query: request.query,
+                    instruction: request.instruction,
+                    draft: request.draft,
+                };
+                let tokens = model.tokenize_prompt(&prompt.local(draft.template)?)?;
+                local(&tokens).map(|distribution| distribution.expected())
+            }
+        });
+        match score {
+            Ok(score) => Ok(Ok(score)),
+            Err(_) if interrupt.is_wanted() => Err(Failure::Interrupted),
+            Err(error) => Ok(Err(error.to_string())),
         }
-    }
-}
-
-fn local(draft: &Draft, engine: &mut Engine, interrupt: &Interrupt) -> Outcome<Result<f64, String>> {
-    let text = strip_think(draft.text).text;
-    if text.trim().is_empty() {
-        return Ok(Err("judge gave no score: the draft is empty".into()));
-    }
-    let prompt = JudgePrompt { query: draft.query, instruction: draft.instruction, draft: text };
-    let tokens = engine.model().tokenize_prompt(&prompt.local(draft.template)?)?;
-    match engine.score(&tokens, &mut |_, _| !interrupt.is_wanted()) {
-        Ok(distribution) => Ok(Ok(distribution.expected())),
-        Err(sda::Error::Cancelled) => Err(Failure::Interrupted),
-        Err(error) => Ok(Err(error.to_string())),
     }
 }

@@ -1,22 +1,18 @@
 //! Win rate: the answers of each arm against those of one arm, by a judge that sees both orders.
 
-use std::collections::HashMap;
-
-use sda::engine::Engine;
 use sda::eval::Part;
 use sda::eval::report::{ALL, Report};
 use sda::eval::winrate::{Item as Read, is_gibberish, outcome};
+use serde_json::json;
 
-use super::answers::{self, Asked};
+use super::answers::{self, Question};
 use super::data::Data;
 use super::pair_judge::{Comparison, PairJudge};
-use super::progress::Progress;
 use super::scorer::Scorer;
 use super::{Run, fields, note_failures};
 use crate::Outcome;
 use crate::jsonl::{Input, Journal};
-
-use serde_json::json;
+use crate::progress::Progress;
 
 /// Units of work: the answers of all arms, then the comparisons of all arms but one.
 struct Units {
@@ -26,10 +22,11 @@ struct Units {
     comparisons: Vec<Option<Input>>,
 }
 
-pub fn run(run: &mut Run, data: &Data, engine: &mut Engine) -> Outcome<Report> {
+pub fn run(run: &Run, data: &Data) -> Outcome<Report> {
+    let mut batch = answers::batch(run)?;
     let scorer = Scorer::new(run.args)?;
     let judge = PairJudge::new(run)?;
-    let settings = run.fingerprint()?;
+    let settings = run.fingerprint(&scorer)?;
     let items: Vec<Result<Read, String>> =
         data.items.iter().map(|item| run.args.dataset.read(&item.record)).collect();
     let unreadable: Vec<String> = data
@@ -38,22 +35,27 @@ pub fn run(run: &mut Run, data: &Data, engine: &mut Engine) -> Outcome<Report> {
         .zip(&items)
         .filter_map(|(item, read)| Some(format!("record {}: {}", item.id, read.as_ref().err()?)))
         .collect();
-    note_failures("cannot be read and count as failed", &unreadable);
+    note_failures("records that cannot be read and count as failed", &unreadable);
     let units = units(run, data, &settings, &judge.name())?;
     let all: Vec<Input> = units.answers.iter().chain(units.comparisons.iter().flatten()).cloned().collect();
     let mut journal = run.journal(&all)?;
-    let progress = Progress::new(journal.len(), all.len());
-    let instruction = run.prompter.instruction.clone();
-    for (n, (item, read)) in data.items.iter().zip(&items).enumerate() {
-        let Ok(read) = read else { continue };
-        run.stop_if_wanted(journal.len(), all.len())?;
-        let asked = Asked { query: read.query.clone(), instruction: instruction.clone() };
-        let seed = run.seed.wrapping_add(n as u32);
-        let own = &units.answers[n * units.arms..(n + 1) * units.arms];
-        answers::write(run, engine, (item, seed, &asked), own, &scorer, (&mut journal, &progress))?;
-    }
+    let progress = run.progress(&journal, &all);
+    let questions: Vec<Question> = data
+        .items
+        .iter()
+        .zip(&items)
+        .zip(units.answers.chunks(units.arms))
+        .enumerate()
+        .filter_map(|(n, ((item, read), units))| {
+            let query = read.as_ref().ok()?.query.clone();
+            let instruction = run.prompter.instruction.clone();
+            Some(Question { item, query, instruction, seed: run.item_seed(n), units })
+        })
+        .collect();
+    answers::write(run, &mut batch, &questions, &scorer, &mut journal, &progress)?;
+    drop(batch);
     compare(run, &judge, &items, &units, (&mut journal, &progress))?;
-    drop(progress);
+    progress.end();
     Ok(report(run, &items, &units, &journal))
 }
 
@@ -74,13 +76,12 @@ fn units(run: &Run, data: &Data, settings: &str, judge: &str) -> Outcome<Units> 
 
 /// Asks the judge for what has not been compared yet.
 fn compare(
-    run: &mut Run,
+    run: &Run,
     judge: &PairJudge,
     items: &[Result<Read, String>],
     units: &Units,
     (journal, progress): (&mut Journal, &Progress),
 ) -> Outcome {
-    progress.show("comparing");
     let reference = run.arms.iter().position(|arm| arm.name == run.args.against).unwrap_or(0);
     let mut comparisons: Vec<Comparison> = Vec::new();
     for (index, unit) in units.comparisons.iter().enumerate() {
@@ -98,11 +99,9 @@ fn compare(
             _ => run.append_failure(journal, unit, "there are not two answers to compare")?,
         }
     }
-    let mut done: HashMap<usize, usize> = HashMap::new();
     judge.compare(run, comparisons, &mut |comparison, preferences| {
         let unit =
             units.comparisons[comparison.unit].as_ref().expect("only units that there are were asked for");
-        *done.entry(comparison.unit).or_default() += 1;
         match preferences {
             Ok([first, second]) => {
                 let result = json!({
@@ -114,7 +113,7 @@ fn compare(
             }
             Err(why) => run.append_failure(journal, unit, &why)?,
         }
-        progress.add(1);
+        run.step(progress);
         Ok(())
     })
 }

@@ -1,0 +1,195 @@
+//! What the benchmark found, as a table and as JSON.
+
+use std::fmt;
+
+use serde_json::{Value, json};
+
+use super::stats::Series;
+use super::{BenchArgs, Scene};
+
+/// Everything that is measured. Series have one value a round.
+pub struct Report {
+    model: String,
+    n_vocab: usize,
+    threads: usize,
+    lengths: [u32; 3],
+    rounds: u32,
+    /// Milliseconds a step.
+    pub plain: Series,
+    pub bare: Series,
+    pub steered: Series,
+    /// Of a steered step, steering and drawing.
+    pub sampling: Series,
+    pub dropin: Series,
+    /// Milliseconds of one call.
+    pub kernel: Series,
+    /// Milliseconds of both prompts.
+    pub prefill_shared: Series,
+    pub prefill_apart: Series,
+    rows: [usize; 2],
+    /// KV cache of the two branches.
+    pub kv_pair_mib: f64,
+    pub many: Vec<Many>,
+}
+
+/// Pairs in one context.
+#[derive(Default)]
+pub struct Many {
+    pub n: u32,
+    pub kv_mib: f64,
+    /// Tokens a second of all pairs together.
+    pub bare: Series,
+    pub steered: Series,
+}
+
+impl Report {
+    pub fn new(args: &BenchArgs, scene: &Scene) -> Report {
+        let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
+        let name = args.model.model.file_name().unwrap_or(args.model.model.as_os_str());
+        let (plain, instructed) = (scene.prompts.plain.len(), scene.prompts.instructed.len());
+        Report {
+            model: name.to_string_lossy().into_owned(),
+            n_vocab: scene.model.n_vocab(),
+            threads: if args.model.threads == 0 { cores } else { args.model.threads as usize },
+            lengths: [args.n_prompt, args.n_instruction, args.n_gen],
+            rounds: args.repetitions,
+            plain: Series::default(),
+            bare: Series::default(),
+            steered: Series::default(),
+            sampling: Series::default(),
+            dropin: Series::default(),
+            kernel: Series::default(),
+            prefill_shared: Series::default(),
+            prefill_apart: Series::default(),
+            rows: [plain + instructed - args.n_prompt as usize, plain + instructed],
+            kv_pair_mib: 0.0,
+            many: Vec::new(),
+        }
+    }
+
+    /// Names and series in milliseconds a step.
+    fn steps(&self) -> [(&'static str, &'static str, &Series); 4] {
+        [
+            ("plain", "plain, one row", &self.plain),
+            ("bare", "bare decode of two rows", &self.bare),
+            ("steered", "steered", &self.steered),
+            ("dropin", "steered, drop-in (two contexts)", &self.dropin),
+        ]
+    }
+
+    pub fn json(&self) -> Value {
+        let step = |ms: &Series| {
+            json!({
+                "ms": ms.json(),
+                "tokens_per_second": ms.map(|ms| 1e3 / ms).json(),
+                "over_bare": ms.over(&self.bare).json(),
+            })
+        };
+        let steps: serde_json::Map<String, Value> =
+            self.steps().into_iter().map(|(key, _, ms)| (key.to_owned(), step(ms))).collect();
+        let many = |many: &Many| {
+            json!({
+                "pairs": many.n,
+                "kv_mib": many.kv_mib,
+                "bare_tokens_per_second": many.bare.json(),
+                "steered_tokens_per_second": many.steered.json(),
+                "steered_over_bare": many.steered.over(&many.bare).json(),
+            })
+        };
+        let [n_prompt, n_instruction, n_gen] = self.lengths;
+        json!({
+            "type": "bench",
+            "sda": env!("CARGO_PKG_VERSION"),
+            "isa": sda::steer::isa(),
+            "model": self.model,
+            "n_vocab": self.n_vocab,
+            "threads": self.threads,
+            "n_prompt": n_prompt,
+            "n_instruction": n_instruction,
+            "n_gen": n_gen,
+            "repetitions": self.rounds,
+            "step": steps,
+            "sampling_ms": self.sampling.json(),
+            "kernel_ms": self.kernel.json(),
+            "prefill": {
+                "shared": { "rows": self.rows[0], "ms": self.prefill_shared.json() },
+                "apart": { "rows": self.rows[1], "ms": self.prefill_apart.json() },
+                "apart_over_shared": self.prefill_apart.over(&self.prefill_shared).json(),
+            },
+            "kv_mib": { "branch": self.kv_pair_mib / 2.0, "pair": self.kv_pair_mib },
+            "many": self.many.iter().map(many).collect::<Vec<Value>>(),
+        })
+    }
+}
+
+/// A value with its spread.
+struct Spread<'a>(&'a Series, usize);
+
+impl fmt::Display for Spread<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let Spread(series, digits) = *self;
+        let range = format!("{:.digits$}-{:.digits$}", series.min(), series.max());
+        write!(f, "{:>9.digits$}  {range:<15}", series.median())
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let [n_prompt, n_instruction, n_gen] = self.lengths;
+        writeln!(
+            f,
+            "{}, vocabulary {}, {} threads, kernel {}",
+            self.model,
+            self.n_vocab,
+            self.threads,
+            sda::steer::isa()
+        )?;
+        writeln!(
+            f,
+            "prompt {n_prompt} + instruction {n_instruction}, {n_gen} steps, medians of {} rounds (min-max)\n",
+            self.rounds
+        )?;
+        writeln!(f, "{:<34} {:>9}  {:<15} {:>9} {:>9}", "one pair", "ms/step", "", "tokens/s", "x bare")?;
+        for (_, name, ms) in self.steps() {
+            let ratio = ms.over(&self.bare);
+            writeln!(f, "{name:<34} {} {:>9.1} {:>9.3}", Spread(ms, 2), 1e3 / ms.median(), ratio.median())?;
+        }
+        writeln!(f, "{:<34} {}", "  of it, steering and drawing", Spread(&self.sampling, 3))?;
+        writeln!(f, "{:<34} {}\n", "  of it, the kernel", Spread(&self.kernel, 3))?;
+        writeln!(f, "{:<34} {:>9}  {:<15} {:>9} {:>9}", "both prompts", "ms", "", "tokens", "x shared")?;
+        for (name, ms, rows) in [
+            ("common part read once", &self.prefill_shared, self.rows[0]),
+            ("common part read twice", &self.prefill_apart, self.rows[1]),
+        ] {
+            let ratio = ms.over(&self.prefill_shared);
+            writeln!(f, "{name:<34} {} {rows:>9} {:>9.3}", Spread(ms, 1), ratio.median())?;
+        }
+        writeln!(
+            f,
+            "\nKV cache {:.1} MiB: {:.1} for each branch\n",
+            self.kv_pair_mib,
+            self.kv_pair_mib / 2.0
+        )?;
+        writeln!(
+            f,
+            "{:<6} {:>8} {:>15}  {:<15} {:>9}  {:<15} {:>9} {:>9}",
+            "pairs", "KV MiB", "bare tokens/s", "", "steered", "", "x bare", "x 1 pair"
+        )?;
+        for many in &self.many {
+            let ratio = many.steered.over(&many.bare);
+            let first = self.many.first().map_or(f64::NAN, |first| first.steered.median());
+            writeln!(
+                f,
+                "{:<6} {:>8.1} {:>6}{} {} {:>9.3} {:>9.2}",
+                many.n,
+                many.kv_mib,
+                "",
+                Spread(&many.bare, 1),
+                Spread(&many.steered, 1),
+                ratio.median(),
+                many.steered.median() / first
+            )?;
+        }
+        Ok(())
+    }
+}
