@@ -53,6 +53,7 @@ impl Engine {
         let mut answer = std::mem::MaybeUninit::uninit();
         // SAFETY: all pointers are live; the answer is there on success.
         match unsafe { sda_engine_generate(self.0, &params, answer.as_mut_ptr()) } {
+            // SAFETY: as said before.
             SDA_OK => Ok((heard, unsafe { answer.assume_init() })),
             status => Err(status),
         }
