@@ -13,7 +13,7 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use sda::engine::{Arm, Engine, Event, Generation, Prompts};
-use sda::llama::{Chain, ContextOptions, Model, ModelOptions, Sampling, set_log};
+use sda::llama::{Chain, ContextOptions, Model, ModelOptions, set_log};
 use sda::nucleus::Nucleus;
 use sda::pair::Side;
 use sda::steer::steer;

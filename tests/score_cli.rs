@@ -378,6 +378,12 @@ fn the_loaded_model_scores_its_own_drafts_and_given_ones() {
         assert!(record["judge"]["spread"].as_f64().unwrap() > 0.0);
     }
     assert!(found[2]["error"].as_str().unwrap().contains("blank"), "{}", found[2]);
+    // A dimension is a criterion of its own, and another one than the instruction.
+    let mut by_dimension =
+        run.args("local", &["-m", &model, "-n", "8", "-t", "1", "-c", "1024", "--restart"]);
+    by_dimension.extend(["--judge-dimension", "reasoning"]);
+    command::run(&by_dimension);
+    assert_ne!(run.scored()[0]["score"], found[0]["score"]);
     let output = command::run(&["score", "-f", run.input.to_str().unwrap(), "--judge", "local", "-i", "x"]);
     assert_eq!(output.status.code(), Some(2));
     assert!(stderr(&output).contains("--judge local needs a model"), "{}", stderr(&output));

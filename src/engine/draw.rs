@@ -115,9 +115,10 @@ impl Drawer {
 /// The single branch that decides about an answer: that of the arm; the instructed one alone if the
 /// steering is by nothing, at a temperature that does not depend on the plain one.
 fn side(arm: Arm, settings: &Generation) -> Option<Side> {
+    // A trace shows the plain branch all the same.
+    let traced = settings.trace || settings.trace_top > 0;
     match arm {
-        // A trace shows the plain branch all the same.
-        Arm::Steered if !settings.trace && !settings.params.needs_plain() => Some(Side::Instructed),
+        Arm::Steered if !traced && !settings.params.needs_plain() => Some(Side::Instructed),
         arm => arm.side(),
     }
 }
