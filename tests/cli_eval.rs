@@ -222,8 +222,15 @@ fn a_judge_that_likes_the_first_answer_gives_only_ties() {
     let sda = row(&report, "omega", "all", "sda");
     assert_eq!((sda["value"].as_f64(), sda["n"].as_u64()), (Some(0.0), Some(2)), "{sda}");
     assert_eq!(row(&report, "omega", "sad", "sda")["n"], 1);
-    assert_eq!(row(&report, "omega_refined", "all", "sda")["n"], 2);
-    assert_eq!(lab.results("out.jsonl").len(), 6 + 4);
+    let results = lab.results("out.jsonl");
+    assert_eq!(results.len(), 6 + 4);
+    // SmolLM2 answers the winner of the race with nothing but party poppers, which say nothing.
+    let letters = |result: &Value| result["answer"].as_str().unwrap().matches(char::is_alphabetic).count();
+    let plain: Vec<usize> =
+        results.iter().filter(|r| r["arm"] == "plain" && !r["answer"].is_null()).map(letters).collect();
+    let refined = plain.iter().filter(|&&letters| letters >= 3).count();
+    assert_eq!(plain.len(), 2);
+    assert_eq!(row(&report, "omega_refined", "all", "sda")["n"], refined);
 }
 
 #[test]

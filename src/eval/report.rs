@@ -35,9 +35,12 @@ pub struct Report {
     control: Option<String>,
     arms: Vec<String>,
     metrics: Vec<String>,
-    /// By metric and category, by arm, by item.
-    cells: BTreeMap<(usize, String), BTreeMap<usize, BTreeMap<usize, Option<Part>>>>,
+    /// By metric and category, by arm.
+    cells: BTreeMap<(usize, String), BTreeMap<usize, Outcomes>>,
 }
+
+/// What each item of an arm is worth.
+type Outcomes = BTreeMap<usize, Option<Part>>;
 
 impl Report {
     /// An empty report on these arms. The arm `control`, if it is among them, is what the others are

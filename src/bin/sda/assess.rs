@@ -123,7 +123,10 @@ fn local_score(
     };
     // A small model makes more of the preset's plain words than of a long criterion.
     let preset = request.dimension.and_then(|dimension| dimension.name().parse::<Preset>().ok());
-    let instruction = preset.map_or(request.instruction, Preset::instruction);
+    let instruction = match preset {
+        Some(preset) => preset.instruction(),
+        None => request.instruction,
+    };
     let prompt = JudgePrompt { query: request.query, instruction, draft: request.draft };
     let tokens = engine.model().tokenize_prompt(&prompt.local(template)?)?;
     let bar = if show { Bar::new("judging") } else { Bar::hidden() };

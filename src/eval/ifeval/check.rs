@@ -101,7 +101,7 @@ fn count_divided(text: &str) -> Option<usize> {
     let parts: Vec<&str> = regex(&DIVIDER, r"\s?\*\*\*\s?").split(text).collect();
     let last = parts.len() - 1;
     let is_empty = |part: &&str| part.trim().is_empty();
-    if parts.iter().enumerate().any(|(i, part)| is_empty(&part) && i != 0 && i != last) {
+    if parts.iter().enumerate().any(|(i, part)| is_empty(part) && i != 0 && i != last) {
         return None;
     }
     Some(parts.len() - parts.iter().filter(|part| is_empty(part)).count())

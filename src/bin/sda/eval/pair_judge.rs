@@ -49,7 +49,7 @@ type Done<'d> = &'d mut dyn FnMut(&Comparison, Result<[Said; 2], String>) -> Out
 
 pub enum PairJudge {
     Server { client: Box<Client>, dimension: Option<Dimension> },
-    Local { model: Box<Model>, template: Option<ChatTemplate>, name: String },
+    Local { model: Box<Model>, template: Option<Box<ChatTemplate>>, name: String },
 }
 
 impl PairJudge {
@@ -67,7 +67,9 @@ impl PairJudge {
             let model = load::model(&args, &log, &run.interrupt)?;
             run.interrupt.begin();
             let template = match model.chat_template() {
-                Some(source) => Some(ChatTemplate::compile(&source, &model.bos_text(), &model.eos_text())?),
+                Some(source) => {
+                    Some(Box::new(ChatTemplate::compile(&source, &model.bos_text(), &model.eos_text())?))
+                }
                 None => None,
             };
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -104,8 +106,9 @@ impl PairJudge {
                     if run.interrupt.is_wanted() {
                         return Err(Failure::Interrupted);
                     }
-                    let scores = [&comparison.answer, &comparison.against]
-                        .map(|answer| local(&mut engine, template.as_ref(), run, &comparison.query, answer));
+                    let scores = [&comparison.answer, &comparison.against].map(|answer| {
+                        local(&mut engine, template.as_deref(), run, &comparison.query, answer)
+                    });
                     let [a, b] = scores;
                     done(comparison, a.and_then(|a| Ok(both_orders(a, b?))))?;
                 }
