@@ -257,7 +257,7 @@ fn every_option_of_the_request_reaches_the_server() {
 
 #[test]
 fn wrong_usage_of_a_judge_is_status_2_before_a_model_is_loaded() {
-    let cases: [(&[&str], &str); 12] = [
+    let cases: [(&[&str], &str); 13] = [
         (&["--judge", "here"], "judge url"),
         (&["--judge", "http://me:hunter2@host/v1"], "judge url"),
         (&["--judge", "http://h/v1", "--judge-n", "3"], "--judge-n is 3, must be 1 at --judge-temperature 0"),
@@ -270,6 +270,7 @@ fn wrong_usage_of_a_judge_is_status_2_before_a_model_is_loaded() {
         (&["--judge", "http://h/v1", "--on-judge-failure", "guess"], "error, plain or instructed"),
         (&["--judge", "local", "--judge-model", "m"], "--judge-model is for a judge at a URL, not for local"),
         (&["--judge", "http://h/v1", "--score", "50"], "cannot be used with"),
+        (&["--judge", "http://h/v1", "--judge-proxy", "ftp://me:hunter2@p:1"], "judge proxy is"),
     ];
     for (options, message) in cases {
         let output = run(&[&["generate", "-m", "no-such.gguf", "-p", "x", "-i", "y"], options].concat());
