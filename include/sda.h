@@ -916,7 +916,7 @@ typedef struct sda_generate_params {
      */
     float presence_penalty;
     /*
-     Steer only after the model has closed its <think> block, if not 0. Default 0.
+     Steer only after the model has ended its thinking with `</think>`, if not 0. Default 0.
      */
     int32_t steer_after_think;
     /*

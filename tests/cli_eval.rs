@@ -278,6 +278,22 @@ fn a_failed_judgement_is_counted_and_shown() {
 }
 
 #[test]
+fn a_local_file_may_judge_and_is_told_to_be_weak() {
+    let lab = Lab::new(&queries()[..1]);
+    let args =
+        ["--dataset", "e-dialogue", "--arms", "plain,instructed", "-n", "16", "--json", "--pair-judge"];
+    let output = lab.run("winrate", &[&args[..], &[&model()]].concat());
+    let instructed = row(&report(&output), "omega", "all", "instructed").clone();
+    assert_eq!((instructed["n"].as_u64(), instructed["failed"].as_u64()), (Some(1), Some(0)), "{instructed}");
+    let results = lab.results("out.jsonl");
+    let compared = results.iter().find(|result| result["id"] == "line 1 comparison instructed").unwrap();
+    let score = |name: &str| compared[name].as_f64().unwrap();
+    let better = (score("score_as_first") - score("score_as_second")).partial_cmp(&0.0).unwrap() as i64;
+    assert_eq!(compared["outcome"].as_f64(), Some(better as f64), "{compared}");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("poor at that"));
+}
+
+#[test]
 fn what_could_only_mislead_is_refused() {
     let lab = Lab::new(&queries());
     let url = "http://127.0.0.1:9/v1";

@@ -147,7 +147,7 @@ pub struct CGenerateParams {
     pub frequency_penalty: f32,
     /// Penalty for any earlier use of a token. Default 0.
     pub presence_penalty: f32,
-    /// Steer only after the model has closed its <think> block, if not 0. Default 0.
+    /// Steer only after the model has ended its thinking with `</think>`, if not 0. Default 0.
     pub steer_after_think: i32,
     /// Compute the log-probabilities of sda_token, if not 0. Default 0.
     pub trace: i32,

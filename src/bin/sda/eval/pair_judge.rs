@@ -49,7 +49,14 @@ type Done<'d> = &'d mut dyn FnMut(&Comparison, Result<[Said; 2], String>) -> Out
 
 pub enum PairJudge {
     Server { client: Box<Client>, dimension: Option<Dimension> },
-    Local { model: Box<Model>, template: Option<Box<ChatTemplate>>, name: String },
+    Local(Box<LocalJudge>),
+}
+
+/// A model of its own.
+pub struct LocalJudge {
+    model: Model,
+    template: Option<ChatTemplate>,
+    name: String,
 }
 
 impl PairJudge {
@@ -67,13 +74,11 @@ impl PairJudge {
             let model = load::model(&args, &log, &run.interrupt)?;
             run.interrupt.begin();
             let template = match model.chat_template() {
-                Some(source) => {
-                    Some(Box::new(ChatTemplate::compile(&source, &model.bos_text(), &model.eos_text())?))
-                }
+                Some(source) => Some(ChatTemplate::compile(&source, &model.bos_text(), &model.eos_text())?),
                 None => None,
             };
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            return Ok(PairJudge::Local { model: Box::new(model), template, name });
+            return Ok(PairJudge::Local(Box::new(LocalJudge { model, template, name })));
         }
         // The options of the other judge hold for this one as well, but for its model and its prompts.
         let mut args = run.args.common.judge.clone();
@@ -91,7 +96,7 @@ impl PairJudge {
     pub fn name(&self) -> String {
         match self {
             PairJudge::Server { client, .. } => client.describe(),
-            PairJudge::Local { name, .. } => name.clone(),
+            PairJudge::Local(judge) => judge.name.clone(),
         }
     }
 
@@ -100,14 +105,14 @@ impl PairJudge {
         match self {
             _ if comparisons.is_empty() => Ok(()),
             PairJudge::Server { client, dimension } => self.ask(client, *dimension, run, comparisons, done),
-            PairJudge::Local { model, template, .. } => {
-                let mut engine = Engine::new(model, 0, &ContextOptions::default())?;
+            PairJudge::Local(judge) => {
+                let mut engine = Engine::new(&judge.model, 0, &ContextOptions::default())?;
                 for comparison in &comparisons {
                     if run.interrupt.is_wanted() {
                         return Err(Failure::Interrupted);
                     }
                     let scores = [&comparison.answer, &comparison.against].map(|answer| {
-                        local(&mut engine, template.as_deref(), run, &comparison.query, answer)
+                        local(&mut engine, judge.template.as_ref(), run, &comparison.query, answer)
                     });
                     let [a, b] = scores;
                     done(comparison, a.and_then(|a| Ok(both_orders(a, b?))))?;
@@ -206,11 +211,10 @@ fn local(
     answer: &str,
 ) -> Result<f64, String> {
     let prompt = JudgePrompt { query, instruction: &run.prompter.instruction, draft: answer };
-    let score = || {
+    let mut score = || {
         let tokens = engine.model().tokenize_prompt(&prompt.local(template)?)?;
         engine.score(&tokens, &mut |_, _| true)
     };
-    let mut score = score;
     score().map(|distribution| distribution.expected()).map_err(|error: sda::Error| error.to_string())
 }
 
