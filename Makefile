@@ -64,8 +64,9 @@ SDA := "$(CARGO_TARGET_DIR)/release/sda"
 # Further arguments to cargo test, such as --no-fail-fast or the name of a test.
 TESTFLAGS ?=
 
-.PHONY: all help setup env model model-gemma build plugin demo test test-core test-judge test-bundled test-viewer fmt \
-    fmt-check clippy clippy-core clippy-bundled doc header bench eval-results test-hosts asan valgrind install install-cli \
+.PHONY: all help setup env model model-gemma build plugin demo test test-core test-judge test-bundled \
+    test-viewer fmt fmt-check clippy clippy-core clippy-bundled doc header bench bench-torch eval-results \
+    test-c asan valgrind install install-cli \
     uninstall install-check clean
 
 all: build plugin ## build the command and the plugin library
@@ -150,9 +151,25 @@ bench: ## time the kernel, in the release profile
 eval-results: build ## make the figures of docs/results.md anew, which takes hours
 	$(RUN) scripts/eval_results.sh "$(CARGO_TARGET_DIR)/eval-results"
 
-# Long checks, each a script of its own.
-test-hosts asan valgrind: setup
-	$(RUN) scripts/$@.sh
+# The authors' own step is timed, too, if PUBLISHED is a clone of their repository.
+TORCH := $(HOME)/.cache/sda/torch
+bench-torch: plugin ## time the kernel beside PyTorch, which is fetched (some GB)
+	test -x "$(TORCH)/bin/python" || "$(PYTHON)" -m venv "$(TORCH)"
+	"$(TORCH)/bin/python" -c 'import torch' 2>/dev/null || "$(TORCH)/bin/pip" install torch numpy
+	"$(TORCH)/bin/python" benches/reference_torch.py "$(PLUGIN_TARGET_DIR)/release/libsda.so" \
+	    $(if $(PUBLISHED),--published "$(PUBLISHED)")
+
+# The same programs three times: as they are, under ASan and UBSan, and under valgrind.
+C_TESTS := SDA_PLUGIN_DIR="$(PLUGIN_TARGET_DIR)/release" SDA_NATIVE_LIBS="$(NATIVE_LIBS)" scripts/c-tests.sh
+
+test-c: plugin ## build and run the C tests, with the static and with the shared library
+	$(C_TESTS) plain
+
+asan: plugin ## the C tests under AddressSanitizer and UndefinedBehaviorSanitizer
+	$(C_TESTS) asan
+
+valgrind: plugin ## the C tests under valgrind
+	$(C_TESTS) valgrind
 
 # Under sudo nothing is built: cargo is the user's, and so should be the files in the target folder.
 install: $(if $(SUDO_USER),,plugin) ## install headers, plugin library, pkg-config file and CMake package
@@ -178,3 +195,4 @@ clean: ## remove what cargo built; models and tools stay in the cache
 	"$(CARGO)" clean
 
 include mk/hosts.mk
+include mk/judge.mk

@@ -27,6 +27,7 @@ fn header() {
     let root = std::path::PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it"));
     let out = std::path::PathBuf::from(std::env::var_os("OUT_DIR").expect("cargo sets it")).join("sda.h");
     let config = cbindgen::Config::from_file(root.join("cbindgen.toml")).expect("cbindgen.toml is valid");
+    let mut header = Vec::new();
     cbindgen::Builder::new()
         .with_src(root.join("src/host.rs"))
         .with_src(root.join("src/ffi/status.rs"))
@@ -36,8 +37,13 @@ fn header() {
         .with_src(root.join("src/ffi/pair.rs"))
         .with_src(root.join("src/ffi/sampler.rs"))
         .with_src(root.join("src/ffi/judge.rs"))
+        .with_src(root.join("src/ffi/engine/mod.rs"))
         .with_config(config)
         .generate()
         .expect("the C interface can be rendered")
-        .write_to_file(out);
+        .write(&mut header);
+    // Each item of the engine comes in a condition of its own; neighbours share one.
+    let header = String::from_utf8(header).expect("cbindgen writes text");
+    let header = header.replace("#endif\n\n#if defined(SDA_BUNDLED)\n", "\n");
+    std::fs::write(out, header).expect("OUT_DIR can be written");
 }

@@ -1,24 +1,24 @@
 #!/usr/bin/env python3
-"""Time the SDA step in PyTorch (CPU, float32, one thread) beside this crate's kernel.
+"""Time the SDA step in PyTorch (CPU, float32, one thread) beside this library's kernel.
 
-    python3 -m venv .venv && .venv/bin/pip install torch numpy
-    .venv/bin/python benches/reference_torch.py                     # runs `cargo bench` as well
-    .venv/bin/python benches/reference_torch.py --published CLONE   # the authors' own step, too
+    make bench-torch                       # fetches torch into ~/.cache/sda/torch, builds libsda
+    make bench-torch PUBLISHED=CLONE       # the authors' own step, too, from a clone of their repository
 
 `lean` is written from the paper's equations with as few torch calls as they need: two
 log-softmaxes, the divergence by two Kullback-Leibler sums against the mixture, the temperature, the
-steering, a last log-softmax. `published` is the step of the authors' repository, from a clone of it,
-unedited but for its two prints. Its checks, masks and second softmaxes are part of its time.
+steering, a last log-softmax. `published` is the step of the authors' repository, unedited but for its
+two prints. Its checks, masks and second softmaxes are part of its time.
 
-glibc is told to keep freed memory, as otherwise most of the time goes into page faults. Prints the
-median with the 10th and 90th percentile, in milliseconds, and the ratio to the kernel.
+The kernel is sda_steer() of the built library, called in the same process and in turn with torch, so
+that a busy moment of the machine hits all alike. glibc is told to keep freed memory, as otherwise most
+of torch's time goes into page faults. Prints the median with the 10th and 90th percentile, in
+milliseconds, and the ratio of the medians to the kernel's.
 """
 
 import argparse
-import json
+import ctypes
 import math
 import os
-import subprocess
 import sys
 import time
 import types
@@ -31,16 +31,17 @@ MALLOC = {
     "MKL_NUM_THREADS": "1",
 }
 VOCABS = (32000, 49152, 151936, 262144)
+A, K, T0 = 0.46, 2.0, 0.6
 
 
-def step(x, y, ka, t0):
+def lean(x, y):
     """Log-probabilities of one steered step."""
     lp, lq = x.log_softmax(-1), y.log_softmax(-1)
     p, q = lp.exp(), lq.exp()
     log_m = (0.5 * (p + q)).clamp_min(1e-37).log()
     js = 0.5 * ((p * (lp - log_m)).sum(-1) + (q * (lq - log_m)).sum(-1))
-    t = t0 * 0.5 ** (js / (2 * math.log(2)))
-    return ((lp + ka * (lp - lq)) / t.unsqueeze(-1)).log_softmax(-1)
+    t = T0 * 0.5 ** (js / (2 * math.log(2)))
+    return ((lp + K * A * (lp - lq)) / t.unsqueeze(-1)).log_softmax(-1)
 
 
 def published(clone, torch):
@@ -55,38 +56,62 @@ def published(clone, torch):
     path = os.path.join(clone, "sda", "core.py")
     with open(path, encoding="utf-8") as file:
         exec(compile(file.read(), path, "exec"), core)
-    score = torch.tensor([0.46])
-    return lambda x, y: core["apply_sda_and_JS"](x[None], y[None], 0.6, score, return_probs=True)
+    score = torch.tensor([A])
+    return lambda x, y: core["apply_sda_and_JS"](x[None], y[None], T0, score, return_probs=True)
 
 
-def timed(call, calls=50, warm=20):
-    """Median, 10th and 90th percentile, in milliseconds."""
-    for _ in range(warm):
-        call()
-    times = []
-    for _ in range(calls):
-        start = time.perf_counter()
-        call()
-        times.append(1e3 * (time.perf_counter() - start))
-    times.sort()
-    return times[calls // 2], times[calls // 10], times[calls * 9 // 10]
+class Params(ctypes.Structure):
+    """The fields that every version of sda_params has."""
+
+    _fields_ = [
+        ("struct_size", ctypes.c_size_t),
+        ("amplification", ctypes.c_float),
+        ("k", ctypes.c_float),
+        ("temperature", ctypes.c_float),
+        ("sigma", ctypes.c_float),
+        ("t_min", ctypes.c_float),
+        ("flags", ctypes.c_uint32),
+    ]
 
 
-def kernel_times(path):
-    if path:
-        with open(path, encoding="utf-8") as file:
-            found = json.load(file)
-    else:
-        command = ["cargo", "bench", "--no-default-features", "--bench", "steer", "--quiet", "--", "--json"]
-        root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-        found = json.loads(subprocess.run(command, cwd=root, check=True, stdout=subprocess.PIPE).stdout)
-    best = [t for t in found["timings"] if t["path"] == found["best"] and t["rows"] == "flat"]
-    return found["best"], {t["vocab"]: t["ms"] for t in best}
+def kernel(path, torch):
+    """sda_steer() as a function of the two rows, which returns the log-probabilities."""
+    sda = ctypes.CDLL(path)
+    params = Params(ctypes.sizeof(Params), A, K, T0, 2 * math.log(2))
+    step = (ctypes.c_float * 2)()
+    row = ctypes.c_void_p
+
+    def steer(x, y):
+        out = outs.setdefault(x.shape[-1], torch.empty_like(x))
+        rows = row(x.data_ptr()), row(y.data_ptr()), ctypes.c_size_t(x.shape[-1])
+        status = sda.sda_steer(*rows, ctypes.byref(params), row(out.data_ptr()), step)
+        if status != 0:
+            raise RuntimeError(f"sda_steer returned {status}")
+        return out
+
+    outs = {}
+    return steer
+
+
+def timed(steps, x, y, calls=50, warm=20):
+    """Median, 10th and 90th percentile of each step in milliseconds; the steps take turns."""
+    times = {name: [] for name in steps}
+    for call in range(warm + calls):
+        for name, step in steps.items():
+            # Once untimed: the others have taken the caches.
+            step(x, y)
+            start = time.perf_counter()
+            step(x, y)
+            if call >= warm:
+                times[name].append(1e3 * (time.perf_counter() - start))
+    for found in times.values():
+        found.sort()
+    return {name: (t[calls // 2], t[calls // 10], t[calls * 9 // 10]) for name, t in times.items()}
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--bench", help="JSON of `cargo bench --bench steer -- --json`; default: run it")
+    parser.add_argument("library", help="the built libsda.so or libsda.dylib")
     parser.add_argument("--published", metavar="CLONE", help="a clone of the authors' repository")
     args = parser.parse_args()
     if any(os.environ.get(name) != value for name, value in MALLOC.items()):
@@ -96,20 +121,24 @@ def main():
     import torch
 
     torch.set_num_threads(1)
-    isa, kernel = kernel_times(args.bench)
-    print(f"torch {torch.__version__}, 1 thread; kernel on {isa}, 1 thread; milliseconds a step")
-    steps = {"lean": lambda x, y: step(x, y, 0.92, 0.6)}
+    steps = {"kernel": kernel(args.library, torch), "lean": lean}
     if args.published:
         steps["published"] = published(args.published, torch)
+    print(f"torch {torch.__version__}, 1 thread; milliseconds a step")
     with torch.inference_mode():
         for vocab in VOCABS:
             torch.manual_seed(vocab)
             x = 3 * torch.randn(1, vocab)
             y = x + torch.randn(1, vocab)
-            line = f"vocab {vocab:6}  kernel {kernel[vocab]:.3f}"
-            for name, call in steps.items():
-                median, low, high = timed(lambda: call(x, y))
-                line += f"  {name} {median:.3f} ({low:.3f} to {high:.3f}) {median / kernel[vocab]:.1f}x"
+            apart = (steps["kernel"](x, y) - lean(x, y)).abs().max().item()
+            if apart > 1e-2:
+                raise SystemExit(f"vocab {vocab}: kernel and torch are {apart} apart")
+            found = timed(steps, x, y)
+            line = f"vocab {vocab:6}"
+            for name, (median, low, high) in found.items():
+                line += f"  {name} {median:.3f} ({low:.3f} to {high:.3f})"
+                if name != "kernel":
+                    line += f" {median / found['kernel'][0]:.1f}x"
             print(line)
 
 

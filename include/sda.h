@@ -6,7 +6,7 @@
  * amount that a score of a plain draft decides, and the temperature falls where the two disagree
  * (arXiv 2511.16324).
  *
- * libsda links no llama.cpp: it calls the host's own, through a table of functions (sda_host) that
+ * The plugin links no llama.cpp: it calls the host's own, through a table of functions (sda_host) that
  * sda_llama.h fills. This header does not need llama.h, and goes with it in any order.
  *
  * Paired: the library keeps both branches in two sequences of the host's context.
@@ -24,6 +24,16 @@
  *
  * Drop-in: the host keeps its loop; sda_sampler_new_dropin() in place of 2, 3 and 5, and no step of a
  * pair in 6. Without llama.cpp: sda_steer() on two rows of logits.
+ *
+ * Engine: for hosts that bring no llama.cpp there is a libsda that has one inside. Define SDA_BUNDLED
+ * before this header to see its functions; the plain libsda, which is the plugin, does not have them.
+ *
+ *   1. sda_model_open("model.gguf", NULL, error, sizeof error, &model)
+ *      sda_engine_new(model, NULL, error, sizeof error, &engine)
+ *   2. sda_generate_params_init(&params, sizeof params), then set params.prompt, params.instruction and
+ *      params.on_text
+ *   3. sda_engine_generate(engine, &params, NULL); any thread may call sda_engine_cancel(engine)
+ *   4. sda_engine_free(engine) and sda_model_free(model)
  *
  * Conventions
  *   - Functions that can fail return a status: SDA_OK (0) or a negative SDA_ERR_*. Results go to the
@@ -279,6 +289,80 @@ struct llama_token_data_array;
  Generate from the instructed prompt alone.
  */
 #define SDA_ANSWER_INSTRUCTED 2
+
+#if defined(SDA_BUNDLED)
+/*
+ Both branches, steered.
+ */
+#define SDA_ARM_STEERED 0
+
+/*
+ The instructed prompt alone.
+ */
+#define SDA_ARM_INSTRUCTED 1
+
+/*
+ The plain prompt alone: the draft that a judge scores.
+ */
+#define SDA_ARM_PLAIN 2
+
+/*
+ SDA_PLACEMENT_AFTER, or SDA_PLACEMENT_BEFORE for a model without a chat template.
+ */
+#define SDA_PLACEMENT_AUTO 0
+
+/*
+ The instruction follows the query, in the user's turn.
+ */
+#define SDA_PLACEMENT_AFTER 1
+
+/*
+ The instruction precedes the query, in the user's turn.
+ */
+#define SDA_PLACEMENT_BEFORE 2
+
+/*
+ The instruction stands in the system message.
+ */
+#define SDA_PLACEMENT_SYSTEM 3
+
+/*
+ The model ended its answer.
+ */
+#define SDA_FINISH_END 0
+
+/*
+ The wanted number of tokens is there.
+ */
+#define SDA_FINISH_LENGTH 1
+
+/*
+ A stop text came up.
+ */
+#define SDA_FINISH_STOP 2
+
+/*
+ The context has no room for another token.
+ */
+#define SDA_FINISH_CONTEXT_FULL 3
+
+/*
+ The callback or sda_engine_cancel() stopped it.
+ */
+#define SDA_FINISH_CANCELLED 4
+
+/*
+ A model's context with everything that steered generation needs.
+
+ May move between threads. Two threads must not use it at once, but for sda_engine_cancel().
+ */
+typedef struct sda_engine sda_engine;
+
+/*
+ A loaded model. Any number of engines may be made from it, in any thread.
+ */
+typedef struct sda_model sda_model;
+#endif
 
 /*
  Two sequences of one llama_context that hold different prompts and the same generated tokens.
@@ -582,6 +666,300 @@ typedef struct sda_judgement {
     float amplification;
 } sda_judgement;
 
+#if defined(SDA_BUNDLED)
+/*
+ How to load a model. Set it up with sda_model_params_init(), then change single fields.
+ */
+typedef struct sda_model_params {
+    /*
+     Size of this struct as the caller knows it; sda_model_params_init() sets it.
+     */
+    size_t struct_size;
+    /*
+     Layers to keep on the GPU, in builds with a GPU backend. Default 0.
+     */
+    uint32_t n_gpu_layers;
+    /*
+     Map the file instead of reading it, if not 0. Default 1.
+     */
+    int32_t use_mmap;
+    /*
+     Keep the weights from being swapped out, if not 0. Default 0.
+     */
+    int32_t use_mlock;
+    /*
+     Called while the model loads with the share that is done, 0 to 1; anything but 0 stops. May be NULL.
+     */
+    int32_t (*progress)(float share,
+                        void *progress_data);
+    /*
+     Passed to `progress` as it is.
+     */
+    void *progress_data;
+} sda_model_params;
+
+/*
+ How to make an engine. Set it up with sda_engine_params_init(), then change single fields.
+ */
+typedef struct sda_engine_params {
+    /*
+     Size of this struct as the caller knows it; sda_engine_params_init() sets it.
+     */
+    size_t struct_size;
+    /*
+     Tokens that each of the two branches can hold; 0 is the model's training length, at most 4096.
+     Default 0. The KV cache has twice as many cells.
+     */
+    uint32_t n_ctx;
+    /*
+     The most tokens of one decode. At least 2. Default 2048.
+     */
+    uint32_t n_batch;
+    /*
+     The most tokens computed at once. At least 1. Default 512.
+     */
+    uint32_t n_ubatch;
+    /*
+     Threads; 0 is one per core. Default 0.
+     */
+    uint32_t n_threads;
+    /*
+     Threads while prompts are read; 0 is the same as `n_threads`. Default 0.
+     */
+    uint32_t n_threads_batch;
+    /*
+     Flash attention: 0 off, 1 on, -1 where llama.cpp thinks it of use. Default -1.
+     */
+    int32_t flash_attn;
+    /*
+     Keep all cells of sliding-window layers, if not 0: chats then need not read their history again.
+     Default 0.
+     */
+    int32_t swa_full;
+} sda_engine_params;
+
+/*
+ A token of an answer.
+ */
+typedef struct sda_token {
+    /*
+     Size of this struct as the library knows it; later versions only append.
+     */
+    size_t struct_size;
+    /*
+     Index in the answer, from 0.
+     */
+    size_t index;
+    /*
+     Token id.
+     */
+    int32_t token;
+    /*
+     Jensen-Shannon divergence of the two branches in nats; NaN if the answer is not steered.
+     */
+    float divergence;
+    /*
+     Temperature that the token was drawn at; 0 if the most likely one was taken.
+     */
+    float temperature;
+    /*
+     Guidance scale 1 + k a that was in force; NaN if the answer is not steered.
+     */
+    float guidance;
+    /*
+     Log-probability of the token in the plain branch, untempered; NaN if `trace` is off.
+     */
+    float logprob_plain;
+    /*
+     Log-probability of the token in the instructed branch, untempered; NaN if `trace` is off.
+     */
+    float logprob_instructed;
+} sda_token;
+
+/*
+ An earlier turn of a conversation; both are texts in UTF-8.
+ */
+typedef struct sda_turn {
+    /*
+     What the user asked, without the instruction.
+     */
+    const char *query;
+    /*
+     What the model answered.
+     */
+    const char *answer;
+} sda_turn;
+
+/*
+ How to generate an answer. Set it up with sda_generate_params_init(), then change single fields. Texts
+ are in UTF-8 and are needed during the call only.
+ */
+typedef struct sda_generate_params {
+    /*
+     Size of this struct as the caller knows it; sda_generate_params_init() sets it.
+     */
+    size_t struct_size;
+    /*
+     What the user asks. Required.
+     */
+    const char *prompt;
+    /*
+     Receives the answer piece by piece: `text` holds `size` bytes of whole characters and a final NUL,
+     and is empty while a character or a stop text is not complete. `token` is NULL for a last piece
+     that was held back until the end. Anything but 0 stops. It may call sda_engine_cancel(), no other
+     function on the same engine, and must not throw. Required.
+     */
+    int32_t (*on_text)(const char *text,
+                       size_t size,
+                       const struct sda_token *token,
+                       void *user_data);
+    /*
+     Passed to `on_text` as it is.
+     */
+    void *user_data;
+    /*
+     What the answer should be like. NULL (the default) or empty: nothing is steered.
+     */
+    const char *instruction;
+    /*
+     A ready instruction in its place: "empathy", "harmlessness", "helpfulness", "reasoning" or
+     "truthfulness". Default NULL.
+     */
+    const char *preset;
+    /*
+     What the answer should not be like: stands in the plain branch where the instruction stands in the
+     other. Default NULL.
+     */
+    const char *negative;
+    /*
+     System message, the same in both branches. Default NULL.
+     */
+    const char *system;
+    /*
+     Jinja chat template. NULL (the default) is the model's own, or none if it has none; empty is none,
+     and the model gets the texts as they are.
+     */
+    const char *chat_template;
+    /*
+     Earlier turns of the conversation, `n_history` of them. What the KV cache holds of them is not read
+     again. Default NULL.
+     */
+    const struct sda_turn *history;
+    /*
+     Number of earlier turns.
+     */
+    size_t n_history;
+    /*
+     Texts that end the answer and are no part of it, `n_stop` of them. Default NULL.
+     */
+    const char *const *stop;
+    /*
+     Number of stop texts.
+     */
+    size_t n_stop;
+    /*
+     Settings of the steering. NULL (the default) is what sda_params_init() gives, but with an
+     amplification of 0.25, which is a guidance scale of 1.5. Its `top_p` is ignored for the one below.
+     */
+    const struct sda_params *steering;
+    /*
+     Score of the plain answer, at most 100: the amplification is then sda_amplify() of it. 0 (the
+     default) leaves the amplification as `steering` has it.
+     */
+    float score;
+    /*
+     SDA_AMPLIFY_*, for `score`. Default SDA_AMPLIFY_SIGMOID.
+     */
+    int32_t amplify;
+    /*
+     Where the instruction stands, SDA_PLACEMENT_*. Default SDA_PLACEMENT_AUTO.
+     */
+    int32_t placement;
+    /*
+     Which distribution the answer is drawn from, SDA_ARM_*. Default SDA_ARM_STEERED.
+     */
+    int32_t arm;
+    /*
+     The most tokens; -1 (the default) goes on until the model or the context ends.
+     */
+    int32_t n_predict;
+    /*
+     Seed of the draw. Default 0.
+     */
+    uint32_t seed;
+    /*
+     Keep the most likely tokens only, this many; 0 (the default) keeps all.
+     */
+    int32_t top_k;
+    /*
+     Keep the fewest tokens that hold this much of the probability, 0 to 1. Default 0.95.
+     */
+    float top_p;
+    /*
+     Drop tokens less likely than this share of the most likely one, 0 to 1. Default 0.
+     */
+    float min_p;
+    /*
+     Tokens that the penalties look back on; 0 turns them off, -1 is the whole context. Default 64.
+     */
+    int32_t repeat_last_n;
+    /*
+     Penalty on repeated tokens, greater than 0; 1 (the default) is none.
+     */
+    float repeat_penalty;
+    /*
+     Penalty for each earlier use of a token. Default 0.
+     */
+    float frequency_penalty;
+    /*
+     Penalty for any earlier use of a token. Default 0.
+     */
+    float presence_penalty;
+    /*
+     Steer only after the model has ended its thinking with `</think>`, if not 0. Default 0.
+     */
+    int32_t steer_after_think;
+    /*
+     Compute the log-probabilities of sda_token, if not 0. Default 0.
+     */
+    int32_t trace;
+} sda_generate_params;
+
+/*
+ What an answer cost.
+ */
+typedef struct sda_answer {
+    /*
+     Tokens of the answer.
+     */
+    size_t n_tokens;
+    /*
+     Why it ended, SDA_FINISH_*.
+     */
+    int32_t finish;
+    /*
+     Mean divergence of the branches in nats; NaN if the answer is not steered or empty.
+     */
+    float mean_divergence;
+    /*
+     What reading the prompts cost.
+     */
+    struct sda_prefill prefill;
+    /*
+     Milliseconds spent on reading the prompts.
+     */
+    double prefill_ms;
+    /*
+     Milliseconds spent in llama_decode on the answer's tokens.
+     */
+    double decode_ms;
+    /*
+     Milliseconds spent on steering and drawing.
+     */
+    double sample_ms;
+} sda_answer;
+#endif
+
 #ifdef __cplusplus
 extern "C" {
 #endif // __cplusplus
@@ -682,10 +1060,27 @@ int32_t sda_pair_prefill(struct sda_pair *pair,
  Appends one token to both branches with a single decode of two rows.
 
  SDA_ERR_CONTEXT_FULL if there is no room; the cache is then as it was. Logits that were read before are
- invalid afterwards.
+ invalid afterwards, and so are the rows of other pairs in the same context: sample from a pair before
+ the next one steps, or step all at once with sda_pair_step_many().
  */
 int32_t sda_pair_step(struct sda_pair *pair,
                       int32_t token);
+
+/*
+ Appends one token to each of several pairs of one context, in all branches with a single decode of two
+ rows a pair, so that the weights are read once.
+
+ `pairs` holds `n_pairs` different pairs and `tokens` a token for each; the context's n_batch must hold
+ all rows. It succeeds for all pairs or for none; the reason is kept for sda_pair_error() of the first.
+ Afterwards each pair has a row of its own, until the next decode.
+
+ SDA_ERR_CONTEXT_FULL if there is no room; the cache is then as it was. SDA_ERR_PARAM if a pair is there
+ twice or the batch is too small, SDA_ERR_STATE if the pairs are of different contexts. Nothing is done
+ for no pairs.
+ */
+int32_t sda_pair_step_many(struct sda_pair *const *pairs,
+                           const int32_t *tokens,
+                           size_t n_pairs);
 
 /*
  Row of the last decode that holds a branch's logits: the `idx` for llama_sampler_sample().
@@ -913,6 +1308,103 @@ int32_t sda_judge_parse(const struct sda_judge_request *request,
                         float *score,
                         char *why,
                         size_t why_size);
+
+#if defined(SDA_BUNDLED)
+/*
+ Fills a struct with the defaults; `size` is sizeof *params. Errors as sda_params_init().
+ */
+int32_t sda_model_params_init(struct sda_model_params *params,
+                              size_t size);
+
+/*
+ Loads a GGUF file.
+
+ `path` is its name in UTF-8. `params` may be NULL for the defaults. `error` may be NULL; else it
+ receives the reason if the call fails, cut to `error_size` bytes with the final NUL. `model` receives
+ the handle; free it with sda_model_free(). SDA_ERR_IO if there is no such file, SDA_ERR_MODEL if it is
+ not a model that llama.cpp can load.
+ */
+int32_t sda_model_open(const char *path,
+                       const struct sda_model_params *params,
+                       char *error,
+                       size_t error_size,
+                       struct sda_model **model);
+
+/*
+ Frees a model; NULL is fine. Engines that were made from it keep what they need.
+ */
+void sda_model_free(struct sda_model *model);
+
+/*
+ Sends the log lines of the built-in llama.cpp to a function, in the whole process; by default, and with
+ NULL, they go nowhere.
+
+ `level` is as in ggml_log_level: 1 debug, 2 info, 3 warning, 4 error, 5 goes on with the line before.
+ `log` may be called from any thread, until another one is set, and must not call the library.
+ */
+void sda_log_set(void (*log)(int32_t level,
+                             const char *text,
+                             void *log_data),
+                 void *log_data);
+
+/*
+ Fills a struct with the defaults; `size` is sizeof *params. Errors as sda_params_init().
+ */
+int32_t sda_engine_params_init(struct sda_engine_params *params,
+                               size_t size);
+
+/*
+ Fills a struct with the defaults; `size` is sizeof *params. Errors as sda_params_init().
+ */
+int32_t sda_generate_params_init(struct sda_generate_params *params,
+                                 size_t size);
+
+/*
+ Makes the context for a prompt pair.
+
+ `params` may be NULL for the defaults. `error` may be NULL; else it receives the reason if the call
+ fails, cut to `error_size` bytes with the final NUL. `engine` receives the handle; free it with
+ sda_engine_free(). SDA_ERR_MODEL if there is not enough memory.
+ */
+int32_t sda_engine_new(const struct sda_model *model,
+                       const struct sda_engine_params *params,
+                       char *error,
+                       size_t error_size,
+                       struct sda_engine **engine);
+
+/*
+ Frees an engine; NULL is fine. No thread may be generating with it.
+ */
+void sda_engine_free(struct sda_engine *engine);
+
+/*
+ Generates one answer, and returns when it is finished.
+
+ `params` says what is asked and how; its `on_text` receives the answer. `answer` receives what it cost,
+ and may be NULL. What the KV cache holds of the prompts from earlier calls is used again. An answer that
+ the callback or sda_engine_cancel() stopped, or that filled the context, is not an error: see
+ `finish`.
+
+ SDA_ERR_PROMPT for an empty prompt, SDA_ERR_CONTEXT_FULL if the prompts do not fit, SDA_ERR_ENCODING for
+ a text that is not UTF-8, SDA_ERR_STATE if the engine is generating already.
+ */
+int32_t sda_engine_generate(const struct sda_engine *engine,
+                            const struct sda_generate_params *params,
+                            struct sda_answer *answer);
+
+/*
+ Stops the answer that is being generated, after the token or the part of the prompt that is computed
+ now; nothing if there is none. The one function that any thread may call while another one uses the
+ engine. SDA_ERR_NULL for NULL.
+ */
+int32_t sda_engine_cancel(const struct sda_engine *engine);
+
+/*
+ Text of the last error of an engine, empty if there was none; NULL for NULL. Valid until the next call
+ on the same engine.
+ */
+const char *sda_engine_error(const struct sda_engine *engine);
+#endif
 
 #ifdef __cplusplus
 }  // extern "C"

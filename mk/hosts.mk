@@ -1,7 +1,10 @@
 # The example hosts, with a shared llama.cpp that is not the one inside this crate's library. Included by
-# the Makefile, where `test-hosts` is.
+# the Makefile.
 
-.PHONY: hosts test-old-llama test-llama-cpp-python
+.PHONY: hosts test-hosts test-old-llama test-llama-cpp-python
+
+test-hosts: setup ## run the example hosts, which must say the same token for token
+	$(RUN) scripts/test-hosts.sh
 
 hosts: setup ## build the example hosts in C and C++, print how to run them
 	$(RUN) scripts/build-hosts.sh "$(CARGO_TARGET_DIR)/hosts"

@@ -23,7 +23,8 @@ case $mode in
     # its allocations, and what it does with the tests' memory through memcpy and the like, are.
     asan) sanitize='-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer' ;;
     valgrind)
-        command -v valgrind >/dev/null || { echo 'error: valgrind is missing' >&2; exit 1; }
+        command -v valgrind >/dev/null ||
+            { echo 'error: valgrind is missing: install it (Debian and Ubuntu: apt-get install valgrind)' >&2; exit 1; }
         run='valgrind --quiet --error-exitcode=1 --leak-check=full --show-leak-kinds=definite,possible
              --errors-for-leak-kinds=definite,possible'
         ;;
@@ -37,6 +38,40 @@ ln -s "$libs/libsda.so" "$work/libsda.so"
 ln -s "$libs/libsda.so" "$work/libsda.so.1"
 
 warnings='-Wall -Wextra -Werror -Wno-unused-function'
+
+# A checker that is not in force finds nothing: it has to find these first.
+cat >"$work/faulty.c" <<'C'
+#include <limits.h>
+#include <stdlib.h>
+
+int main(int argc, char **argv) {
+    volatile int large = INT_MAX;
+    char *volatile four = malloc(4);
+    (void)argv;
+    switch (argc) {
+    case 2: four[4] = 1; break;       /* beyond the end */
+    case 3: four = malloc(4); break;  /* the first four bytes leak */
+    case 4: large = large + 1; break; /* undefined */
+    }
+    free(four);
+    return 0;
+}
+C
+if [ "$mode" != plain ]; then
+    # shellcheck disable=SC2086 # lists of words
+    ${CC:-cc} -g -O0 $sanitize "$work/faulty.c" -o "$work/faulty"
+    # shellcheck disable=SC2086
+    $run "$work/faulty" || { echo "error: $mode complains about a program without a fault" >&2; exit 1; }
+    faults='x x,x'
+    [ "$mode" != asan ] || faults="$faults x,x,x"
+    for fault in $faults; do
+        # shellcheck disable=SC2046,SC2086
+        ! $run "$work/faulty" $(printf '%s' "$fault" | tr , ' ') >/dev/null 2>&1 ||
+            { echo "error: $mode does not find fault $fault" >&2; exit 1; }
+    done
+    echo "$mode finds what is wrong with a faulty program"
+fi
+
 count=0
 for source in "$root"/tests/c/test_*.c "$root"/tests/c/*.cpp; do
     name=$(basename "${source%.*}")
@@ -54,7 +89,9 @@ for source in "$root"/tests/c/test_*.c "$root"/tests/c/*.cpp; do
         # shellcheck disable=SC2086
         $compiler -g -O1 $warnings $sanitize -I"$root/include" "$source" -o "$program" $link
         if [ "$mode" = asan ]; then
-            nm "$program" | grep -q '__asan_init' || { echo "error: $name is not sanitized" >&2; exit 1; }
+            for runtime in __asan_init __ubsan_handle; do
+                nm "$program" | grep -q "$runtime" || { echo "error: $name has no $runtime" >&2; exit 1; }
+            done
         fi
         printf '%s, %s: ' "$mode" "$kind"
         # shellcheck disable=SC2086

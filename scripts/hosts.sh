@@ -4,6 +4,7 @@
 #
 #   $work $libsda        a folder, and the plugin installed into it; HOSTS_DIR names it, else it is temporary
 #   $libllama            what the shared llama.cpp is called here
+#   $bundled             the libsda with llama.cpp inside, as make builds it; make_bundled builds it
 #   $model               the test model: SDA_TEST_MODEL, by default SmolLM2
 #   build, ids, text     functions, see below
 
@@ -19,6 +20,9 @@ die() {
 ok() {
     printf 'ok: %s\n' "$*"
 }
+
+# Threads that wait for one another by spinning cost minutes on a machine that is busy otherwise.
+export OMP_WAIT_POLICY="${OMP_WAIT_POLICY:-passive}"
 
 model=${SDA_TEST_MODEL:-$("$python" scripts/fetch_model.py smollm2)}
 [ -f "$model" ] || die "the test model $model is missing"
@@ -50,6 +54,7 @@ build() {
     paired-static) compiler="$cc -std=c99 -pedantic" source=examples/c/paired.c ;;
     dropin) compiler="$cc -std=c99 -pedantic" source=examples/c_dropin/dropin.c ;;
     paired-cpp) compiler="$cxx -std=c++17 -pedantic" source=examples/cpp/paired.cpp ;;
+    readme) compiler="$cc -std=c99 -pedantic" source=tests/hosts/readme.c ;;
     behaviour) compiler="$cc -std=c99 -pedantic -g" source=tests/hosts/behaviour.c ;;
     *) die "no host $host" ;;
     esac
@@ -58,6 +63,22 @@ build() {
     # shellcheck disable=SC2086 # the compiler and the plugin's flags are several words
     $compiler -O1 -Wall -Wextra -Werror "$@" -I"$sda/include" -isystem "$llama/include" "$source" \
         $plugin -L"$llama/lib" -lllama -lm -Wl,-rpath,"$llama/lib" -o "$work/$host"
+}
+
+# Builds the hosts with the llama.cpp inside this crate: libsda for one in C, and the one in Rust.
+target=${CARGO_TARGET_DIR:-$PWD/target}
+make_bundled() {
+    "${CARGO:-cargo}" build --release --locked --quiet --lib --example paired
+    case $(uname -s) in
+    Darwin) bundled=$target/release/libsda.dylib ;;
+    *) bundled=$target/release/libsda.so ;;
+    esac
+    # The loader looks for the name inside the library.
+    mkdir -p "$work/bundled"
+    ln -sf "$bundled" "$work/bundled/$(readlink "$libsda")"
+    # shellcheck disable=SC2086 # the compiler is several words
+    $cc -std=c99 -pedantic -O1 -Wall -Wextra -Werror -I"$sda/include" examples/c_engine/engine.c "$bundled" \
+        -lpthread -Wl,-rpath,"$work/bundled" -o "$work/engine"
 }
 
 prompt='What does a computer do?'
@@ -69,6 +90,8 @@ run() {
     shift
     case $host in
     *.py) "$python" "examples/python/$host" "$@" ;;
+    rust) "$target/release/examples/paired" "$@" ;;
+    engine) "$work/engine" "$@" --chatml ;;
     *) "$work/$host" "$@" ;;
     esac
 }

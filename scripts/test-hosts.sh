@@ -1,6 +1,6 @@
 #!/bin/sh
-# Builds the example hosts against a shared llama.cpp that this crate did not build into itself, runs them
-# on a real model, and compares what they say, token for token.
+# Builds the example hosts against a shared llama.cpp that this crate did not build into itself, and two with
+# the one that it did, runs them on a real model, and compares what they say, token for token.
 #
 #   scripts/test-hosts.sh [LLAMA_DIR]
 #
@@ -30,10 +30,14 @@ check_steering paired
 check_steering dropin
 ok 'steering changes the answer, the seed changes it, and without an instruction nothing does'
 
-for setting in '1 7' '1 8' '0 7' '-0.5 7' '2.5 1'; do
+# The hosts with a llama.cpp of their own inside, built from the same source.
+make_bundled
+others='paired-static paired-cpp paired.py rust engine dropin'
+# A negative seed takes the most likely token each time.
+for setting in '1 7' '1 8' '0 7' '-0.5 7' '1 -1' '2.5 -1'; do
     amplification=${setting% *} seed=${setting#* }
     expected=$(ids paired "$amplification" "$seed")
-    for host in paired-static dropin paired-cpp paired.py; do
+    for host in $others; do
         found=$(ids "$host" "$amplification" "$seed")
         [ "$found" = "$expected" ] || die "amplification $amplification, seed $seed: $host says $found
 paired says $expected"
@@ -42,10 +46,17 @@ paired says $expected"
 done
 
 expected=$(text paired 1 7)
-for host in paired-static dropin paired-cpp paired.py; do
+for host in $others; do
     [ "$(text "$host" 1 7)" = "$expected" ] || die "$host prints another text than paired"
 done
 ok "all hosts print the same text: $(printf '%s' "$expected" | tr '\n' ' ' | cut -c 1-60)..."
+
+# The lines that the README gives its reader, as they stand there. A score of 50 is this amplification.
+sed -n '/^## In your llama.cpp program/,/^## /p' README.md | sed -n '/^```c$/,/^```$/p' | sed '/^```/d' >"$work/readme_snippet.h"
+[ "$(wc -l <"$work/readme_snippet.h")" -ge 20 ] || die 'README.md has no lines for a llama.cpp program'
+build readme "$llama" -I"$work"
+[ "$(ids readme 50 7)" = "$(ids paired 0.46211715726 7)" ] || die 'the lines in README.md say something else than paired'
+ok 'the lines in README.md compile without a warning, run, and say the same'
 
 # One more program, for all that the examples do not do. The library is not built with the sanitizers, but
 # leaks and wild writes of its allocations are seen all the same. SANITIZE= turns them off.
@@ -66,8 +77,10 @@ refused() {
     [ "$status" -eq 1 ] || die "$host $*: exit status $status, expected 1"
     case $said in *"$wanted"*) ;; *) die "$host $*: says \"$said\", expected \"$wanted\"" ;; esac
 }
-for host in paired dropin paired-cpp paired.py; do
-    refused "$host" 'cannot load the model' "$work/none.gguf" "$prompt" "$instruction" 1 7 4
-    refused "$host" 'a setting is outside its range' "$model" "$prompt" "$instruction" nan 7 4
+for host in paired dropin paired-cpp paired.py rust engine; do
+    no_model='cannot load the model' bad_setting='a setting is outside its range'
+    [ "$host" != rust ] || no_model='No such file' bad_setting='amplification is NaN, must be'
+    refused "$host" "$no_model" "$work/none.gguf" "$prompt" "$instruction" 1 7 4
+    refused "$host" "$bad_setting" "$model" "$prompt" "$instruction" nan 7 4
 done
 ok 'a missing model and a wrong setting are errors'

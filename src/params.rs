@@ -72,6 +72,12 @@ impl Params {
         self.temperature <= 0.0
     }
 
+    /// False if a step does not depend on the plain branch: `k a = 0`, and a temperature that no
+    /// divergence changes (greedy, an infinite `sigma`, or a floor above `T0`).
+    pub fn needs_plain(&self) -> bool {
+        self.strength() != 0.0 || self.temperature_at(0.0) != self.temperature_at(std::f64::consts::LN_2)
+    }
+
     /// Temperature for a divergence in nats: `max(T_min, T0 * 0.5^(JS / sigma))` (paper eq. 7, 8).
     /// 0 when greedy, else greater than 0.
     pub fn temperature_at(&self, divergence: f64) -> f64 {

@@ -404,6 +404,64 @@ fn after_a_panic_a_pair_and_all_samplers_on_it_refuse() {
     }
 }
 
+#[test]
+fn several_pairs_step_in_one_decode_as_they_do_one_by_one() {
+    let prompts: [&[i32]; 3] = [&[1, 2, 9], &[1, 3], &[1, 2, 7, 7]];
+    let tokens = [30, 31, 32];
+    let (alone, together) = (FakeHost::new(Config::default()), FakeHost::new(Config::default()));
+    let make = |host: &FakeHost| {
+        let made: Vec<*mut PairHandle> = (0..3)
+            .map(|i| {
+                let (mut pair, prompt) = (null_mut(), prompts[i]);
+                // SAFETY: all pointers are live.
+                unsafe {
+                    let (plain, table) = (2 * i as i32, host.table());
+                    assert_eq!(sda_pair_new(&table, host.ctx(), plain, plain + 1, &mut pair), SDA_OK);
+                    let (t, n) = (prompt.as_ptr(), prompt.len());
+                    assert_eq!(sda_pair_prefill(pair, [5].as_ptr(), 1, t, n, null_mut()), SDA_OK);
+                }
+                pair
+            })
+            .collect();
+        made
+    };
+    let (singles, many) = (make(&alone), make(&together));
+    let row = |host: &FakeHost, pair, side| {
+        let mut row = 0;
+        // SAFETY: the pair lives.
+        assert_eq!(unsafe { sda_pair_row(pair, side, &mut row) }, SDA_OK);
+        host.row(row)
+    };
+    let before = together.state().decodes;
+    // SAFETY: arrays and handles are live, the handles are freed once.
+    unsafe {
+        assert_eq!(sda_pair_step_many(many.as_ptr(), tokens.as_ptr(), 3), SDA_OK);
+        assert_eq!(together.state().decodes, before + 1);
+        for (i, &single) in singles.iter().enumerate() {
+            assert_eq!(sda_pair_step(single, tokens[i]), SDA_OK);
+            for side in [SDA_SIDE_PLAIN, SDA_SIDE_INSTRUCTED] {
+                assert_eq!(row(&together, many[i], side), row(&alone, single, side), "pair {i}, side {side}");
+            }
+        }
+        let step =
+            |pairs: &[*mut PairHandle]| sda_pair_step_many(pairs.as_ptr(), tokens.as_ptr(), pairs.len());
+        assert_eq!(step(&[]), SDA_OK);
+        assert_eq!(sda_pair_step_many(null(), tokens.as_ptr(), 3), SDA_ERR_NULL);
+        assert_eq!(sda_pair_step_many(many.as_ptr(), null(), 3), SDA_ERR_NULL);
+        assert_eq!(step(&[many[0], null_mut()]), SDA_ERR_NULL);
+        assert_eq!(step(&[many[0], many[1], many[0]]), SDA_ERR_PARAM);
+        assert_eq!(step(&[many[0], singles[1]]), SDA_ERR_STATE);
+        assert!(text(sda_pair_error(many[0])).contains("one context"));
+        poison(many[1]);
+        assert_eq!(step(&many), SDA_ERR_PANIC);
+        assert_eq!(step(&[many[0], many[2]]), SDA_OK, "the others go on");
+        for &pair in singles.iter().chain(&many) {
+            sda_pair_free(pair);
+        }
+    }
+    together.assert_sound();
+}
+
 /// What a host's log did when it was called: the statuses of calls back into the library.
 struct Caller {
     sampler: *mut SamplerHandle,

@@ -64,8 +64,11 @@ fn compiler(variable: &str, default: &str) -> String {
 #[test]
 fn the_header_compiles_alone_as_c99_and_as_cxx17() {
     let c = "#include \"sda.h\"\nint main(void) { return sda_abi_version() == SDA_ABI_VERSION ? 0 : 1; }\n";
-    compile(&compiler("CC", "cc"), &["-std=c99"], "alone.c", c);
-    compile(&compiler("CXX", "c++"), &["-std=c++17"], "alone.cpp", c);
+    for (defines, name) in [(&[][..], "alone"), (&["-DSDA_BUNDLED"], "bundled")] {
+        let flags = |standard| [&[standard], defines].concat();
+        compile(&compiler("CC", "cc"), &flags("-std=c99"), &format!("{name}.c"), c);
+        compile(&compiler("CXX", "c++"), &flags("-std=c++17"), &format!("{name}.cpp"), c);
+    }
 }
 
 #[test]
@@ -77,7 +80,8 @@ fn structs_are_laid_out_as_in_rust() {
     let at = |name: &str, field: &str, offset: usize| {
         format!("typedef char check_{name}_{field}[offsetof({name}, {field}) == {offset} ? 1 : -1];\n")
     };
-    let source = [
+    #[allow(unused_mut, reason = "the bundled library has more structs")]
+    let mut source = [
         "#include \"sda.h\"\n".to_owned(),
         size("sda_params", size_of::<CParams>()),
         at("sda_params", "amplification", std::mem::offset_of!(CParams, amplification)),
@@ -96,5 +100,24 @@ fn structs_are_laid_out_as_in_rust() {
         at("sda_host", "log_data", std::mem::offset_of!(HostTable, log_data)),
     ]
     .concat();
-    compile(&compiler("CC", "cc"), &["-std=c99"], "layout.c", &source);
+    #[cfg(feature = "bundled")]
+    {
+        use sda::ffi::{CAnswer, CEngineParams, CGenerateParams, CModelParams, CToken, CTurn};
+        source += &[
+            size("sda_model_params", size_of::<CModelParams>()),
+            at("sda_model_params", "progress", std::mem::offset_of!(CModelParams, progress)),
+            size("sda_engine_params", size_of::<CEngineParams>()),
+            at("sda_engine_params", "swa_full", std::mem::offset_of!(CEngineParams, swa_full)),
+            size("sda_generate_params", size_of::<CGenerateParams>()),
+            at("sda_generate_params", "steering", std::mem::offset_of!(CGenerateParams, steering)),
+            at("sda_generate_params", "trace", std::mem::offset_of!(CGenerateParams, trace)),
+            size("sda_turn", size_of::<CTurn>()),
+            size("sda_token", size_of::<CToken>()),
+            at("sda_token", "logprob_instructed", std::mem::offset_of!(CToken, logprob_instructed)),
+            size("sda_answer", size_of::<CAnswer>()),
+            at("sda_answer", "sample_ms", std::mem::offset_of!(CAnswer, sample_ms)),
+        ]
+        .concat();
+    }
+    compile(&compiler("CC", "cc"), &["-std=c99", "-DSDA_BUNDLED"], "layout.c", &source);
 }

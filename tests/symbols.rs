@@ -1,17 +1,24 @@
-//! What the built plugin library exports: the functions of the header, and nothing of llama.cpp.
+//! What the libraries export: the functions of the header, and nothing of llama.cpp. The plugin those
+//! without SDA_BUNDLED, the bundled library all.
 //!
-//! Needs `SDA_PLUGIN_LIB`, the path of the pure `libsda.so`; `make test-core` builds it and sets it.
+//! The plugin's test needs `SDA_PLUGIN_LIB`, the path of the pure `libsda.so`; `make test-core` builds it
+//! and sets it. The bundled library lies beside this test, as cargo has built both.
 
-// The library that is looked at is the same whatever this test is compiled with: once is enough.
-#![cfg(not(any(feature = "judge", feature = "bundled", feature = "header")))]
+// The plugin that is looked at is the same whatever this test is compiled with: once is enough.
+#![cfg(any(feature = "bundled", not(any(feature = "judge", feature = "header"))))]
 #![cfg(target_os = "linux")]
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::Command;
 
+const BUNDLED: bool = cfg!(feature = "bundled");
+
 /// The library, or None where it was not asked for; in the gate it has to be there.
 fn library() -> Option<PathBuf> {
+    if BUNDLED {
+        return Some(std::env::current_exe().unwrap().with_file_name("libsda.so"));
+    }
     let path = std::env::var_os("SDA_PLUGIN_LIB");
     if path.is_none() {
         assert!(std::env::var_os("CI").is_none(), "SDA_PLUGIN_LIB is not set: run `make test-core`");
@@ -26,13 +33,25 @@ fn run(program: &str, arguments: &[&str], library: &PathBuf) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// Functions that the header declares: `sda_name(` where no comment is.
-fn declared() -> BTreeSet<String> {
+/// The header as a program sees it, without comments.
+fn header(bundled: bool) -> String {
     let header = include_str!("../include/sda.h");
     let mut code = String::new();
     for (i, part) in header.split("/*").enumerate() {
         code.push_str(if i == 0 { part } else { part.split_once("*/").unwrap().1 });
     }
+    if bundled {
+        return code;
+    }
+    let mut pieces = code.split("#if defined(SDA_BUNDLED)");
+    let mut seen = pieces.next().unwrap().to_owned();
+    pieces.for_each(|piece| seen.push_str(piece.split_once("#endif").unwrap().1));
+    seen
+}
+
+/// Functions that the header declares: `sda_name(`.
+fn declared(bundled: bool) -> BTreeSet<String> {
+    let code = header(bundled);
     let mut names = BTreeSet::new();
     for (at, _) in code.match_indices("sda_") {
         let name: String =
@@ -50,10 +69,12 @@ fn the_library_exports_the_functions_of_the_header_and_no_others() {
     let symbols = run("nm", &["-D", "--defined-only"], &library);
     let exported: BTreeSet<String> =
         symbols.lines().filter_map(|line| line.split_whitespace().nth(2)).map(str::to_owned).collect();
-    assert!(declared().len() > 20, "{:?}", declared());
-    assert_eq!(exported, declared());
+    assert!(declared(false).len() > 20, "{:?}", declared(false));
+    assert!(declared(true).len() > declared(false).len() + 10, "{:?}", declared(true));
+    assert_eq!(exported, declared(BUNDLED));
 }
 
+#[cfg(not(feature = "bundled"))]
 #[test]
 fn the_library_neither_holds_nor_needs_llama_cpp() {
     let Some(library) = library() else { return };

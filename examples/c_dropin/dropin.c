@@ -86,6 +86,9 @@ int main(int argc, char **argv) {
     sda_params params;
     check(sda_params_init(&params, sizeof params), "sda_params_init");
     params.amplification = strtof(argv[4], NULL);
+    if (argv[5][0] == '-') {
+        params.temperature = 0.0f; /* a negative seed: the most likely token each time */
+    }
     sda_sampler *sda = NULL;
     check(sda_sampler_new_dropin(&host, ctx, plain, (size_t)n_plain, &params, &sda),
           "sda_sampler_new_dropin");

@@ -8,7 +8,6 @@
 #include <memory>
 #include <stdexcept>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "llama-cpp.h"
@@ -72,7 +71,7 @@ std::string piece(const llama_vocab *vocab, llama_token token) {
 }
 
 void run(const char *path, const std::string &prompt, const std::string &instruction, float amplification,
-         uint32_t seed, int n_tokens, bool ids) {
+         long seed, int n_tokens, bool ids) {
     const llama_model_ptr model(
         check(llama_model_load_from_file(path, llama_model_default_params()), "cannot load the model"));
     const llama_vocab *vocab = llama_model_get_vocab(model.get());
@@ -96,6 +95,7 @@ void run(const char *path, const std::string &prompt, const std::string &instruc
     sda_params params;
     check(sda_params_init(&params, sizeof params), "sda_params_init");
     params.amplification = amplification;
+    params.temperature = seed < 0 ? 0.0f : params.temperature; // the most likely token each time
     sda_sampler *new_sampler = nullptr;
     check(sda_sampler_new_paired(pair.get(), &params, &new_sampler), "sda_sampler_new_paired");
     const sda_sampler_ptr sda(new_sampler);
@@ -105,7 +105,7 @@ void run(const char *path, const std::string &prompt, const std::string &instruc
     const llama_sampler_ptr chain(llama_sampler_chain_init(llama_sampler_chain_default_params()));
     llama_sampler_chain_add(chain.get(), steering); // the chain owns it now
     llama_sampler_chain_add(chain.get(), llama_sampler_init_top_p(0.95f, 1));
-    llama_sampler_chain_add(chain.get(), llama_sampler_init_dist(seed));
+    llama_sampler_chain_add(chain.get(), llama_sampler_init_dist(static_cast<uint32_t>(seed)));
 
     for (int i = 0; i < n_tokens; i++) {
         int32_t row = 0;
@@ -125,7 +125,7 @@ void run(const char *path, const std::string &prompt, const std::string &instruc
 } // namespace
 
 int main(int argc, char **argv) {
-    const bool ids = argc == 8 && std::string_view(argv[7]) == "--ids";
+    const bool ids = argc == 8 && std::string(argv[7]) == "--ids";
     if (argc != 7 && !ids) {
         std::puts("usage: paired MODEL.gguf PROMPT INSTRUCTION AMPLIFICATION SEED N_TOKENS [--ids]");
         return 2;
@@ -139,8 +139,7 @@ int main(int argc, char **argv) {
         nullptr);
     llama_backend_init();
     try {
-        run(argv[1], argv[2], argv[3], std::stof(argv[4]), static_cast<uint32_t>(std::stoul(argv[5])),
-            std::stoi(argv[6]), ids);
+        run(argv[1], argv[2], argv[3], std::stof(argv[4]), std::stol(argv[5]), std::stoi(argv[6]), ids);
     } catch (const std::exception &error) {
         std::fprintf(stderr, "paired: %s\n", error.what());
         return 1;

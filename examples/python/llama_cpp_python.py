@@ -38,6 +38,8 @@ def run(path, prompt, instruction, amplification, seed, n_tokens, ids):
         # The second context is to compute as llm's own does, so it gets the same settings.
         host.set(context_new=lambda ctx: llama_cpp.llama_init_from_model(llm.model, llm.context_params))
         settings = sda_ctypes.params(sda, amplification)
+        if seed < 0:
+            settings.temperature = 0  # the most likely token each time
         plain_array = (c_int32 * len(plain))(*plain)
         steering = sda_ctypes.new(
             sda.sda_sampler_new_dropin, byref(host), llm.ctx, plain_array, len(plain), byref(settings)

@@ -58,6 +58,8 @@ def run(path, prompt, instruction, amplification, seed, n_tokens, ids):
         cleanup.callback(sda.sda_pair_free, pair)
         sda.sda_pair_prefill(pair, plain, len(plain), instructed, len(instructed), None)
         settings = sda_ctypes.params(sda, amplification)
+        if seed < 0:
+            settings.temperature = 0  # the most likely token each time
         steering = sda_ctypes.new(sda.sda_sampler_new_paired, pair, byref(settings))
         cleanup.callback(sda.sda_sampler_free, steering)
 

@@ -24,8 +24,12 @@ fn main() {
         eprintln!("usage: paired MODEL.gguf PROMPT INSTRUCTION AMPLIFICATION SEED N_TOKENS [--ids]");
         std::process::exit(2);
     };
+    let mut params = Params { amplification: amplification.parse().unwrap_or(f32::NAN), ..Params::default() };
+    if seed.starts_with('-') {
+        params.temperature = 0.0; // the most likely token each time
+    }
     let settings = Generation {
-        params: Params { amplification: amplification.parse().unwrap_or(f32::NAN), ..Params::default() },
+        params,
         sampling: Sampling { seed: seed.parse().unwrap_or(0), ..Sampling::default() },
         n_predict: n_tokens.parse().ok(),
         ..Generation::default()
@@ -48,8 +52,8 @@ fn run(model: &Path, prompt: &str, instruction: &str, settings: &Generation, ids
         PairBuilder { template: Some(&template), query: prompt, instruction, ..PairBuilder::default() };
     let pair = builder.build()?;
     let prompts = Prompts {
-        plain: model.tokenize(&pair.plain, false, true)?,
-        instructed: model.tokenize(&pair.instructed, false, true)?,
+        plain: model.tokenize_prompt(&pair.plain)?,
+        instructed: model.tokenize_prompt(&pair.instructed)?,
     };
 
     let mut engine = Engine::new(&model, 2048, &ContextOptions::default())?;

@@ -75,7 +75,7 @@ pub struct Batch<'m> {
 impl<'m> Batch<'m> {
     /// Makes a context for `n_pairs` answers at once. `n_ctx` is as in [`Engine::new`](super::Engine::new):
     /// the most tokens that each branch can hold, 0 leaves it to us. The KV cache gets twice as many cells a
-    /// pair, so that no answer can take another's.
+    /// pair, in sliding-window layers too, so that no answer can take another's.
     pub fn new(
         model: &'m Model,
         n_pairs: usize,
@@ -111,7 +111,9 @@ impl<'m> Batch<'m> {
         if (options.n_batch as usize) < 2 * n_pairs {
             return Err(Error::param("n_batch", options.n_batch, "at least 2 a pair"));
         }
-        let options = ContextOptions { n_ctx: cells, n_seq_max, ..*options };
+        // Sliding-window layers with fewer cells keep those that a pair shares for as long as the pair lives:
+        // long prompts would take other answers' room.
+        let options = ContextOptions { n_ctx: cells, n_seq_max, swa_full: true, ..*options };
         let mut host = LlamaHost::new(model, &options)?;
         let mut contexts = Vec::with_capacity(n_pairs + 1);
         for _ in 0..=n_pairs {
@@ -279,9 +281,7 @@ impl<'m> Shift<'_, '_, 'm> {
         let (id, on_event) = (work.id, &mut *self.on_event);
         let next = work.run.next(&mut |record| on_event(BatchEvent::Token { id, record }));
         let answer = match next {
-            Ok(Next::Token(token))
-                if lock(self.places[place].pair).check_next(work.job.arm.side()).is_ok() =>
-            {
+            Ok(Next::Token(token)) if lock(self.places[place].pair).check_next(work.run.side()).is_ok() => {
                 work.token = token;
                 self.places[place].work = Some(work);
                 return Ok(());
@@ -303,7 +303,7 @@ impl<'m> Shift<'_, '_, 'm> {
             (self.places.iter()).filter_map(|place| Some((lock(place.pair), place.work.as_ref()?))).collect();
         let mut moves: Vec<Move> = pairs
             .iter_mut()
-            .map(|(pair, work)| Move { pair, token: work.token, side: work.job.arm.side() })
+            .map(|(pair, work)| Move { pair, token: work.token, side: work.run.side() })
             .collect();
         let stepped = step_many(&mut moves);
         drop(pairs);

@@ -71,7 +71,8 @@ pub struct StepRecord {
     pub token: Token,
     /// Text that is complete with this token; may be empty while a character is not.
     pub text: String,
-    /// Divergence of the two branches in nats, in the steered arm.
+    /// Divergence of the two branches in nats, in the steered arm. None, too, where nothing depends on it
+    /// and it is not traced ([`Params::needs_plain`]): the plain branch is then not computed.
     pub divergence: Option<f64>,
     /// Temperature the token was drawn at.
     pub temperature: f64,
@@ -150,7 +151,7 @@ pub struct Answer {
     pub prefill: Prefill,
     /// Where the time went.
     pub timings: Timings,
-    /// Mean divergence of the branches over the answer in nats, in the steered arm.
+    /// Mean divergence of the branches over the answer in nats, where it was computed.
     pub mean_divergence: Option<f64>,
 }
 
@@ -177,7 +178,7 @@ impl Engine<'_> {
                 Next::End(finish) => return Ok(run.finish(finish)),
             };
             let start = Instant::now();
-            let stepped = match arm.side() {
+            let stepped = match run.side() {
                 Some(side) => self.pair().step_one(side, token),
                 None => self.pair().step(token),
             };

@@ -8,6 +8,7 @@
 #![allow(unsafe_code)]
 
 mod batch;
+mod draw;
 mod generate;
 mod likelihood;
 mod local_judge;

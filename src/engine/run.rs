@@ -4,16 +4,16 @@
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use super::draw::Drawer;
 use super::top::top_tokens;
 use super::{Answer, Arm, Finish, Generation, Prompts, StepRecord, Timings};
 use crate::error::{Error, Result};
 use crate::host::Token;
-use crate::llama::{Chain, Head, Model};
+use crate::llama::Model;
 use crate::pair::{Pair, Prefill, Progress, Side};
 use crate::params::Params;
-use crate::plugin::{self, Handle, Plugin};
 use crate::prompt::{StopMatcher, ThinkTracker, Utf8Stream};
-use crate::sampler::{Sampler, SharedPair, Source};
+use crate::sampler::SharedPair;
 use crate::steer::Step;
 
 /// What an answer waits for.
@@ -30,8 +30,7 @@ pub(super) struct Run<'m> {
     pair: SharedPair,
     pub(super) arm: Arm,
     settings: Generation,
-    handle: Option<Handle>,
-    chain: Chain,
+    drawer: Drawer,
     utf8: Utf8Stream,
     stop: StopMatcher,
     think: Option<ThinkTracker>,
@@ -62,24 +61,13 @@ impl<'m> Run<'m> {
             }
             _ => None,
         };
-        let mut sampling = settings.sampling;
-        sampling.greedy |= settings.params.is_greedy();
-        let (handle, head) = match arm {
-            Arm::Steered => {
-                let sampler = Sampler::new(settings.params, Source::Paired(Arc::clone(pair)))?;
-                let handle = Plugin::new(sampler, lock(pair).context().table());
-                (Some(handle.clone()), Head::Steering(handle))
-            }
-            Arm::Plain | Arm::Instructed => (None, Head::Temperature(settings.params.temperature)),
-        };
-        let chain = Chain::new(&head, &sampling, model.n_vocab(), n_ctx)?;
-        let run = Run {
+        let drawer = Drawer::new(pair, n_ctx, arm, settings)?;
+        let mut run = Run {
             model,
             pair: Arc::clone(pair),
             arm,
             settings: settings.clone(),
-            handle,
-            chain,
+            drawer,
             utf8: Utf8Stream::default(),
             stop: StopMatcher::new(&settings.stop)?,
             think,
@@ -104,7 +92,7 @@ impl<'m> Run<'m> {
             !cancelled
         };
         let mut pair = lock(&self.pair);
-        self.prefill = match self.arm.side() {
+        self.prefill = match self.drawer.side() {
             Some(side @ Side::Plain) => pair.prefill_one(side, &prompts.plain, &mut progress),
             Some(side @ Side::Instructed) => pair.prefill_one(side, &prompts.instructed, &mut progress),
             None => pair.prefill(&prompts.plain, &prompts.instructed, &mut progress),
@@ -121,7 +109,8 @@ impl<'m> Run<'m> {
             return Ok(Next::End(Finish::Length));
         }
         let start = Instant::now();
-        let token = self.draw()?;
+        let token;
+        (token, self.step) = self.drawer.draw()?;
         self.timings.sample += start.elapsed();
         if self.model.is_eog(token) {
             return Ok(Next::End(Finish::EndOfGeneration));
@@ -144,22 +133,14 @@ impl<'m> Run<'m> {
         })
     }
 
+    /// The single branch that is decoded, or None for both.
+    pub(super) fn side(&self) -> Option<Side> {
+        self.drawer.side()
+    }
+
     /// Tokens so far.
     pub(super) fn len(&self) -> usize {
         self.tokens.len()
-    }
-
-    fn draw(&mut self) -> Result<Token> {
-        // The row is copied into the candidates under the lock; the steering takes it again later.
-        self.chain.load(lock(&self.pair).logits(self.arm.side().unwrap_or(Side::Instructed))?);
-        let token = self.chain.sample()?;
-        if let Some(handle) = &self.handle {
-            self.step = plugin::with(handle, |plugin| match plugin.error() {
-                Some(error) => Err(error.clone()),
-                None => Ok(plugin.sampler()?.last_step()),
-            })?;
-        }
-        Ok(token)
     }
 
     fn record(&mut self, token: Token) -> Result<StepRecord> {
@@ -178,9 +159,10 @@ impl<'m> Run<'m> {
             temperature: match self.step {
                 _ if self.settings.sampling.greedy => 0.0,
                 Some(step) => step.temperature,
+                None if self.is_steered() => self.settings.params.temperature_at(0.0),
                 None => f64::from(self.settings.params.temperature.max(0.0)),
             },
-            guidance: self.handle.is_some().then(|| self.params().guidance()),
+            guidance: self.is_steered().then(|| self.params().guidance()),
             logprob_plain: logprob(Side::Plain)?,
             logprob_instructed: logprob(Side::Instructed)?,
             top: top_tokens(self.model, &pair, self.settings.trace_top, &self.params())?,
@@ -196,9 +178,12 @@ impl<'m> Run<'m> {
         params
     }
 
-    fn set_steering(&self) -> Result<()> {
-        let Some(handle) = &self.handle else { return Ok(()) };
-        plugin::with(handle, |plugin| plugin.sampler()?.set_params(self.params()))
+    fn set_steering(&mut self) -> Result<()> {
+        self.drawer.set_params(self.params())
+    }
+
+    fn is_steered(&self) -> bool {
+        self.arm == Arm::Steered
     }
 
     /// The answer as it stands.
@@ -210,14 +195,14 @@ impl<'m> Run<'m> {
             self.text.push_str(&text);
             self.text.push_str(&self.stop.finish());
         }
-        let steps = self.tokens.len();
+        let (steps, measured) = (self.tokens.len(), self.step.is_some());
         Answer {
             text: self.text,
             tokens: self.tokens,
             finish,
             prefill: self.prefill,
             timings: self.timings,
-            mean_divergence: (self.handle.is_some() && steps > 0).then(|| self.divergence_sum / steps as f64),
+            mean_divergence: (measured && steps > 0).then(|| self.divergence_sum / steps as f64),
         }
     }
 }

@@ -1,9 +1,10 @@
 //! A host's own judge: what to ask it, how to read its reply, and what a failure means.
 
-use std::ffi::{CStr, c_char, c_void};
+use std::ffi::{c_char, c_void};
 
-use super::guard::{get, guard, out};
+use super::guard::{guard, out};
 use super::params::read_judge_request;
+use super::text::{optional, report, text, write_text};
 use crate::amplify::{Amplify, amplify};
 use crate::error::{Error, Result};
 use crate::judge::{
@@ -165,7 +166,7 @@ pub unsafe extern "C" fn sda_judge_prompt(
         let c_request = unsafe { read_judge_request(request)? };
         // SAFETY: as before; `prompt_template` is NULL or such a text.
         let (request, template) =
-            unsafe { (texts(&c_request)?, text_or_none(prompt_template, "prompt_template")?) };
+            unsafe { (texts(&c_request)?, optional(prompt_template, "prompt_template")?) };
         let template = template.map_or(Ok(Template::default()), Template::parse)?;
         let prompt = template.render(&request, reply)?;
         if !buffer.is_null() {
@@ -219,7 +220,7 @@ pub unsafe extern "C" fn sda_judge_parse(
             Ok(score) => unsafe { to.write(score) },
             Err(error) => {
                 // SAFETY: the caller says that `why` is NULL or has room for `why_size` bytes.
-                unsafe { explain(&error.to_string(), why, why_size) };
+                unsafe { report(&error, why, why_size) };
                 return Err(error);
             }
         }
@@ -282,52 +283,9 @@ unsafe fn texts<'a>(request: &CJudgeRequest) -> Result<JudgeRequest<'a>> {
         (
             text(request.query, "query")?,
             text(request.draft, "draft")?,
-            text_or_none(request.instruction, "instruction")?,
+            optional(request.instruction, "instruction")?,
         )
     };
     let dimension = dimension_of(request.dimension)?;
     Ok(JudgeRequest { query, draft, instruction: instruction.unwrap_or_default(), dimension })
-}
-
-/// # Safety
-/// `pointer` is NULL or a text that lives during `'a`.
-unsafe fn text<'a>(pointer: *const c_char, name: &'static str) -> Result<&'a str> {
-    // SAFETY: see above.
-    unsafe {
-        get(pointer, name)?;
-        CStr::from_ptr(pointer).to_str().map_err(|_| Error::Encoding { what: name })
-    }
-}
-
-/// # Safety
-/// As [`text`].
-unsafe fn text_or_none<'a>(pointer: *const c_char, name: &'static str) -> Result<Option<&'a str>> {
-    // SAFETY: see above.
-    if pointer.is_null() { Ok(None) } else { unsafe { text(pointer, name).map(Some) } }
-}
-
-/// # Safety
-/// There is room for the text and a NUL at `to`.
-unsafe fn write_text(text: &str, to: *mut c_char) {
-    // SAFETY: see above.
-    unsafe {
-        to.copy_from_nonoverlapping(text.as_ptr().cast(), text.len());
-        to.add(text.len()).write(0);
-    }
-}
-
-/// As much of a message as fits, cut between characters.
-///
-/// # Safety
-/// `to` is NULL or has room for `size` bytes.
-unsafe fn explain(message: &str, to: *mut c_char, size: usize) {
-    if to.is_null() || size == 0 {
-        return;
-    }
-    let mut end = message.len().min(size - 1);
-    while !message.is_char_boundary(end) {
-        end -= 1;
-    }
-    // SAFETY: see above.
-    unsafe { write_text(&message[..end], to) };
 }

@@ -8,6 +8,8 @@
 // Every export has the same preconditions; the header states them once, under "Conventions".
 #![allow(clippy::missing_safety_doc)]
 
+#[cfg(feature = "bundled")]
+mod engine;
 mod guard;
 mod judge;
 mod pair;
@@ -15,8 +17,11 @@ mod params;
 mod sampler;
 mod status;
 mod steer;
+mod text;
 mod version;
 
+#[cfg(feature = "bundled")]
+pub use engine::*;
 pub use judge::*;
 pub use pair::*;
 pub use params::*;

@@ -8,7 +8,7 @@ use super::params::read_host;
 use crate::error::{Error, Result};
 use crate::guard::caught;
 use crate::host::{Context, HostTable, LlamaContext};
-use crate::pair::{Pair, Prefill, Side};
+use crate::pair::{Move, Pair, Prefill, Side, step_many};
 use crate::sampler::{SharedPair, lock};
 
 /// The branch that sees the query alone.
@@ -57,9 +57,14 @@ impl PairHandle {
     fn with(&mut self, body: impl FnOnce(&mut Pair) -> Result<()>) -> Result<()> {
         let result = caught(|| body(&mut *lock(&self.shared)?));
         if let Err(error) = &result {
-            self.message = CString::new(error.to_string().replace('\0', " ")).unwrap_or_default();
+            self.keep(error);
         }
         result
+    }
+
+    /// Keeps an error for sda_pair_error().
+    fn keep(&mut self, error: &Error) {
+        self.message = CString::new(error.to_string().replace('\0', " ")).unwrap_or_default();
     }
 }
 
@@ -159,11 +164,59 @@ pub unsafe extern "C" fn sda_pair_prefill(
 /// Appends one token to both branches with a single decode of two rows.
 ///
 /// SDA_ERR_CONTEXT_FULL if there is no room; the cache is then as it was. Logits that were read before are
-/// invalid afterwards.
+/// invalid afterwards, and so are the rows of other pairs in the same context: sample from a pair before
+/// the next one steps, or step all at once with sda_pair_step_many().
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sda_pair_step(pair: *mut PairHandle, token: i32) -> i32 {
     // SAFETY: the caller says that the handle is live.
     guard(|| unsafe { get_mut(pair, "pair")? }.with(|pair| pair.step(token)))
+}
+
+/// Appends one token to each of several pairs of one context, in all branches with a single decode of two
+/// rows a pair, so that the weights are read once.
+///
+/// `pairs` holds `n_pairs` different pairs and `tokens` a token for each; the context's n_batch must hold
+/// all rows. It succeeds for all pairs or for none; the reason is kept for sda_pair_error() of the first.
+/// Afterwards each pair has a row of its own, until the next decode.
+///
+/// SDA_ERR_CONTEXT_FULL if there is no room; the cache is then as it was. SDA_ERR_PARAM if a pair is there
+/// twice or the batch is too small, SDA_ERR_STATE if the pairs are of different contexts. Nothing is done
+/// for no pairs.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sda_pair_step_many(
+    pairs: *const *mut PairHandle,
+    tokens: *const i32,
+    n_pairs: usize,
+) -> i32 {
+    guard(|| {
+        if n_pairs == 0 {
+            return Ok(());
+        }
+        // SAFETY: the caller says that both arrays hold `n_pairs` elements.
+        let (pairs, tokens) = unsafe { (slice(pairs, n_pairs, "pairs")?, slice(tokens, n_pairs, "tokens")?) };
+        for (i, pair) in pairs.iter().enumerate() {
+            if pair.is_null() {
+                return Err(Error::Null { name: "pairs" });
+            }
+            // A pair's lock cannot be taken twice.
+            if pairs[..i].contains(pair) {
+                return Err(Error::param("pairs", format_args!("a pair twice ({i})"), "different pairs"));
+            }
+        }
+        let result = caught(|| {
+            // SAFETY: the caller says that the handles are live; they are not NULL.
+            let held: Result<Vec<_>> = pairs.iter().map(|&pair| lock(unsafe { &(*pair).shared })).collect();
+            let mut held = held?;
+            let moves = held.iter_mut().zip(tokens);
+            let mut moves: Vec<Move> = moves.map(|(pair, &token)| Move { pair, token, side: None }).collect();
+            step_many(&mut moves)
+        });
+        if let Err(error) = &result {
+            // SAFETY: as before, and the locks are released.
+            unsafe { (*pairs[0]).keep(error) };
+        }
+        result
+    })
 }
 
 /// Row of the last decode that holds a branch's logits: the `idx` for llama_sampler_sample().

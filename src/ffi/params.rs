@@ -80,21 +80,8 @@ impl From<Params> for CParams {
 /// SDA_ERR_VERSION if `size` is smaller than any version of the struct.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sda_params_init(params: *mut CParams, size: usize) -> i32 {
-    guard(|| {
-        let params = out(params, "params")?;
-        if size < SMALLEST_PARAMS {
-            return Err(too_small("sda_params", size, SMALLEST_PARAMS));
-        }
-        let defaults = CParams { struct_size: size, ..CParams::from(Params::default()) };
-        // SAFETY: the caller says that there are `size` bytes at `params`; no more than that is written.
-        unsafe {
-            let bytes: *mut u8 = params.cast();
-            bytes.write_bytes(0, size);
-            let known = size.min(size_of::<CParams>());
-            bytes.copy_from_nonoverlapping((&raw const defaults).cast(), known);
-        }
-        Ok(())
-    })
+    // SAFETY: the caller says that there are `size` bytes at `params`.
+    guard(|| unsafe { init_sized(params, size, "sda_params", SMALLEST_PARAMS, Params::default().into()) })
 }
 
 /// Reads settings from a caller of any version.
@@ -130,6 +117,30 @@ pub(super) unsafe fn read_host(host: *const HostTable) -> Result<HostTable> {
     unsafe { read_sized(host, "host", "sda_host", smallest, HostTable::EMPTY) }
 }
 
+/// Fills a struct whose first field is its size, as much of it as the caller knows.
+///
+/// # Safety
+/// `to` is NULL or valid for writing `size` bytes, and `T` is plain data that begins with a `usize`.
+pub(super) unsafe fn init_sized<T: Copy>(
+    to: *mut T,
+    size: usize,
+    what: &'static str,
+    smallest: usize,
+    defaults: T,
+) -> Result<()> {
+    let bytes: *mut u8 = out(to, "params")?.cast();
+    if size < smallest {
+        return Err(too_small(what, size, smallest));
+    }
+    // SAFETY: see above; no more than `size` bytes are written.
+    unsafe {
+        bytes.write_bytes(0, size);
+        bytes.copy_from_nonoverlapping((&raw const defaults).cast(), size.min(size_of::<T>()));
+        to.cast::<usize>().write_unaligned(size);
+    }
+    Ok(())
+}
+
 /// Reads a judge request from a caller of any version.
 ///
 /// # Safety
@@ -160,7 +171,7 @@ pub(super) unsafe fn read_judge_request(request: *const CJudgeRequest) -> Result
 /// # Safety
 /// `from` is NULL or points to as many bytes as its first field says, and `T` is plain data that begins
 /// with a `usize`.
-unsafe fn read_sized<T: Copy>(
+pub(super) unsafe fn read_sized<T: Copy>(
     from: *const T,
     name: &'static str,
     what: &'static str,

@@ -4,6 +4,7 @@ use llama_cpp_sys_2 as sys;
 
 use crate::error::{Error, Result};
 use crate::host::Token;
+use crate::nucleus::Nucleus;
 use crate::plugin::{self, Handle, TokenDataArray};
 use crate::sampler::TokenData;
 
@@ -79,6 +80,24 @@ impl Sampling {
         self.repeat_last_n != 0
             && (self.repeat_penalty != 1.0 || self.frequency_penalty != 0.0 || self.presence_penalty != 0.0)
     }
+
+    /// True if the draw depends on nothing but the most likely tokens, those that [`Sampling::best`] keeps.
+    pub fn needs_only_the_best(&self) -> bool {
+        !self.has_penalties() && (self.greedy || self.top_k > 0 || self.top_p < 1.0)
+    }
+
+    /// What top-k and top-p keep of a row of log-probabilities, as [`Nucleus::select`] gives it.
+    pub fn best<'n>(
+        &self,
+        nucleus: &'n mut Nucleus,
+        logprobs: &[f32],
+    ) -> impl ExactSizeIterator<Item = (usize, f32)> + 'n {
+        let (top_k, top_p) = match self.greedy {
+            true => (1, 1.0),
+            false => (self.top_k as usize, self.top_p),
+        };
+        nucleus.select(logprobs, top_k, top_p)
+    }
 }
 
 /// What stands at the head of a chain.
@@ -93,6 +112,8 @@ pub enum Head {
 pub struct Chain {
     chain: *mut sys::llama_sampler,
     candidates: Vec<TokenData>,
+    /// The candidates are in order of their probability.
+    sorted: bool,
 }
 
 // SAFETY: samplers have no thread affinity and `&mut self` keeps two threads out.
@@ -122,26 +143,35 @@ impl Chain {
                     settings.presence_penalty,
                 ));
             }
-            if settings.greedy {
-                add(sys::llama_sampler_init_greedy());
-            } else {
+            if !settings.greedy {
                 if settings.top_k > 0 {
                     add(sys::llama_sampler_init_top_k(settings.top_k));
                 }
                 if settings.top_p < 1.0 {
                     add(sys::llama_sampler_init_top_p(settings.top_p, 1));
                 }
-                if settings.min_p > 0.0 {
-                    add(sys::llama_sampler_init_min_p(settings.min_p, 1));
-                }
-                add(sys::llama_sampler_init_dist(settings.seed));
             }
-            Ok(Chain { chain, candidates: Vec::with_capacity(n_vocab) })
+            add_last(chain, settings);
+            Ok(Chain { chain, candidates: Vec::with_capacity(n_vocab), sorted: false })
+        }
+    }
+
+    /// The samplers behind top-k and top-p, for [`Chain::load_best`]. The settings must need no other
+    /// candidates ([`Sampling::needs_only_the_best`]).
+    pub fn of_best(settings: &Sampling) -> Result<Chain> {
+        settings.validate()?;
+        debug_assert!(settings.needs_only_the_best());
+        // SAFETY: a plain constructor; the chain is new and alive.
+        unsafe {
+            let chain = sys::llama_sampler_chain_init(sys::llama_sampler_chain_default_params());
+            add_last(chain, settings);
+            Ok(Chain { chain, candidates: Vec::new(), sorted: true })
         }
     }
 
     /// Takes over a row of logits as the candidates of the next [`Chain::sample`].
     pub fn load(&mut self, logits: &[f32]) {
+        self.sorted = false;
         self.candidates.clear();
         self.candidates.extend(logits.iter().enumerate().map(|(id, &logit)| TokenData {
             id: id as Token,
@@ -150,9 +180,20 @@ impl Chain {
         }));
     }
 
+    /// Takes over tokens and their log-probabilities, the most likely first, as the candidates of the next
+    /// [`Chain::sample`].
+    pub fn load_best(&mut self, best: impl Iterator<Item = (usize, f32)>) {
+        self.sorted = true;
+        self.candidates.clear();
+        self.candidates.extend(best.map(|(id, logit)| TokenData { id: id as Token, logit, p: 0.0 }));
+    }
+
     /// Chooses one of the loaded candidates and accepts it.
     pub fn sample(&mut self) -> Result<Token> {
-        let mut array = TokenDataArray::new(&mut self.candidates);
+        let mut array = match self.sorted {
+            true => TokenDataArray::sorted(&mut self.candidates),
+            false => TokenDataArray::new(&mut self.candidates),
+        };
         // SAFETY: `TokenDataArray` has the layout of `llama_token_data_array`, over a live slice.
         unsafe { sys::llama_sampler_apply(self.chain, (&raw mut array).cast()) };
         let chosen = usize::try_from(array.selected()).ok().and_then(|i| self.candidates.get(i));
@@ -165,6 +206,24 @@ impl Chain {
     pub fn accept(&mut self, token: Token) {
         // SAFETY: the chain is alive.
         unsafe { sys::llama_sampler_accept(self.chain, token) };
+    }
+}
+
+/// Adds the samplers behind top-k and top-p.
+///
+/// # Safety
+/// `chain` must be a live `llama_sampler_chain`.
+unsafe fn add_last(chain: *mut sys::llama_sampler, settings: &Sampling) {
+    // SAFETY: the chain takes over each sampler that is added to it.
+    unsafe {
+        let add = |sampler| sys::llama_sampler_chain_add(chain, sampler);
+        if settings.greedy {
+            return add(sys::llama_sampler_init_greedy());
+        }
+        if settings.min_p > 0.0 {
+            add(sys::llama_sampler_init_min_p(settings.min_p, 1));
+        }
+        add(sys::llama_sampler_init_dist(settings.seed));
     }
 }
 

@@ -74,6 +74,7 @@ impl Job for Write<'_> {
                 out[token] = 0.0;
             }
             Ending::LogSoftmax(minus) => {
+                let steered = plan.steered.less(minus);
                 let mut copy = [0.0; TILE];
                 for start in (0..out.len()).step_by(TILE).rev() {
                     let range = start..out.len().min(start + TILE);
@@ -85,7 +86,7 @@ impl Job for Write<'_> {
                             &copy[..out.len()]
                         }
                     };
-                    write_tile(simd, &plan.steered, minus, [x, y], out);
+                    write_tile(simd, &steered, [x, y], out);
                 }
             }
         }

@@ -17,12 +17,22 @@ const SKIPPED_SUM: f64 = f64::EPSILON / 2.0;
 ///
 /// where `apart` is the difference of the rows' log-sum-exps, so that the bracket is `ln p - ln q`.
 /// All in `f64`: for finite logits and settings nothing here overflows.
+#[derive(Clone, Copy)]
 pub(super) struct Steered {
     max: f64,
     apart: f64,
     over_t: f64,
     gain: f64,
+    /// Taken away from `z`, one after the other: the first difference is exact at the top.
+    minus: [f64; 2],
+    /// All that does not depend on the token in one: `- gain apart - minus`.
+    shift: f64,
+    /// The parts of `shift` are so large that it must not be rounded before it cancels.
+    careful: bool,
 }
+
+/// Up to here the rounding of [`Steered::shift`] stays below 1e-9.
+const LARGEST_SHIFT: f64 = 1e6;
 
 impl Steered {
     pub(super) fn new(rows: &[Row; 2], strength: f64, temperature: f64) -> Self {
@@ -31,21 +41,43 @@ impl Steered {
         let over_t = if temperature > 0.0 { 1.0 / temperature } else { 1.0 };
         let max = f64::from(instructed.max);
         let apart = (max - f64::from(plain.max)) + (instructed.sum.ln() - plain.sum.ln());
-        Steered { max, apart, over_t, gain: strength * over_t }
+        let (gain, minus) = (strength * over_t, [0.0; 2]);
+        Steered { max, apart, over_t, gain, minus, shift: 0.0, careful: false }.less(minus)
+    }
+
+    /// The same values less two others.
+    pub(super) fn less(self, minus: [f64; 2]) -> Self {
+        let shift = -self.gain * self.apart;
+        let small = |x: f64| x.abs() <= LARGEST_SHIFT;
+        Steered {
+            minus,
+            shift: shift - minus[0] - minus[1],
+            careful: !(small(shift) && small(minus[0]) && small(minus[1])),
+            ..self
+        }
     }
 
     /// `z` of the lower and the upper half of the lanes. Anything for a token masked in `x`.
     #[inline(always)]
     fn values<S: Simd>(&self, simd: S, x: S::f32s, y: S::f32s) -> [S::f64s; 2] {
-        let unsteered = y.simd_eq(MASKED).widen();
+        let unsteered = y.simd_eq(MASKED);
         let (x, y) = (x.widen(), y.widen());
-        [self.half(simd, x.0, y.0, unsteered.0), self.half(simd, x.1, y.1, unsteered.1)]
+        if self.careful || unsteered.any_true() {
+            let unsteered = unsteered.widen();
+            return [self.half(simd, x.0, y.0, unsteered.0), self.half(simd, x.1, y.1, unsteered.1)];
+        }
+        let short = |x: S::f64s, y: S::f64s| {
+            let tempered = (x - self.max).mul_add(self.over_t, S::f64s::splat(simd, self.shift));
+            (x - y).mul_add(self.gain, tempered)
+        };
+        [short(x.0, y.0), short(x.1, y.1)]
     }
 
     #[inline(always)]
     fn half<S: Simd>(&self, simd: S, x: S::f64s, y: S::f64s, unsteered: S::mask64s) -> S::f64s {
         let steering = unsteered.select(S::f64s::splat(simd, 0.0), (x - y) - self.apart);
-        steering.mul_add(self.gain, (x - self.max) * self.over_t)
+        let z = steering.mul_add(self.gain, (x - self.max) * self.over_t);
+        (z - self.minus[0]) - self.minus[1]
     }
 
     /// `z` of a tile into `values`, `-inf` for a token masked in `x`; returns the largest.
@@ -122,37 +154,29 @@ pub(super) fn arg_max<S: Simd>(simd: S, tiles: &Tiles, steered: &Steered) -> usi
     token
 }
 
-/// Log-probabilities of a tile, or of any part of the rows: `z` less both values of [`normalise`].
+/// Log-probabilities of a tile, or of any part of the rows: `z`, both values of [`normalise`] taken away.
 #[inline(always)]
-pub(super) fn write_tile<S: Simd>(
-    simd: S,
-    steered: &Steered,
-    minus: [f64; 2],
-    [x, y]: [&[f32]; 2],
-    out: &mut [f32],
-) {
+pub(super) fn write_tile<S: Simd>(simd: S, steered: &Steered, [x, y]: [&[f32]; 2], out: &mut [f32]) {
     let n = S::f32s::LEN;
     let whole = out.len() - out.len() % n;
     let ((x, x_rest), (y, y_rest), (out, out_rest)) =
         (x.split_at(whole), y.split_at(whole), out.split_at_mut(whole));
     for ((x, y), out) in x.chunks_exact(n).zip(y.chunks_exact(n)).zip(out.chunks_exact_mut(n)) {
-        write_vector(simd, steered, minus, [x, y], out);
+        write_vector(simd, steered, [x, y], out);
     }
     if !out_rest.is_empty() {
         let [mut x, mut y, mut rest] = [[MASKED; 16]; 3];
         x[..x_rest.len()].copy_from_slice(x_rest);
         y[..y_rest.len()].copy_from_slice(y_rest);
-        write_vector(simd, steered, minus, [&x[..n], &y[..n]], &mut rest[..n]);
+        write_vector(simd, steered, [&x[..n], &y[..n]], &mut rest[..n]);
         out_rest.copy_from_slice(&rest[..out_rest.len()]);
     }
 }
 
 #[inline(always)]
-fn write_vector<S: Simd>(simd: S, steered: &Steered, minus: [f64; 2], [x, y]: [&[f32]; 2], out: &mut [f32]) {
+fn write_vector<S: Simd>(simd: S, steered: &Steered, [x, y]: [&[f32]; 2], out: &mut [f32]) {
     let (x, y) = (S::f32s::from_slice(simd, x), S::f32s::from_slice(simd, y));
     let [low, high] = steered.values(simd, x, y);
-    // Two subtractions, for the first is exact at the top whatever the size of the values.
-    let (low, high) = ((low - minus[0]) - minus[1], (high - minus[0]) - minus[1]);
     let log_probs = low.narrow(high).max(f32::MIN).min(0.0);
     let masked = S::f32s::splat(simd, MASKED);
     x.simd_eq(MASKED).select(masked, log_probs).store_slice(out);

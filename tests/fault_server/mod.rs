@@ -7,6 +7,8 @@
 // Each test program uses its own part of this module.
 #![allow(dead_code)]
 
+pub mod faults;
+
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};

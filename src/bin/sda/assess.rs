@@ -121,7 +121,13 @@ fn local_score(
     let Some(Local { engine, template }) = local else {
         return Err(sda::Error::Judge { reason: "no model is loaded".into() });
     };
-    let prompt = JudgePrompt { query: request.query, instruction: request.instruction, draft: request.draft };
+    // A small model makes more of the preset's plain words than of a long criterion.
+    let preset = request.dimension.and_then(|dimension| dimension.name().parse::<Preset>().ok());
+    let instruction = match preset {
+        Some(preset) => preset.instruction(),
+        None => request.instruction,
+    };
+    let prompt = JudgePrompt { query: request.query, instruction, draft: request.draft };
     let tokens = engine.model().tokenize_prompt(&prompt.local(template)?)?;
     let bar = if show { Bar::new("judging") } else { Bar::hidden() };
     let distribution = engine.score(&tokens, &mut |done, total| {

@@ -14,6 +14,7 @@ use sda::llama::Model;
 pub use options::BatchArgs;
 
 use crate::args::GenerateArgs;
+use crate::assess::Assessor;
 use crate::console::{Interrupt, note, stderr_is_terminal};
 use crate::generate::seed;
 use crate::jsonl::{self, Journal};
@@ -76,7 +77,7 @@ pub fn run(args: &GenerateArgs, list: &Path) -> Outcome {
         note("no instruction (-i TEXT, --preset NAME, or in the list): nothing is steered");
     }
     let before = log.kv_mib();
-    let n_ctx = branch_length(args, &model, &tasks);
+    let n_ctx = branch_length(args, &model, &tasks, &strength);
     let batch = Batch::new(&model, n_pairs, n_ctx, &common.model.context_options())
         .map_err(|error| log.explain(error))?;
     if stderr_is_terminal() {
@@ -103,12 +104,20 @@ fn records(list: &Path, args: &GenerateArgs) -> Outcome<Vec<Record>> {
 
 /// `--ctx-size`, or what the longest answer can need: the cache has twice as many cells for each of the
 /// answers that are generated at once.
-fn branch_length(args: &GenerateArgs, model: &Model, tasks: &[Task]) -> usize {
+fn branch_length(args: &GenerateArgs, model: &Model, tasks: &[Task], strength: &Strength) -> usize {
+    /// What the local judge's prompt holds beside query, instruction and draft, and something to spare.
+    const JUDGE_TOKENS: usize = 512;
     let most = model.n_ctx_train().clamp(1, DEFAULT_N_CTX);
     match (args.common.model.ctx_size as usize, usize::try_from(args.common.sampling.n_predict)) {
         (0, Ok(n_predict)) => {
             let longest = tasks.iter().map(|task| task.longest_prompt()).max().unwrap_or(0);
-            (longest + n_predict).clamp(1, most)
+            let is_local = |assessor: &Assessor| assessor.client().is_none();
+            let judge = match strength {
+                // It reads its prompt into the cells of one pair, which are those of two branches.
+                Strength::Judged(assessor) if is_local(assessor) => JUDGE_TOKENS / 2,
+                _ => 0,
+            };
+            (longest + n_predict + judge).clamp(1, most)
         }
         (0, Err(_)) => most,
         (n, _) => n,

@@ -59,7 +59,8 @@ struct Estimate {
 struct Row {
     category: String,
     arm: String,
-    estimate: Estimate,
+    /// None if no item has a verdict.
+    estimate: Option<Estimate>,
     /// Items behind it, and those without a verdict.
     n: Option<u64>,
     failed: u64,
@@ -69,8 +70,10 @@ struct Row {
 struct Group {
     heading: String,
     metric: String,
-    /// What is on the axis.
-    label: String,
+    /// The arm that the rows are compared with, if they are differences.
+    control: Option<String>,
+    /// Confidence of the intervals.
+    percent: f64,
     rows: Vec<Row>,
 }
 
@@ -99,20 +102,18 @@ fn parse(name: String, text: &str, diff: bool, arms: &mut Vec<String>) -> Outcom
         }
         let Some((row, control)) = row(&fields, diff)? else { continue };
         let at = groups.iter().position(|group| group.metric == metric).unwrap_or_else(|| {
-            let label = match &control {
-                Some(control) => format!("{metric}: difference to {control}, {percent:.0} % interval"),
-                None => format!("{metric}, {percent:.0} % interval"),
-            };
             let heading = format!("{metric} ({task}{model})");
-            groups.push(Group { heading, metric, label, rows: Vec::new() });
+            groups.push(Group { heading, metric, control: None, percent, rows: Vec::new() });
             groups.len() - 1
         });
+        groups[at].control = groups[at].control.take().or(control);
         groups[at].rows.push(row);
     }
     Ok(groups)
 }
 
-/// A row and, if differences are shown, the arm it is compared with. None if it has no difference.
+/// A row and, if differences are shown, the arm it is compared with. None if it has no difference, but for
+/// a row all of whose items failed: that is to be seen everywhere.
 fn row(fields: &Fields, diff: bool) -> Outcome<Option<(Row, Option<String>)>> {
     let names = if diff { ["diff", "diff_low", "diff_high"] } else { ["value", "low", "high"] };
     let [value, low, high] = names.map(|name| fields.optional_number(name));
@@ -121,29 +122,32 @@ fn row(fields: &Fields, diff: bool) -> Outcome<Option<(Row, Option<String>)>> {
         (Some(low), Some(high)) => Some((low, high)),
         _ => return Err(fields.error(names[1], "without its other end", "given together with it")),
     };
-    let value = match value? {
-        Some(value) => value,
-        None if diff => return Ok(None),
-        None => return Err(fields.error("value", "missing", "a number")),
-    };
     if let Some((low, high)) = interval
-        && !(low <= value && value <= high)
+        && low > high
     {
-        let got = format!("{value}");
-        return Err(fields.error(names[0], got, &format!("between its ends {low} and {high}")));
+        return Err(fields.error(names[1], low, &format!("at most the other end, {high}")));
     }
     let [n, failed] = ["n", "failed"].map(|name| match fields.map.get(name) {
         None | Some(Value::Null) => Ok(None),
         Some(_) => fields.count(name).map(Some),
     });
+    let (n, failed) = (n?, failed?.unwrap_or_default());
+    let estimate = value?.map(|value| Estimate { value, interval });
+    if estimate.is_none() && n != Some(0) {
+        return if diff {
+            Ok(None)
+        } else {
+            Err(fields.error("value", "missing", "a number, unless n is 0"))
+        };
+    }
     let row = Row {
         category: fields.optional_string("category")?.unwrap_or_else(|| "all".into()),
         arm: fields.string("arm")?,
-        estimate: Estimate { value, interval },
-        n: n?,
-        failed: failed?.unwrap_or_default(),
+        estimate,
+        n,
+        failed,
     };
-    let control = if diff { Some(fields.string("diff_to")?) } else { None };
+    let control = if diff && row.estimate.is_some() { Some(fields.string("diff_to")?) } else { None };
     Ok(Some((row, control)))
 }
 
@@ -197,12 +201,18 @@ fn lines(group: &Group) -> i32 {
 fn paint(area: &Area, group: &Group, arms: &[String], left: i32) -> Drawn {
     area.draw_text(&group.heading, &text(TEXT_SIZE, INK, HPos::Left), (16, HEADING / 2))?;
     let area = area.margin(HEADING - SMALL_SIZE / 2, 30, 0, FIGURES);
-    let ends = group.rows.iter().flat_map(|row| {
-        let (low, high) = row.estimate.interval.unwrap_or((row.estimate.value, row.estimate.value));
-        [low, high]
+    let estimates = group.rows.iter().filter_map(|row| row.estimate);
+    let ends = estimates.flat_map(|estimate| {
+        let (low, high) = estimate.interval.unwrap_or((estimate.value, estimate.value));
+        [low.min(estimate.value), high.max(estimate.value)]
     });
     let (low, high) = ends.fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), end| (a.min(end), b.max(end)));
-    let is_signed = low < 0.0 || group.label.contains("difference");
+    // Without any value, the axis is there to show that there is none.
+    let (low, high) = if low > high { (0.0, 1.0) } else { (low, high) };
+    let is_signed = low < 0.0 || group.control.is_some();
+    let control =
+        group.control.iter().map(|control| format!(": difference to {control}")).collect::<String>();
+    let label = format!("{}{control}, {:.0} % interval", group.metric, group.percent);
     let (low, high) = if is_signed { (low.min(0.0), high.max(0.0)) } else { (low, high) };
     let pad = ((high - low) * 0.08).max(0.005);
     let range = low - pad..high + pad;
@@ -211,7 +221,7 @@ fn paint(area: &Area, group: &Group, arms: &[String], left: i32) -> Drawn {
         let value = if value.abs() < 1e-9 { 0.0 } else { *value };
         format!("{value:.digits$}").replace('-', "\u{2212}")
     };
-    let x = Axis { range: range.clone(), label: &group.label, ticks: 7, format: &format };
+    let x = Axis { range: range.clone(), label: &label, ticks: 7, format: &format };
     let n = f64::from(lines(group));
     let y = Axis { range: 0.0..n, label: "", ticks: 0, format: &format };
     let panel = panel(&area, &x, &y, left, 88)?;
@@ -231,7 +241,10 @@ fn paint(area: &Area, group: &Group, arms: &[String], left: i32) -> Drawn {
         area.draw_text(&row.arm, &text(TEXT_SIZE, INK, HPos::Right), (origin - 18, y))?;
         let number = arms.iter().position(|arm| *arm == row.arm).unwrap_or_default();
         let at = |value| spot(&area, &panel, value, 0.0).0;
-        if let Some((low, high)) = row.estimate.interval {
+        let right = at(range.end) + 24;
+        area.draw_text(&figures(row), &text(SMALL_SIZE, INK, HPos::Left), (right, y))?;
+        let Some(estimate) = row.estimate else { continue };
+        if let Some((low, high)) = estimate.interval {
             let whisker = vec![(at(low), y), (at(high), y)];
             area.draw(&PathElement::new(whisker, color(number).stroke_width(LINE_WIDTH)))?;
             for end in [at(low), at(high)] {
@@ -239,17 +252,15 @@ fn paint(area: &Area, group: &Group, arms: &[String], left: i32) -> Drawn {
                 area.draw(&PathElement::new(cap, color(number).stroke_width(LINE_WIDTH)))?;
             }
         }
-        mark(&area, (at(row.estimate.value), y), number)?;
-        let right = at(range.end) + 24;
-        area.draw_text(&figures(row), &text(SMALL_SIZE, INK, HPos::Left), (right, y))?;
+        mark(&area, (at(estimate.value), y), number)?;
     }
     Ok(())
 }
 
 /// The row in figures.
 fn figures(row: &Row) -> String {
-    let mut figures = format!("{:.3}", row.estimate.value);
-    if let Some((low, high)) = row.estimate.interval {
+    let mut figures = row.estimate.map_or("no result".to_owned(), |it| format!("{:.3}", it.value));
+    if let Some((low, high)) = row.estimate.and_then(|estimate| estimate.interval) {
         figures += &format!(" [{low:.3}, {high:.3}]");
     }
     if let Some(n) = row.n {
@@ -273,6 +284,7 @@ mod tests {
         {"metric": "mc1", "arm": "sda", "n": 406, "failed": 2, "value": 0.27, "low": 0.23, "high": 0.31,
          "diff_to": "instructed", "diff": 0.02, "diff_low": -0.01, "diff_high": 0.05},
         {"metric": "mc1", "category": "law", "arm": "instructed", "value": 0.2, "low": null, "high": null},
+        {"metric": "mc2", "arm": "plain", "n": 0, "failed": 9, "value": null, "diff": null},
         {"metric": "mc2", "arm": "sda", "value": 0.4}
       ]}"#;
 
@@ -299,6 +311,8 @@ mod tests {
             ("0.250 [0.210, 0.290], n = 408", 1),
             ("0.270 [0.230, 0.310], n = 406, 2 failed", 1),
             ("0.200", 1),
+            ("plain", 1),
+            ("no result, n = 0, 9 failed", 1),
         ] {
             assert_eq!(texts.iter().filter(|text| *text == label).count(), n, "{label}: {texts:?}");
         }
@@ -312,7 +326,8 @@ mod tests {
         let texts = texts(&drawn(plot(&args(true))));
         assert!(texts.iter().any(|text| text == "mc1: difference to instructed, 95 % interval"), "{texts:?}");
         assert!(texts.iter().any(|text| text == "0.020 [−0.010, 0.050], n = 406, 2 failed"), "{texts:?}");
-        assert!(!texts.iter().any(|text| text == "instructed" || text.starts_with("mc2")), "{texts:?}");
+        assert!(!texts.iter().any(|text| text == "instructed" || text == "0.400"), "{texts:?}");
+        assert!(texts.iter().any(|text| text == "no result, n = 0, 9 failed"), "{texts:?}");
     }
 
     #[test]
@@ -328,12 +343,16 @@ mod tests {
     #[test]
     fn wrong_results_are_named_by_file_and_entry() {
         let cases = [
-            (r#""value": 0.4"#, r#""valu": 0.4"#, "e.json: metrics[3]: value is missing, must be a number"),
+            (
+                r#""value": 0.4"#,
+                r#""valu": 0.4"#,
+                "e.json: metrics[4]: value is missing, must be a number, unless n is 0",
+            ),
             (r#""low": 0.21, "#, "", "e.json: metrics[0]: low is without its other end"),
             (
                 r#""low": 0.21"#,
-                r#""low": 0.26"#,
-                "e.json: metrics[0]: value is 0.25, must be between its ends 0.26",
+                r#""low": 0.3"#,
+                "e.json: metrics[0]: low is 0.3, must be at most the other end, 0.29",
             ),
             (
                 r#""n": 408"#,

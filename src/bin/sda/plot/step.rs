@@ -84,27 +84,33 @@ enum Value {
     Unknown,
 }
 
-/// The tokens of all lists, those of the steered one first, as they come.
+/// The tokens of all lists, those of the steered one first, as they come; at the end the token that was drawn,
+/// if no list has it.
 fn rows(step: &Step) -> Vec<Row> {
-    let mut rows: Vec<Row> = Vec::new();
+    let mut tokens: Vec<(i64, String)> = Vec::new();
     for ranked in step.top.iter().rev().flatten().flatten() {
-        if rows.len() == MOST_TOKENS || rows.iter().any(|row| row.token == ranked.token) {
-            continue;
+        if tokens.len() < MOST_TOKENS && tokens.iter().all(|(token, _)| *token != ranked.token) {
+            tokens.push((ranked.token, visible(&ranked.text)));
         }
-        let values = [0, 1, 2].map(|branch| match &step.top[branch] {
-            None => Value::Unknown,
-            Some(list) => match list.iter().find(|other| other.token == ranked.token) {
-                Some(found) => Value::Known(found.logprob),
-                // The token that was drawn is known in both branches without being among the top.
-                None if ranked.token == step.token && branch < 2 && step.logprobs[branch].is_some() => {
-                    Value::Known(step.logprobs[branch].unwrap_or_default())
-                }
-                None => list.last().map_or(Value::Unknown, |last| Value::Below(last.logprob)),
-            },
-        });
-        rows.push(Row { token: ranked.token, text: visible(&ranked.text), values });
     }
-    rows
+    if !tokens.is_empty() && tokens.iter().all(|(token, _)| *token != step.token) {
+        tokens.push((step.token, step.shown()));
+    }
+    let row = |(token, text)| Row { token, text, values: [0, 1, 2].map(|branch| value(step, branch, token)) };
+    tokens.into_iter().map(row).collect()
+}
+
+/// What the record says about a token in a branch.
+fn value(step: &Step, branch: usize, token: i64) -> Value {
+    let Some(list) = &step.top[branch] else { return Value::Unknown };
+    // The token that was drawn is known in both branches without being among the top.
+    let of_drawn = || step.logprobs.get(branch).copied().flatten().filter(|_| token == step.token);
+    let known = list.iter().find(|ranked| ranked.token == token).map(|ranked| ranked.logprob);
+    match (known.or_else(of_drawn), list.last()) {
+        (Some(logprob), _) => Value::Known(logprob),
+        (None, Some(last)) => Value::Below(last.logprob),
+        (None, None) => Value::Unknown,
+    }
 }
 
 fn paint(area: &Area, step: &Step, rows: &[Row]) -> Drawn {
@@ -194,6 +200,15 @@ mod tests {
         );
         let bars = 7 + 3 + 1;
         assert_eq!(count(&svg, "<rect"), bars, "bars, keys of the legend and the background");
+    }
+
+    #[test]
+    fn the_drawn_token_has_a_row_also_when_no_list_has_it() {
+        let line = token("steered", 0, " rare").replace(r#""token":5"#, r#""token":99"#);
+        let svg = drawn(of(&trace(&[line]), 0, None));
+        let texts = texts(&svg);
+        let at = texts.iter().position(|text| text == "→ ␣rare").unwrap();
+        assert_eq!(texts[at + 1..at + 4], ["8.2 %", "29 %", "< 14 %"]);
     }
 
     #[test]

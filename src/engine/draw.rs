@@ -1,0 +1,137 @@
+//! The draw of a token: steering, then the samplers after it.
+//!
+//! llama.cpp's samplers work on an array of candidates, all of the vocabulary; to build, soften and sort
+//! it costs more than the steering does. With top-p, top-k or greedy sampling the draw depends on a few
+//! tokens only, and a [`Drawer`] hands just these to llama.cpp's last samplers. It chooses the tokens
+//! that the whole chain would choose, from the same random numbers.
+
+use std::sync::Arc;
+
+use super::run::lock;
+use super::{Arm, Generation};
+use crate::error::Result;
+use crate::host::Token;
+use crate::llama::{Chain, Head, Sampling};
+use crate::nucleus::Nucleus;
+use crate::pair::{Pair, Side};
+use crate::params::Params;
+use crate::plugin::{self, Handle, Plugin};
+use crate::sampler::{Sampler, SharedPair, Source};
+use crate::steer::{Step, steer, temper};
+
+/// Draws the tokens of one answer.
+pub(super) struct Drawer {
+    pair: SharedPair,
+    arm: Arm,
+    /// The single branch that is drawn from, or None for both, steered.
+    side: Option<Side>,
+    params: Params,
+    path: Path,
+}
+
+/// What a draw goes through.
+enum Path {
+    /// A row of log-probabilities, of which the best go to the last samplers.
+    Best { sampling: Sampling, row: Vec<f32>, nucleus: Nucleus, chain: Chain },
+    /// All candidates: penalties change any of them.
+    Whole { handle: Option<Handle>, chain: Chain },
+}
+
+impl Drawer {
+    /// For an answer from `pair`, whose branches hold `n_ctx` tokens each.
+    pub(super) fn new(pair: &SharedPair, n_ctx: usize, arm: Arm, settings: &Generation) -> Result<Drawer> {
+        let params = settings.params;
+        let mut sampling = settings.sampling;
+        sampling.greedy |= params.is_greedy();
+        let (n_vocab, table) = {
+            let pair = lock(pair);
+            (pair.context().n_vocab(), *pair.context().table())
+        };
+        let side = side(arm, settings);
+        let path = if sampling.needs_only_the_best() {
+            let (row, nucleus) = (vec![0.0; n_vocab], Nucleus::default());
+            Path::Best { sampling, row, nucleus, chain: Chain::of_best(&sampling)? }
+        } else {
+            let (handle, head) = match side {
+                None => {
+                    let sampler = Sampler::new(params, Source::Paired(Arc::clone(pair)))?;
+                    let handle = Plugin::new(sampler, &table);
+                    (Some(handle.clone()), Head::Steering(handle))
+                }
+                Some(_) => (None, Head::Temperature(single_temperature(arm, &params))),
+            };
+            Path::Whole { handle, chain: Chain::new(&head, &sampling, n_vocab, n_ctx)? }
+        };
+        Ok(Drawer { pair: Arc::clone(pair), arm, side, params, path })
+    }
+
+    /// The single branch that is drawn from, or None for both.
+    pub(super) fn side(&self) -> Option<Side> {
+        self.side
+    }
+
+    /// Settings of the next draws.
+    pub(super) fn set_params(&mut self, params: Params) -> Result<()> {
+        params.validate()?;
+        self.params = params;
+        match &self.path {
+            Path::Whole { handle: Some(handle), .. } => {
+                plugin::with(handle, |plugin| plugin.sampler()?.set_params(params))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Draws a token from the logits of the pair's last decode. With it comes what the steering found out.
+    pub(super) fn draw(&mut self) -> Result<(Token, Option<Step>)> {
+        match &mut self.path {
+            Path::Best { sampling, row, nucleus, chain } => {
+                let step = match self.side {
+                    None => Some(steer_pair(&lock(&self.pair), &self.params, row)?),
+                    Some(side) => {
+                        let temperature = single_temperature(self.arm, &self.params);
+                        temper(lock(&self.pair).logits(side)?, temperature, row)?;
+                        None
+                    }
+                };
+                chain.load_best(sampling.best(nucleus, row));
+                Ok((chain.sample()?, step))
+            }
+            Path::Whole { handle, chain } => {
+                // The row is copied into the candidates under the lock; the steering takes it again later.
+                chain.load(lock(&self.pair).logits(self.side.unwrap_or(Side::Instructed))?);
+                let token = chain.sample()?;
+                let Some(handle) = handle else { return Ok((token, None)) };
+                let step = plugin::with(handle, |plugin| match plugin.error() {
+                    Some(error) => Err(error.clone()),
+                    None => Ok(plugin.sampler()?.last_step()),
+                })?;
+                Ok((token, step))
+            }
+        }
+    }
+}
+
+/// The single branch that decides about an answer: that of the arm; the instructed one alone if the
+/// steering is by nothing, at a temperature that does not depend on the plain one.
+fn side(arm: Arm, settings: &Generation) -> Option<Side> {
+    // A trace shows the plain branch all the same.
+    let traced = settings.trace || settings.trace_top > 0;
+    match arm {
+        Arm::Steered if !traced && !settings.params.needs_plain() => Some(Side::Instructed),
+        arm => arm.side(),
+    }
+}
+
+/// Temperature of a draw from one branch.
+fn single_temperature(arm: Arm, params: &Params) -> f32 {
+    match arm {
+        Arm::Steered => params.temperature_at(0.0) as f32,
+        Arm::Plain | Arm::Instructed => params.temperature,
+    }
+}
+
+/// Log-probabilities of the next token, from the rows as llama.cpp holds them.
+fn steer_pair(pair: &Pair, params: &Params, row: &mut [f32]) -> Result<Step> {
+    steer(pair.logits(Side::Instructed)?, pair.logits(Side::Plain)?, params, row)
+}

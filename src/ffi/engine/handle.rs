@@ -1,0 +1,248 @@
+//! The engine's handle: one answer at a time, which another thread may stop.
+
+use std::ffi::{CString, c_char};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, TryLockError};
+
+use super::super::guard::{free, get, guard, guard_or, hand_out, out};
+use super::super::text::report;
+use super::answer::{CAnswer, CGenerateParams, CToken, Request};
+use super::model::{ModelHandle, shared};
+use super::settings::{CEngineParams, read_engine};
+use crate::engine::{Answer, Engine, Event, Prompts};
+use crate::error::{Error, Result};
+use crate::guard::caught;
+use crate::llama::Model;
+use crate::prompt::{ChatTemplate, InstructionPlacement, PairBuilder};
+
+/// A model's context with everything that steered generation needs.
+///
+/// May move between threads. Two threads must not use it at once, but for sda_engine_cancel().
+pub struct EngineHandle {
+    /// A panic while it is locked poisons the lock, and so the engine.
+    state: Mutex<State>,
+    cancel: AtomicBool,
+    message: Mutex<CString>,
+}
+
+struct State {
+    // Dropped in this order: the engine points into the model.
+    engine: Engine<'static>,
+    model: Arc<Model>,
+}
+
+impl EngineHandle {
+    fn new(model: Arc<Model>, n_ctx: usize, options: &crate::llama::ContextOptions) -> Result<EngineHandle> {
+        // SAFETY: the model is on the heap, and the state keeps it until the engine is gone.
+        let borrowed: &'static Model = unsafe { &*Arc::as_ptr(&model) };
+        let engine = Engine::new(borrowed, n_ctx, options)?;
+        Ok(EngineHandle {
+            state: Mutex::new(State { engine, model }),
+            cancel: AtomicBool::new(false),
+            message: Mutex::default(),
+        })
+    }
+
+    /// Runs `body` on the engine; an error is kept for sda_engine_error(), a panic poisons the engine. A
+    /// second call while one runs is an error and does not wait: it may come from the callback.
+    fn with<T>(&self, body: impl FnOnce(&mut State) -> Result<T>) -> Result<T> {
+        let result = caught(|| match self.state.try_lock() {
+            Ok(mut state) => body(&mut state),
+            Err(TryLockError::Poisoned(_)) => Err(Error::Panic),
+            Err(TryLockError::WouldBlock) => {
+                Err(Error::State { reason: "the engine is generating; only cancelling is possible".into() })
+            }
+        });
+        if let Err(error) = &result {
+            let text = CString::new(error.to_string().replace('\0', " ")).unwrap_or_default();
+            *self.message.lock().unwrap_or_else(PoisonError::into_inner) = text;
+        }
+        result
+    }
+}
+
+/// Makes the context for a prompt pair.
+///
+/// `params` may be NULL for the defaults. `error` may be NULL; else it receives the reason if the call
+/// fails, cut to `error_size` bytes with the final NUL. `engine` receives the handle; free it with
+/// sda_engine_free(). SDA_ERR_MODEL if there is not enough memory.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sda_engine_new(
+    model: *const ModelHandle,
+    params: *const CEngineParams,
+    error: *mut c_char,
+    error_size: usize,
+    engine: *mut *mut EngineHandle,
+) -> i32 {
+    guard(|| {
+        let make = || {
+            let to = out(engine, "engine")?;
+            // SAFETY: the caller says that the handle is live and `params` is NULL or holds its size.
+            let (model, (n_ctx, options)) = unsafe { (shared(model)?, read_engine(params)?) };
+            // SAFETY: `to` was checked and the caller says that it can be written.
+            unsafe { hand_out(to, EngineHandle::new(model, n_ctx, &options)?) };
+            Ok(())
+        };
+        // SAFETY: the caller says that `error` is NULL or holds `error_size` bytes.
+        make().inspect_err(|reason| unsafe { report(reason, error, error_size) })
+    })
+}
+
+/// Frees an engine; NULL is fine. No thread may be generating with it.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sda_engine_free(engine: *mut EngineHandle) {
+    // SAFETY: the caller says that it is NULL or a live handle.
+    guard_or((), || unsafe { free(engine) })
+}
+
+/// Generates one answer, and returns when it is finished.
+///
+/// `params` says what is asked and how; its `on_text` receives the answer. `answer` receives what it cost,
+/// and may be NULL. What the KV cache holds of the prompts from earlier calls is used again. An answer that
+/// the callback or sda_engine_cancel() stopped, or that filled the context, is not an error: see
+/// `finish`.
+///
+/// SDA_ERR_PROMPT for an empty prompt, SDA_ERR_CONTEXT_FULL if the prompts do not fit, SDA_ERR_ENCODING for
+/// a text that is not UTF-8, SDA_ERR_STATE if the engine is generating already.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sda_engine_generate(
+    engine: *const EngineHandle,
+    params: *const CGenerateParams,
+    answer: *mut CAnswer,
+) -> i32 {
+    guard(|| {
+        // SAFETY: the caller says that the handle is live.
+        let handle = unsafe { get(engine, "engine")? };
+        handle.with(|state| {
+            // SAFETY: the caller says that `params` and all that it points to is live.
+            let request = unsafe { Request::read(params)? };
+            handle.cancel.store(false, Ordering::Relaxed);
+            let done = generate(state, &request, &handle.cancel)?;
+            if !answer.is_null() {
+                // SAFETY: the caller says that `answer` is NULL or can be written.
+                unsafe { answer.write((&done).into()) };
+            }
+            Ok(())
+        })
+    })
+}
+
+fn generate(state: &mut State, request: &Request, cancel: &AtomicBool) -> Result<Answer> {
+    let model = &state.model;
+    let source = match request.chat_template {
+        None => model.chat_template(),
+        Some(source) => (!source.is_empty()).then(|| source.to_owned()),
+    };
+    let template = match &source {
+        None => None,
+        Some(source) => Some(ChatTemplate::compile(source, &model.bos_text(), &model.eos_text())?),
+    };
+    // A base model goes on right behind the prompt's end, so that has to be the query.
+    let suits = if template.is_some() { InstructionPlacement::After } else { InstructionPlacement::Before };
+    let pair = PairBuilder {
+        template: template.as_ref(),
+        system: request.system,
+        history: &request.history,
+        query: request.prompt,
+        instruction: request.instruction,
+        negative: request.negative,
+        placement: request.placement.unwrap_or(suits),
+    };
+    let pair = pair.build()?;
+    let prompts = Prompts {
+        plain: model.tokenize_prompt(&pair.plain)?,
+        instructed: model.tokenize_prompt(&pair.instructed)?,
+    };
+    let mut settings = request.settings.clone();
+    if request.c.steer_after_think != 0 {
+        settings.steer_after_think = Some(pair.instructed);
+    }
+    let mut shown = 0;
+    let mut listener = Listener { request, text: Vec::new() };
+    let answer = state.engine.generate(request.arm, &prompts, &settings, &mut |event| {
+        let mut go_on = true;
+        if let Event::Token(record) = event {
+            shown += record.text.len();
+            go_on = listener.hears(&record.text, Some(&record.into()));
+        }
+        go_on && !cancel.load(Ordering::Relaxed)
+    })?;
+    let held_back = answer.text.get(shown..).unwrap_or_default();
+    if !held_back.is_empty() {
+        listener.hears(held_back, None);
+    }
+    Ok(answer)
+}
+
+/// The host's callback.
+struct Listener<'a> {
+    request: &'a Request<'a>,
+    /// The last piece, with its final NUL.
+    text: Vec<u8>,
+}
+
+impl Listener<'_> {
+    /// Passes a piece on; false if the host wants no more.
+    fn hears(&mut self, text: &str, token: Option<&CToken>) -> bool {
+        let Some(on_text) = self.request.c.on_text else { return false };
+        self.text.clear();
+        self.text.extend_from_slice(text.as_bytes());
+        self.text.push(0);
+        let token = token.map_or(std::ptr::null(), std::ptr::from_ref);
+        // SAFETY: the host says that function and data are valid during its call of sda_engine_generate().
+        unsafe { on_text(self.text.as_ptr().cast(), text.len(), token, self.request.c.user_data) == 0 }
+    }
+}
+
+/// Stops the answer that is being generated, after the token or the part of the prompt that is computed
+/// now; nothing if there is none. The one function that any thread may call while another one uses the
+/// engine. SDA_ERR_NULL for NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sda_engine_cancel(engine: *const EngineHandle) -> i32 {
+    guard(|| {
+        // SAFETY: the caller says that the handle is live.
+        unsafe { get(engine, "engine")? }.cancel.store(true, Ordering::Relaxed);
+        Ok(())
+    })
+}
+
+/// Text of the last error of an engine, empty if there was none; NULL for NULL. Valid until the next call
+/// on the same engine.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sda_engine_error(engine: *const EngineHandle) -> *const c_char {
+    // SAFETY: the caller says that it is NULL or a live handle.
+    guard_or(std::ptr::null(), || match unsafe { get(engine, "engine") } {
+        Ok(engine) => engine.message.lock().unwrap_or_else(PoisonError::into_inner).as_ptr(),
+        Err(_) => std::ptr::null(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::settings::read_engine;
+    use super::*;
+    use crate::llama::ModelOptions;
+
+    #[test]
+    fn after_a_panic_an_engine_can_only_be_freed() {
+        let path = std::env::var("SDA_TEST_MODEL").expect("SDA_TEST_MODEL is not set: run `make test`");
+        crate::llama::set_log(|_| {});
+        let model = Model::load(path.as_ref(), &ModelOptions::default(), |_| true).unwrap();
+        // SAFETY: NULL is fine.
+        let (_, options) = unsafe { read_engine(std::ptr::null()) }.unwrap();
+        let engine = Box::into_raw(Box::new(EngineHandle::new(Arc::new(model), 64, &options).unwrap()));
+        // SAFETY: the handle is live and freed once.
+        unsafe {
+            let hook = std::panic::take_hook();
+            std::panic::set_hook(Box::new(|_| {}));
+            let result = (*engine).with(|_| -> Result<()> { panic!("forced by a test") });
+            std::panic::set_hook(hook);
+            assert_eq!(result, Err(Error::Panic));
+            let status = sda_engine_generate(engine, std::ptr::null(), std::ptr::null_mut());
+            assert_eq!(status, Error::Panic.code());
+            let text = std::ffi::CStr::from_ptr(sda_engine_error(engine));
+            assert!(text.to_str().unwrap().contains("panic"));
+            sda_engine_free(engine);
+        }
+    }
+}

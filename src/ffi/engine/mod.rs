@@ -1,0 +1,19 @@
+//! The whole engine for hosts in C that bring no llama.cpp: only in the library that has it built in.
+
+// The header is rendered file by file, in this order, and learns of the feature from these lines alone.
+#[cfg(feature = "bundled")]
+mod model;
+
+#[cfg(feature = "bundled")]
+mod settings;
+
+#[cfg(feature = "bundled")]
+mod answer;
+
+#[cfg(feature = "bundled")]
+mod handle;
+
+pub use answer::*;
+pub use handle::*;
+pub use model::*;
+pub use settings::*;

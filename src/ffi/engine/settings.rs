@@ -1,0 +1,91 @@
+//! What an engine is made with.
+
+use super::super::guard::guard;
+use super::super::params::{init_sized, read_sized};
+use crate::error::{Error, Result};
+use crate::llama::ContextOptions;
+
+/// How to make an engine. Set it up with sda_engine_params_init(), then change single fields.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct CEngineParams {
+    /// Size of this struct as the caller knows it; sda_engine_params_init() sets it.
+    pub struct_size: usize,
+    /// Tokens that each of the two branches can hold; 0 is the model's training length, at most 4096.
+    /// Default 0. The KV cache has twice as many cells.
+    pub n_ctx: u32,
+    /// The most tokens of one decode. At least 2. Default 2048.
+    pub n_batch: u32,
+    /// The most tokens computed at once. At least 1. Default 512.
+    pub n_ubatch: u32,
+    /// Threads; 0 is one per core. Default 0.
+    pub n_threads: u32,
+    /// Threads while prompts are read; 0 is the same as `n_threads`. Default 0.
+    pub n_threads_batch: u32,
+    /// Flash attention: 0 off, 1 on, -1 where llama.cpp thinks it of use. Default -1.
+    pub flash_attn: i32,
+    /// Keep all cells of sliding-window layers, if not 0: chats then need not read their history again.
+    /// Default 0.
+    pub swa_full: i32,
+}
+
+const SMALLEST_ENGINE: usize = std::mem::offset_of!(CEngineParams, n_batch);
+
+impl CEngineParams {
+    fn defaults() -> CEngineParams {
+        let options = ContextOptions::default();
+        CEngineParams {
+            struct_size: size_of::<CEngineParams>(),
+            n_ctx: 0,
+            n_batch: options.n_batch,
+            n_ubatch: options.n_ubatch,
+            n_threads: options.n_threads,
+            n_threads_batch: options.n_threads_batch,
+            flash_attn: options.flash_attn.map_or(-1, i32::from),
+            swa_full: options.swa_full.into(),
+        }
+    }
+}
+
+/// Fills a struct with the defaults; `size` is sizeof *params. Errors as sda_params_init().
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sda_engine_params_init(params: *mut CEngineParams, size: usize) -> i32 {
+    guard(|| {
+        let (what, defaults) = ("sda_engine_params", CEngineParams::defaults());
+        // SAFETY: the caller says that there are `size` bytes at `params`.
+        unsafe { init_sized(params, size, what, SMALLEST_ENGINE, defaults) }
+    })
+}
+
+/// Reads the settings of an engine: the length of a branch, and the rest.
+///
+/// # Safety
+/// `params` is NULL or points to as many bytes as its `struct_size` says.
+pub(super) unsafe fn read_engine(params: *const CEngineParams) -> Result<(usize, ContextOptions)> {
+    let mut p = CEngineParams::defaults();
+    if !params.is_null() {
+        // SAFETY: see above.
+        p = unsafe { read_sized(params, "params", "sda_engine_params", SMALLEST_ENGINE, p) }?;
+    }
+    if p.n_batch < 2 {
+        return Err(Error::param("n_batch", p.n_batch, "at least 2"));
+    }
+    if p.n_ubatch < 1 {
+        return Err(Error::param("n_ubatch", p.n_ubatch, "at least 1"));
+    }
+    let flash_attn = match p.flash_attn {
+        -1 => None,
+        0 | 1 => Some(p.flash_attn == 1),
+        other => return Err(Error::param("flash_attn", other, "0, 1 or -1")),
+    };
+    let options = ContextOptions {
+        n_batch: p.n_batch,
+        n_ubatch: p.n_ubatch,
+        n_threads: p.n_threads,
+        n_threads_batch: p.n_threads_batch,
+        flash_attn,
+        swa_full: p.swa_full != 0,
+        ..ContextOptions::default()
+    };
+    Ok((p.n_ctx as usize, options))
+}
