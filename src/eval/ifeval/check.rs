@@ -80,7 +80,7 @@ impl Instruction {
 }
 
 /// A keyword as the published checks take it: a regular expression. What is none is taken as it is.
-fn pattern(keyword: &str) -> Regex {
+pub(super) fn pattern(keyword: &str) -> Regex {
     build(keyword, true)
 }
 
