@@ -17,7 +17,7 @@ ifeval=$("$python" "$here/scripts/fetch_eval_data.py" ifeval)
 tuned=${TUNED:-100}
 short_prompts=${SHORT_PROMPTS:-100}
 prompts=${PROMPTS:-100}
-threads=${THREADS:-2}
+threads=${THREADS:-1}
 mkdir -p "$folder"
 
 # evaluate NAME TASK ARMS FURTHER...: a table beside the results of single items.
@@ -39,12 +39,14 @@ for half in first second; do
     evaluate "mc-after-$half" truthfulqa-mc "$mc" -m "$smollm2" -f "$questions" --half $half \
         --instruction-placement after
 done
-evaluate mc-gemma truthfulqa-mc "plain,instructed,guidance=1.5,guidance=2,guidance=1.5:$sharp" \
+evaluate mc-gemma-before truthfulqa-mc "plain,instructed,guidance=1.5,guidance=2,guidance=1.5:$sharp" \
     -m "$gemma" -f "$questions" --instruction-placement before
+evaluate mc-gemma-after truthfulqa-mc plain,instructed,guidance=1.5,guidance=2,guidance=3 \
+    -m "$gemma" -f "$questions" --instruction-placement after
 
 tune=instructed,guidance=1.5,guidance=2,guidance=3,guidance=2:$sharp,guidance=2:sigma=inf
 evaluate short-tune ifeval "$tune" -m "$smollm2" -f "$short" --half first --limit "$tuned" -n 64
-evaluate short-report ifeval plain,instructed,guidance=1.5,guidance=2,guidance=3,sda \
+evaluate short-report ifeval "plain,instructed,guidance=1.5,guidance=2,guidance=3,guidance=2:$sharp,sda" \
     -m "$smollm2" -f "$short" --half second --limit "$short_prompts" -n 64 --judge local
 evaluate ifeval-report ifeval plain,instructed,guidance=1.5,guidance=2,sda \
     -m "$smollm2" -f "$ifeval" --half second --limit "$prompts" -n 128 --judge local
