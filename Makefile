@@ -109,16 +109,21 @@ test-core: plugin ## test the core, without llama.cpp, and what the plugin libra
 	SDA_PLUGIN_LIB="$(PLUGIN_TARGET_DIR)/release/libsda.so" SDA_PLUGIN_DIR="$(PLUGIN_TARGET_DIR)/release" \
 	    "$(CARGO)" test --locked --no-default-features $(TESTFLAGS)
 
-test-judge: ## test the core with the judge's client
-	"$(CARGO)" test --locked --no-default-features --features judge $(TESTFLAGS)
+# What test-core has run already is not built again with further features, but for the golden values: they are
+# checked on the optimised kernel, too.
+mentions = $(foreach feature,$(1),-e 'feature = "$(feature)"')
+tests_with = --lib $(patsubst tests/%.rs,--test %,$(shell grep -l $(call mentions,$(1)) tests/*.rs))
+
+test-judge: ## test the judge's client
+	"$(CARGO)" test --locked --no-default-features --features judge $(call tests_with,judge) $(TESTFLAGS)
 
 # The models' paths can be given from outside.
-test-bundled: setup ## test everything, on real models
+test-bundled: setup ## test what needs llama.cpp, on real models
 	@smollm2="$${SDA_TEST_MODEL:-$$($(FETCH) smollm2)}" && \
 	gemma="$${SDA_TEST_MODEL_GEMMA:-$$($(FETCH) gemma)}" && \
 	set -x && \
 	SDA_TEST_MODEL="$$smollm2" SDA_TEST_MODEL_GEMMA="$$gemma" \
-	    $(RUN) "$(CARGO)" test --release --locked $(TESTFLAGS)
+	    $(RUN) "$(CARGO)" test --release --locked --bins --test golden $(call tests_with,bundled cli) $(TESTFLAGS)
 
 # Its screenshots are left in the target folder. Installs Debian's chromium where it is missing, as root.
 test-viewer: build ## drive the page of `sda plot viewer` in headless Chromium
