@@ -2,8 +2,9 @@
 # Makes the figures of docs/results.md anew: scripts/eval_results.sh FOLDER
 #
 # Results go into FOLDER, one file a run; a run that was stopped goes on where it was. SDA is the command,
-# SMOLLM2 and GEMMA are the models (fetched if not given), PROMPTS how many of IFEval's prompts are answered
-# for the report, THREADS how many threads a run has. All of it takes hours on two cores.
+# SMOLLM2 and GEMMA are the models (fetched if not given), THREADS how many threads a run has. TUNED,
+# SHORT_PROMPTS and PROMPTS say how many records the generating runs answer; docs/results.md tells how many its
+# figures have. All of it takes hours on two cores.
 set -eu
 
 folder=${1:?usage: scripts/eval_results.sh FOLDER}
@@ -13,6 +14,8 @@ python=${PYTHON:-python3}
 smollm2=${SMOLLM2:-$("$python" "$here/scripts/fetch_model.py" smollm2)}
 gemma=${GEMMA:-$("$python" "$here/scripts/fetch_model.py" gemma)}
 ifeval=$("$python" "$here/scripts/fetch_eval_data.py" ifeval)
+tuned=${TUNED:-100}
+short_prompts=${SHORT_PROMPTS:-100}
 prompts=${PROMPTS:-100}
 threads=${THREADS:-2}
 mkdir -p "$folder"
@@ -27,19 +30,21 @@ evaluate() {
 }
 
 sharp=sigma=0.01,t_min=0.2
-mc=plain,instructed,guidance=1.25,guidance=1.5,guidance=2,guidance=3
-mc=$mc,guidance=1.5:$sharp,guidance=1.5:sigma=inf,sda,sda:$sharp
-after=plain,instructed,guidance=1.5,guidance=2,guidance=3,guidance=1.5:$sharp
 questions=$here/examples/eval/misconceptions.jsonl
+short=$here/examples/eval/short_instructions.jsonl
+mc=plain,instructed,guidance=1.5,guidance=2,guidance=3,guidance=1.5:$sharp
 for half in first second; do
-    evaluate "mc-$half" truthfulqa-mc "$mc" -m "$smollm2" -f "$questions" --half $half --judge local
-    evaluate "mc-after-$half" truthfulqa-mc "$after" -m "$smollm2" -f "$questions" --half $half \
+    evaluate "mc-before-$half" truthfulqa-mc "$mc,guidance=1.25,guidance=1.5:sigma=inf,sda,sda:$sharp" \
+        -m "$smollm2" -f "$questions" --half $half --instruction-placement before --judge local
+    evaluate "mc-after-$half" truthfulqa-mc "$mc" -m "$smollm2" -f "$questions" --half $half \
         --instruction-placement after
 done
 evaluate mc-gemma truthfulqa-mc "plain,instructed,guidance=1.5,guidance=2,guidance=1.5:$sharp" \
-    -m "$gemma" -f "$questions"
+    -m "$gemma" -f "$questions" --instruction-placement before
 
-evaluate ifeval-tune ifeval "instructed,guidance=1.5,guidance=2,guidance=3,guidance=2:$sharp" \
-    -m "$smollm2" -f "$ifeval" --half first --limit 40 -n 128 --parallel 1
+tune=instructed,guidance=1.5,guidance=2,guidance=3,guidance=2:$sharp,guidance=2:sigma=inf
+evaluate short-tune ifeval "$tune" -m "$smollm2" -f "$short" --half first --limit "$tuned" -n 64
+evaluate short-report ifeval plain,instructed,guidance=1.5,guidance=2,guidance=3,sda \
+    -m "$smollm2" -f "$short" --half second --limit "$short_prompts" -n 64 --judge local
 evaluate ifeval-report ifeval plain,instructed,guidance=1.5,guidance=2,sda \
-    -m "$smollm2" -f "$ifeval" --half second --limit "$prompts" -n 128 --parallel 1 --judge local
+    -m "$smollm2" -f "$ifeval" --half second --limit "$prompts" -n 128 --judge local

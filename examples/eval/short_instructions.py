@@ -2,7 +2,8 @@
 """Writes short_instructions.jsonl: 200 queries with one verifiable instruction each, in IFEval's fields.
 
 Unlike IFEval's, the prompts do not contain their instructions, and short answers do. So the plain branch knows
-nothing of what is checked, and a small model on a slow machine answers many of them.
+nothing of what is checked, and a small model on a slow machine answers many of them. The field "topic" holds
+words that an answer to the query should have one of; answers in other languages have none.
 """
 
 import json
@@ -51,6 +52,12 @@ def kinds(draw):
     ]
 
 
+def words(topic):
+    """The words of a topic that name it, in the singular."""
+    found = [word.removesuffix("s") if word == "bees" else word for word in topic.lower().split() if len(word) > 2]
+    return [word for word in found if word not in ("the", "and", "old", "good")]
+
+
 def main():
     draw = random.Random(20)
     records = []
@@ -58,15 +65,16 @@ def main():
     for _ in range(5):
         for first, second in zip(kinds(draw), kinds(draw)):
             for instruction, arguments in (first, second):
-                prompt = draw.choice(ASKS).format(draw.choice(TOPICS))
-                records.append(
-                    {
-                        "key": len(records) + 1,
-                        "prompt": prompt,
-                        "instruction_id_list": [instruction],
-                        "kwargs": [arguments],
-                    }
-                )
+                ask, topic = draw.choice(ASKS), draw.choice(TOPICS)
+                record = {
+                    "key": len(records) + 1,
+                    "prompt": ask.format(topic),
+                    "instruction_id_list": [instruction],
+                    "kwargs": [arguments],
+                }
+                if not instruction.startswith("language:"):
+                    record["topic"] = words(topic)
+                records.append(record)
     path = pathlib.Path(__file__).with_suffix(".jsonl")
     path.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
 

@@ -68,8 +68,8 @@ impl Instruction {
             Instruction::CapitalWordFrequency { relation, frequency } => {
                 relation.holds(count_capital_words(text), *frequency)
             }
-            Instruction::EnglishCapital => is_upper(text) && Language::ENGLISH.is_of(text),
-            Instruction::EnglishLowercase => is_lower(text) && Language::ENGLISH.is_of(text),
+            Instruction::EnglishCapital => is_upper(text) && Language::ENGLISH.may_be_of(text),
+            Instruction::EnglishLowercase => is_lower(text) && Language::ENGLISH.may_be_of(text),
             Instruction::NoComma => !text.contains(','),
             Instruction::Quotation => {
                 let text = text.trim();
@@ -80,7 +80,7 @@ impl Instruction {
 }
 
 /// A keyword as the published checks take it: a regular expression. What is none is taken as it is.
-fn pattern(keyword: &str) -> Regex {
+pub(super) fn pattern(keyword: &str) -> Regex {
     build(keyword, true)
 }
 

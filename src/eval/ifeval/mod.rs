@@ -29,10 +29,14 @@ pub struct Record {
     pub ids: Vec<String>,
     /// What they ask for.
     pub instructions: Vec<Instruction>,
+    /// Words one of which an answer to the query is bound to hold, in the singular; empty where the record
+    /// names none. Not a field of IFEval's: it tells answers that follow an instruction from answers that do
+    /// so because they say nothing else.
+    pub topic: Vec<String>,
 }
 
 impl Record {
-    /// Reads a record with `prompt`, `instruction_id_list` and `kwargs`.
+    /// Reads a record with `prompt`, `instruction_id_list`, `kwargs` and perhaps `topic`.
     ///
     /// # Errors
     /// A sentence that says what is wrong.
@@ -52,7 +56,15 @@ impl Record {
             instructions.push(Instruction::read(id, if kwargs.is_object() { kwargs } else { &none })?);
             names.push(id.to_owned());
         }
-        Ok(Record { prompt, ids: names, instructions })
+        let topic = match &record["topic"] {
+            Value::Null => Vec::new(),
+            topic => {
+                let words = topic.as_array().map(|words| words.iter().map(Value::as_str));
+                let words: Option<Vec<&str>> = words.and_then(Iterator::collect);
+                words.ok_or("\"topic\" is no list of words")?.into_iter().map(str::to_owned).collect()
+            }
+        };
+        Ok(Record { prompt, ids: names, instructions, topic })
     }
 
     /// The instructions once more in words: what the steered branch is told beside the prompt.
@@ -69,7 +81,16 @@ impl Record {
         Verdict {
             strict: self.instructions.iter().map(|i| followed(i, response)).collect(),
             loose: self.instructions.iter().map(|i| loose.iter().any(|text| followed(i, text))).collect(),
+            on_topic: self.keeps_to_topic(response),
         }
+    }
+
+    fn keeps_to_topic(&self, response: &str) -> Option<bool> {
+        let names = |word: &String| {
+            let whole = format!(r"\b{}(s|es)?\b", regex::escape(word));
+            check::pattern(&whole).is_match(response)
+        };
+        (!self.topic.is_empty()).then(|| self.topic.iter().any(names))
     }
 }
 
@@ -80,22 +101,31 @@ pub struct Verdict {
     pub strict: Vec<bool>,
     /// By one of its loosened variants.
     pub loose: Vec<bool>,
+    /// Whether the response holds a word of the topic, if the record names one.
+    pub on_topic: Option<bool>,
 }
 
 impl Verdict {
-    /// What this response adds to the four numbers, with their names.
-    pub fn parts(&self) -> [(&'static str, Part); 4] {
+    /// What this response adds to the four numbers, with their names. Records with a topic have two more:
+    /// whether the response keeps to it, and whether it does so and follows all instructions, strictly.
+    pub fn parts(&self) -> Vec<(&'static str, Part)> {
         let prompt = |followed: &[bool]| Part::one(f64::from(followed.iter().all(|&f| f)));
         let instructions = |followed: &[bool]| Part {
             hits: followed.iter().filter(|&&f| f).count() as f64,
             count: followed.len() as f64,
         };
-        [
+        let mut parts = vec![
             ("prompt_strict", prompt(&self.strict)),
             ("instruction_strict", instructions(&self.strict)),
             ("prompt_loose", prompt(&self.loose)),
             ("instruction_loose", instructions(&self.loose)),
-        ]
+        ];
+        if let Some(on_topic) = self.on_topic {
+            let both = on_topic && self.strict.iter().all(|&f| f);
+            parts.push(("on_topic", Part::one(f64::from(on_topic))));
+            parts.push(("strict_on_topic", Part::one(f64::from(both))));
+        }
+        parts
     }
 }
 
@@ -129,7 +159,8 @@ mod tests {
     fn the_four_numbers_count_prompts_and_instructions_strictly_and_loosely() {
         let verdict = record().check("Sure, here:\n- a\n- b");
         assert_eq!((verdict.strict.clone(), verdict.loose.clone()), (vec![false, true], vec![true, true]));
-        let parts = verdict.parts().map(|(name, part)| (name, part.hits, part.count));
+        let parts: Vec<_> =
+            verdict.parts().into_iter().map(|(name, part)| (name, part.hits, part.count)).collect();
         assert_eq!(
             parts,
             [
@@ -151,6 +182,21 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_keeps_to_the_topic_if_it_names_it() {
+        let with_topic = Record { topic: vec!["bread".into(), "oven".into()], ..record() };
+        let both = |text: &str| {
+            let parts = with_topic.check(text).parts();
+            let of = |name| parts.iter().find(|(other, _)| *other == name).unwrap().1.hits;
+            (of("on_topic"), of("strict_on_topic"))
+        };
+        assert_eq!(both("- Bread\n- butter"), (1.0, 1.0));
+        assert_eq!(both("- Ovens\n- breadth"), (1.0, 1.0));
+        assert_eq!(both("- Breadth\n- butter"), (0.0, 0.0), "a word of its own");
+        assert_eq!(both("Bread, butter"), (1.0, 0.0));
+        assert_eq!(record().check("Bread").parts().len(), 4, "a record without a topic");
+    }
+
+    #[test]
     fn loosened_variants_are_those_of_the_published_check() {
         assert_eq!(
             loosened("*a*\nb\nc"),
@@ -169,6 +215,10 @@ mod tests {
             (with(json!(["punctuation:no_dash"]), json!([{}])), "punctuation:no_dash"),
             (with(json!(["length_constraints:number_words"]), json!([{"num_words": 3}])), "relation"),
             (with(json!(["language:response_language"]), json!([{"language": "tlh"}])), "tlh"),
+            (
+                json!({"prompt": "p", "instruction_id_list": ["punctuation:no_comma"], "kwargs": [{}], "topic": 3}),
+                "topic",
+            ),
         ];
         for (record, word) in cases {
             let why = Record::read(&record).unwrap_err();

@@ -150,6 +150,12 @@ impl Language {
     pub fn is_of(self, text: &str) -> bool {
         whatlang::detect_lang(text).is_none_or(|language| language == self.0)
     }
+
+    /// True unless the text is surely in another language: for checks that mainly ask for something else,
+    /// and that short texts should not fail because their language was guessed wrong.
+    pub fn may_be_of(self, text: &str) -> bool {
+        whatlang::detect(text).is_none_or(|info| info.lang() == self.0 || !info.is_reliable())
+    }
 }
 
 #[cfg(test)]
@@ -206,5 +212,6 @@ mod tests {
         assert!(german.is_of("Der schnelle braune Fuchs springt über den faulen Hund."));
         assert!(!german.is_of("The quick brown fox jumps over the lazy dog again."));
         assert!(german.is_of("12345"), "figures are in no language");
+        assert!(Language::ENGLISH.may_be_of("an old tree written in lowercase"), "short texts are guesses");
     }
 }

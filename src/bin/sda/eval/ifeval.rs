@@ -12,6 +12,11 @@ use super::{Run, note_failures};
 use crate::Outcome;
 use crate::jsonl::{Input, Journal};
 
+const METRICS: [&str; 4] = ["prompt_strict", "instruction_strict", "prompt_loose", "instruction_loose"];
+
+/// Of records with a topic.
+const TOPIC_METRICS: [&str; 2] = ["on_topic", "strict_on_topic"];
+
 pub fn run(run: &Run, data: &Data) -> Outcome<Report> {
     let mut batch = answers::batch(run)?;
     let scorer = Scorer::new(run.args)?;
@@ -59,7 +64,8 @@ fn report(run: &Run, records: &[Result<Record, String>], units: &[Input], journa
                 Some((record, record.check(answer)))
             });
             let Some((record, verdict)) = checked else {
-                for metric in ["prompt_strict", "instruction_strict", "prompt_loose", "instruction_loose"] {
+                let has_topic = record.as_ref().is_ok_and(|record| !record.topic.is_empty());
+                for metric in METRICS.iter().chain(TOPIC_METRICS.iter().filter(|_| has_topic)) {
                     report.add(metric, ALL, &arm.name, n, None);
                 }
                 continue;

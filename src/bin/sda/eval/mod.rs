@@ -95,8 +95,10 @@ fn set_defaults(args: &mut EvalArgs) {
     match args.task {
         Task::TruthfulqaMc => {
             prompt.no_template |= !args.apply_chat_template;
-            // A prompt that ends where the answer follows has no place behind the query.
-            prompt.instruction_placement.get_or_insert(Placement::Before);
+            // In raw text "after" is after the primer, which both branches then share; in a user turn it would
+            // stand between the question and its answer.
+            let placement = if args.apply_chat_template { Placement::Before } else { Placement::After };
+            prompt.instruction_placement.get_or_insert(placement);
             if !has_instruction {
                 prompt.preset = Some(Preset::Truthfulness);
             }
