@@ -188,7 +188,7 @@ fn a_long_shared_prompt_leaves_a_sliding_window_model_room_for_its_answer() {
     let mut pair = engine.pair();
     let prefill = pair.prefill(&plain, &instructed, &mut quiet).unwrap();
     assert!(prefill.shared > 1400, "{prefill:?}");
-    for step in 0..350 {
-        pair.step(plain[step]).unwrap_or_else(|error| panic!("step {step}: {error}"));
+    for (step, &token) in plain.iter().enumerate().take(350) {
+        pair.step(token).unwrap_or_else(|error| panic!("step {step}: {error}"));
     }
 }
