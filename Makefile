@@ -64,7 +64,7 @@ SDA := "$(CARGO_TARGET_DIR)/release/sda"
 # Further arguments to cargo test, such as --no-fail-fast or the name of a test.
 TESTFLAGS ?=
 
-.PHONY: all help setup env model model-gemma build plugin demo test test-core test-judge test-bundled \
+.PHONY: all help setup env model model-gemma build plugin demo test test-header test-core test-judge test-bundled \
     test-viewer fmt fmt-check clippy clippy-core clippy-bundled doc header bench bench-torch eval-results \
     test-c asan valgrind install install-cli \
     uninstall install-check clean
@@ -103,22 +103,30 @@ demo: build ## answer a prompt plainly, with the instruction, and steered
 	    -i 'Explain it to a five-year-old child, with an animal in the story.' \
 	    -p 'What does a computer do?'
 
-test: test-core test-judge test-bundled ## run every test
+test: test-header test-core test-judge test-bundled ## run every test
+
+test-header: ## test that include/sda.h is what the sources say
+	"$(CARGO)" test --locked --no-default-features --features header --test header $(TESTFLAGS)
 
 test-core: plugin ## test the core, without llama.cpp, and what the plugin library exports
 	SDA_PLUGIN_LIB="$(PLUGIN_TARGET_DIR)/release/libsda.so" SDA_PLUGIN_DIR="$(PLUGIN_TARGET_DIR)/release" \
 	    "$(CARGO)" test --locked --no-default-features $(TESTFLAGS)
 
-test-judge: ## test the core with the judge's client
-	"$(CARGO)" test --locked --no-default-features --features judge $(TESTFLAGS)
+# What test-core has run already is not built again with further features, but for the golden values: they are
+# checked on the optimised kernel, too.
+mentions = $(foreach feature,$(1),-e 'feature = "$(feature)"')
+tests_with = --lib $(patsubst tests/%.rs,--test %,$(shell grep -l $(call mentions,$(1)) tests/*.rs))
+
+test-judge: ## test the judge's client
+	"$(CARGO)" test --locked --no-default-features --features judge $(call tests_with,judge) $(TESTFLAGS)
 
 # The models' paths can be given from outside.
-test-bundled: setup ## test everything, on real models
+test-bundled: setup ## test what needs llama.cpp, on real models
 	@smollm2="$${SDA_TEST_MODEL:-$$($(FETCH) smollm2)}" && \
 	gemma="$${SDA_TEST_MODEL_GEMMA:-$$($(FETCH) gemma)}" && \
 	set -x && \
 	SDA_TEST_MODEL="$$smollm2" SDA_TEST_MODEL_GEMMA="$$gemma" \
-	    $(RUN) "$(CARGO)" test --release --locked $(TESTFLAGS)
+	    $(RUN) "$(CARGO)" test --release --locked --bins --test golden $(call tests_with,bundled cli) $(TESTFLAGS)
 
 # Its screenshots are left in the target folder. Installs Debian's chromium where it is missing, as root.
 test-viewer: build ## drive the page of `sda plot viewer` in headless Chromium
@@ -142,8 +150,8 @@ clippy-bundled: setup
 doc: setup ## build the documentation, warnings are errors
 	RUSTDOCFLAGS='-D warnings' $(RUN) "$(CARGO)" doc --release --locked --no-deps
 
-header: ## write include/sda.h anew from the sources
-	SDA_UPDATE_HEADER=1 "$(CARGO)" test --locked --no-default-features --features header --test header
+header: export SDA_UPDATE_HEADER := 1
+header: test-header ## write include/sda.h anew from the sources
 
 bench: ## time the kernel, in the release profile
 	"$(CARGO)" bench --locked --no-default-features

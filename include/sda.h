@@ -732,8 +732,8 @@ typedef struct sda_engine_params {
      */
     int32_t flash_attn;
     /*
-     Keep all cells of sliding-window layers, if not 0: chats then need not read their history again.
-     Default 0.
+     Keep all cells of sliding-window layers, if not 0. Default 1; 0 saves memory, and is for prompts whose
+     common part is shorter than the window.
      */
     int32_t swa_full;
 } sda_engine_params;

@@ -245,6 +245,8 @@ static inline void sda_llama_log(int32_t level, const char *text, void *log_data
  *
  *  - Two sequences for each pair.
  *  - One KV buffer for all sequences, so that what two prompts begin with is computed and kept once.
+ *  - All cells of sliding-window layers, llama.h's own default: such a layer never frees a cell that two
+ *    sequences share, and would run out of room behind a long common beginning.
  *  - Flash attention where it is not the default yet. Without it, and with one buffer, llama.cpp's sums
  *    depend on where the other sequences' cells lie: 0.1 in the average logit of a 135M model in Q4_1,
  *    which steering amplifies. With it both rows are what each would be in a context of its own. */
@@ -252,6 +254,7 @@ static inline void sda_llama_pair_params(struct llama_context_params *params, ui
     params->n_seq_max = 2 * n_pairs;
 #if SDA_LLAMA_API >= 202507
     params->kv_unified = true;
+    params->swa_full = true;
 #endif
 #if SDA_LLAMA_API < 202508
     params->flash_attn = true;

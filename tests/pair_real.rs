@@ -10,6 +10,7 @@ mod common;
 use common::models::{gemma, gemma_f32, smollm2, smollm2_f32};
 use common::rows::{GEMMA_EXACT, QUANTIZED, SMOLLM2_EXACT, alone, difference, exact, lab, options, quiet};
 use sda::Error;
+use sda::engine::Engine;
 use sda::llama::{ContextOptions, LlamaHost, Model};
 use sda::pair::{Pair, Prefill, Side};
 
@@ -174,4 +175,20 @@ fn a_fork_goes_on_by_itself() {
     let fresh = alone(&model, exact(512), &last, &[]).remove(0);
     assert!(difference(second.logits(Side::Instructed).unwrap(), &fresh) < SMOLLM2_EXACT);
     drop((first, second));
+}
+
+#[test]
+fn a_long_shared_prompt_leaves_a_sliding_window_model_room_for_its_answer() {
+    let model = gemma();
+    let story = "The ship sailed on and the sea was calm. ".repeat(150);
+    let tokens = |end: &str| model.tokenize_prompt(&format!("{story}{end}")).unwrap();
+    let (plain, instructed) = (tokens("Then the captain said:"), tokens("Then the angry captain said:"));
+    let options = ContextOptions { n_threads: 2, ..ContextOptions::default() };
+    let engine = Engine::new(&model, 2200, &options).unwrap();
+    let mut pair = engine.pair();
+    let prefill = pair.prefill(&plain, &instructed, &mut quiet).unwrap();
+    assert!(prefill.shared > 1400, "{prefill:?}");
+    for (step, &token) in plain.iter().enumerate().take(350) {
+        pair.step(token).unwrap_or_else(|error| panic!("step {step}: {error}"));
+    }
 }

@@ -111,9 +111,7 @@ impl<'m> Batch<'m> {
         if (options.n_batch as usize) < 2 * n_pairs {
             return Err(Error::param("n_batch", options.n_batch, "at least 2 a pair"));
         }
-        // Sliding-window layers with fewer cells keep those that a pair shares for as long as the pair lives:
-        // long prompts would take other answers' room.
-        let options = ContextOptions { n_ctx: cells, n_seq_max, swa_full: true, ..*options };
+        let options = ContextOptions { n_ctx: cells, n_seq_max, ..*options };
         let mut host = LlamaHost::new(model, &options)?;
         let mut contexts = Vec::with_capacity(n_pairs + 1);
         for _ in 0..=n_pairs {

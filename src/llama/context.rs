@@ -35,7 +35,9 @@ pub struct ContextOptions {
     pub cache_type_k: KvCacheType,
     /// Type of the values in the KV cache.
     pub cache_type_v: KvCacheType,
-    /// Keep all cells of sliding-window layers, so that a chat can rewind.
+    /// Keep all cells of sliding-window layers. Default true: without, they have room for a few windows only,
+    /// and llama.cpp never lets go of a cell that two sequences share, so that a pair with more than about a
+    /// thousand shared tokens runs out of room. It also lets a chat rewind.
     pub swa_full: bool,
 }
 
@@ -51,7 +53,7 @@ impl Default for ContextOptions {
             flash_attn: None,
             cache_type_k: KvCacheType::F16,
             cache_type_v: KvCacheType::F16,
-            swa_full: false,
+            swa_full: true,
         }
     }
 }

@@ -40,7 +40,7 @@ pub fn lab<'m>(model: &'m Model, options: ContextOptions) -> Lab<'m> {
 }
 
 pub fn options(n_ctx: u32) -> ContextOptions {
-    ContextOptions { n_ctx, n_seq_max: 2, n_threads: 1, ..ContextOptions::default() }
+    ContextOptions { n_ctx, n_seq_max: 2, n_threads: 1, swa_full: false, ..ContextOptions::default() }
 }
 
 /// Options that leave no rounding but that of 32-bit floats.

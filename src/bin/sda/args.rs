@@ -158,7 +158,7 @@ pub struct ModelArgs {
     /// Keep the model from being swapped out.
     #[arg(long)]
     pub mlock: bool,
-    /// Keep all cells of sliding-window layers; chats then need not read their history again.
+    /// Accepted for llama.cpp's sake: all cells of sliding-window layers are kept, since the branches share them.
     #[arg(long)]
     pub swa_full: bool,
 }
@@ -339,7 +339,6 @@ impl ModelArgs {
             },
             cache_type_k: self.cache_type_k.into(),
             cache_type_v: self.cache_type_v.into(),
-            swa_full: self.swa_full,
             ..ContextOptions::default()
         }
     }

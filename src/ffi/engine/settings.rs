@@ -24,8 +24,8 @@ pub struct CEngineParams {
     pub n_threads_batch: u32,
     /// Flash attention: 0 off, 1 on, -1 where llama.cpp thinks it of use. Default -1.
     pub flash_attn: i32,
-    /// Keep all cells of sliding-window layers, if not 0: chats then need not read their history again.
-    /// Default 0.
+    /// Keep all cells of sliding-window layers, if not 0. Default 1; 0 saves memory, and is for prompts whose
+    /// common part is shorter than the window.
     pub swa_full: i32,
 }
 
