@@ -57,6 +57,9 @@ export CARGO_TARGET_DIR
 PLUGIN_TARGET_DIR ?= $(CARGO_TARGET_DIR)/plugin
 NATIVE_LIBS := $(PLUGIN_TARGET_DIR)/native-static-libs.txt
 
+# For what is shipped: thin LTO takes minutes over llama.cpp, and is left out while developing.
+LTO := CARGO_PROFILE_RELEASE_LTO=thin CARGO_PROFILE_RELEASE_CODEGEN_UNITS=4
+
 RUN := scripts/tools.sh run
 FETCH := "$(PYTHON)" scripts/fetch_model.py
 SDA := "$(CARGO_TARGET_DIR)/release/sda"
@@ -64,7 +67,7 @@ SDA := "$(CARGO_TARGET_DIR)/release/sda"
 # Further arguments to cargo test, such as --no-fail-fast or the name of a test.
 TESTFLAGS ?=
 
-.PHONY: all help setup env model model-gemma build plugin demo test test-header test-core test-judge test-bundled \
+.PHONY: all help setup env model model-gemma build dist bundled plugin demo test test-header test-core test-judge test-bundled \
     test-viewer fmt fmt-check clippy clippy-core clippy-bundled doc header bench bench-torch eval-results \
     test-c asan valgrind install install-cli \
     uninstall install-check clean
@@ -87,15 +90,20 @@ model: ## fetch the default model (SmolLM2 135M, 94 MiB) once
 model-gemma: ## fetch the second test model (Gemma 3 270M, 241 MiB) once
 	@$(FETCH) gemma
 
-build: setup ## build the command and the library with llama.cpp inside
-	$(RUN) "$(CARGO)" build --release --locked
+build: setup ## build the command
+	$(RUN) "$(CARGO)" build --release --locked -p sda-cli
+
+dist: setup ## build the command as it is shipped, with thin LTO
+	$(LTO) $(RUN) "$(CARGO)" build --release --locked -p sda-cli
+
+bundled: setup ## build libsda with llama.cpp inside
+	$(RUN) "$(CARGO)" build --release --locked -p sda-capi --features bundled,judge
 
 # The list of system libraries that the static library needs is printed by rustc only; it goes into the
 # pkg-config file and the CMake package.
 plugin: ## build the pure plugin, libsda without llama.cpp
 	@mkdir -p "$(PLUGIN_TARGET_DIR)"
-	CARGO_TARGET_DIR="$(PLUGIN_TARGET_DIR)" RUSTFLAGS= "$(CARGO)" rustc --release --locked \
-	    --no-default-features --lib --crate-type cdylib,staticlib -- \
+	CARGO_TARGET_DIR="$(PLUGIN_TARGET_DIR)" RUSTFLAGS= $(LTO) "$(CARGO)" rustc --release --locked -p sda-capi --lib -- \
 	    --print native-static-libs="$(NATIVE_LIBS)"
 
 demo: build ## answer a prompt plainly, with the instruction, and steered
@@ -106,27 +114,25 @@ demo: build ## answer a prompt plainly, with the instruction, and steered
 test: test-header test-core test-judge test-bundled ## run every test
 
 test-header: ## test that include/sda.h is what the sources say
-	"$(CARGO)" test --locked --no-default-features --features header --test header $(TESTFLAGS)
+	"$(CARGO)" test --locked --features header --test header $(TESTFLAGS)
 
 test-core: plugin ## test the core, without llama.cpp, and what the plugin library exports
 	SDA_PLUGIN_LIB="$(PLUGIN_TARGET_DIR)/release/libsda.so" SDA_PLUGIN_DIR="$(PLUGIN_TARGET_DIR)/release" \
-	    "$(CARGO)" test --locked --no-default-features $(TESTFLAGS)
-
-# What test-core has run already is not built again with further features, but for the golden values: they are
-# checked on the optimised kernel, too.
-mentions = $(foreach feature,$(1),-e 'feature = "$(feature)"')
-tests_with = --lib $(patsubst tests/%.rs,--test %,$(shell grep -l $(call mentions,$(1)) tests/*.rs))
+	    "$(CARGO)" test --locked $(TESTFLAGS)
 
 test-judge: ## test the judge's client
-	"$(CARGO)" test --locked --no-default-features --features judge $(call tests_with,judge) $(TESTFLAGS)
+	"$(CARGO)" test --locked --features judge --lib --test judge $(TESTFLAGS)
 
-# The models' paths can be given from outside.
-test-bundled: setup ## test what needs llama.cpp, on real models
+# The golden values once more, on the optimised kernel. The models' paths can be given from outside.
+test-bundled: bundled ## test what needs llama.cpp, on real models
 	@smollm2="$${SDA_TEST_MODEL:-$$($(FETCH) smollm2)}" && \
 	gemma="$${SDA_TEST_MODEL_GEMMA:-$$($(FETCH) gemma)}" && \
+	export SDA_TEST_MODEL="$$smollm2" SDA_TEST_MODEL_GEMMA="$$gemma" && \
+	export SDA_BUNDLED_LIB="$(CARGO_TARGET_DIR)/release/libsda.so" && \
 	set -x && \
-	SDA_TEST_MODEL="$$smollm2" SDA_TEST_MODEL_GEMMA="$$gemma" \
-	    $(RUN) "$(CARGO)" test --release --locked --bins --test golden $(call tests_with,bundled cli) $(TESTFLAGS)
+	$(RUN) "$(CARGO)" test --release --locked --features bundled,judge --lib --test core --test header --test symbols \
+	    --test bundled $(TESTFLAGS) && \
+	$(RUN) "$(CARGO)" test --release --locked -p sda-cli $(TESTFLAGS)
 
 # Its screenshots are left in the target folder. Installs Debian's chromium where it is missing, as root.
 test-viewer: build ## drive the page of `sda plot viewer` in headless Chromium
@@ -141,20 +147,20 @@ fmt-check: ## fail if the sources are not formatted
 clippy: clippy-core clippy-bundled ## lint, warnings are errors
 
 clippy-core:
-	"$(CARGO)" clippy --locked --all-targets --no-default-features -- -D warnings
-	"$(CARGO)" clippy --locked --all-targets --no-default-features --features judge -- -D warnings
+	"$(CARGO)" clippy --locked --all-targets -p sda -p sda-capi -p sda-test-kit -- -D warnings
+	"$(CARGO)" clippy --locked --all-targets --features judge -- -D warnings
 
 clippy-bundled: setup
-	$(RUN) "$(CARGO)" clippy --release --locked --all-targets -- -D warnings
+	$(RUN) "$(CARGO)" clippy --release --locked --all-targets --workspace --features bundled,judge -- -D warnings
 
 doc: setup ## build the documentation, warnings are errors
-	RUSTDOCFLAGS='-D warnings' $(RUN) "$(CARGO)" doc --release --locked --no-deps
+	RUSTDOCFLAGS='-D warnings' $(RUN) "$(CARGO)" doc --release --locked --no-deps -p sda -p sda-cli --features bundled,judge
 
 header: export SDA_UPDATE_HEADER := 1
 header: test-header ## write include/sda.h anew from the sources
 
 bench: ## time the kernel, in the release profile
-	"$(CARGO)" bench --locked --no-default-features
+	"$(CARGO)" bench --locked
 
 eval-results: build ## make the figures of docs/results.md anew, which takes hours
 	$(RUN) scripts/eval_results.sh "$(CARGO_TARGET_DIR)/eval-results"
@@ -186,8 +192,9 @@ install: $(if $(SUDO_USER),,plugin) ## install headers, plugin library, pkg-conf
 	DESTDIR="$(DESTDIR)" PREFIX="$(PREFIX)" LIBDIR="$(LIBDIR)" INCLUDEDIR="$(INCLUDEDIR)" \
 	    scripts/install.sh install "$(PLUGIN_TARGET_DIR)/release" "$(NATIVE_LIBS)"
 
-install-cli: ## install the command, as built by `make build`
-	@test -x $(SDA) || { echo 'error: nothing to install: run `make build` first' >&2; exit 1; }
+# Under sudo nothing is built, as for `install`.
+install-cli: $(if $(SUDO_USER),,dist) ## install the command
+	@test -x $(SDA) || { echo 'error: nothing to install: run `make dist` first, without sudo' >&2; exit 1; }
 	install -d "$(DESTDIR)$(BINDIR)"
 	install -m 755 $(SDA) "$(DESTDIR)$(BINDIR)/sda"
 

@@ -1,20 +1,7 @@
-//! Names the shared library for the linker and, with feature `header`, renders the C header.
-
-/// Number of the binary interface; `tests/header.rs` checks that it is the header's.
-const ABI_VERSION: u32 = 1;
+//! With feature `header`, renders the C header.
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
-    let os = std::env::var("CARGO_CFG_TARGET_OS").unwrap_or_default();
-    match os.as_str() {
-        "linux" | "android" | "freebsd" => {
-            println!("cargo:rustc-cdylib-link-arg=-Wl,-soname,libsda.so.{ABI_VERSION}");
-        }
-        "macos" | "ios" => {
-            println!("cargo:rustc-cdylib-link-arg=-Wl,-install_name,@rpath/libsda.{ABI_VERSION}.dylib");
-        }
-        _ => {}
-    }
     #[cfg(feature = "header")]
     header();
 }

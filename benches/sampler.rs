@@ -8,18 +8,14 @@
 //! what `top_p` takes more is reading them and finding the nucleus. One thread, medians of runs in turn.
 
 #![allow(clippy::print_stdout, reason = "a benchmark prints")]
-#![allow(dead_code, reason = "it needs only part of the files it shares with the tests")]
-
-#[path = "../tests/common/rng.rs"]
-mod rng;
 
 use std::hint::black_box;
 use std::time::Instant;
 
-use rng::Rng;
 use sda::sampler::{Sampler, TokenData};
 use sda::steer::steer_in_place;
 use sda::{Params, Result};
+use sda_test_kit::rng::Rng;
 
 fn main() -> Result<()> {
     let params = Params { amplification: 0.46, ..Params::default() };

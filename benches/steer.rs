@@ -10,21 +10,16 @@
 //! version is the step as its equations say, in scalar `f64`.
 
 #![allow(clippy::print_stdout, reason = "a benchmark prints")]
-#![allow(dead_code, reason = "it needs only part of the files it shares with the tests")]
-
-#[path = "../tests/common/oracle.rs"]
-mod oracle;
-#[path = "../tests/common/rng.rs"]
-mod rng;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::hint::black_box;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
-use rng::Rng;
 use sda::Params;
 use sda::steer::{Isa, steer_in_place, steer_with};
+use sda_test_kit::oracle;
+use sda_test_kit::rng::Rng;
 
 /// The system's allocator, counting.
 struct Counting;

@@ -134,7 +134,8 @@ impl Error {
         }
     }
 
-    pub(crate) fn param(field: &'static str, value: impl fmt::Display, allowed: &'static str) -> Self {
+    /// A setting that is outside its range.
+    pub fn param(field: &'static str, value: impl fmt::Display, allowed: &'static str) -> Self {
         Error::Param { field, value: value.to_string(), allowed }
     }
 }

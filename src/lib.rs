@@ -14,7 +14,6 @@
 //! 4. [`ffi`]: the C ABI, `include/sda.h`.
 //! 5. [`judge`], `prompt`: what is asked of a judge, and how a conversation becomes two prompts.
 //! 6. `llama`, `engine` (feature `bundled`): llama.cpp built in, and whole answers.
-//! 7. `eval` (feature `eval`): what an evaluation measures, and how sure it is.
 
 #![deny(unsafe_code)]
 
@@ -23,8 +22,6 @@ pub mod dropin;
 #[cfg(feature = "bundled")]
 pub mod engine;
 mod error;
-#[cfg(feature = "eval")]
-pub mod eval;
 pub mod ffi;
 mod guard;
 pub mod host;
@@ -35,7 +32,7 @@ pub mod nucleus;
 pub mod pair;
 pub mod params;
 pub mod plugin;
-#[cfg(feature = "prompt")]
+#[cfg(feature = "bundled")]
 pub mod prompt;
 pub mod sampler;
 pub mod steer;

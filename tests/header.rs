@@ -38,8 +38,8 @@ fn versions_agree_everywhere() {
     let packed = number(&major) * 1_000_000 + number(&minor) * 1_000 + number(&patch);
     assert_eq!(number(&define("SDA_VERSION_NUMBER")), packed);
     let abi = define("SDA_ABI_VERSION");
-    let build = std::fs::read_to_string(root().join("build.rs")).unwrap();
-    assert!(build.contains(&format!("const ABI_VERSION: u32 = {abi};")), "build.rs names another ABI");
+    let build = std::fs::read_to_string(root().join("capi/build.rs")).unwrap();
+    assert!(build.contains(&format!("const ABI_VERSION: u32 = {abi};")), "capi/build.rs names another ABI");
 }
 
 /// Compiles a file that includes the headers, and returns what the compiler complains about.

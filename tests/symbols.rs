@@ -1,30 +1,29 @@
 //! What the libraries export: the functions of the header, and nothing of llama.cpp. The plugin those
 //! without SDA_BUNDLED, the bundled library all.
 //!
-//! The plugin's test needs `SDA_PLUGIN_LIB`, the path of the pure `libsda.so`; `make test-core` builds it
-//! and sets it. The bundled library lies beside this test, as cargo has built both.
+//! The plugin's tests need `SDA_PLUGIN_LIB`, the path of the pure `libsda.so`; `make test-core` builds it and sets
+//! it. With feature `bundled` the library with llama.cpp inside is looked at, too: `SDA_BUNDLED_LIB`, as
+//! `make test-bundled` sets it.
 
-// The plugin that is looked at is the same whatever this test is compiled with: once is enough.
-#![cfg(any(feature = "bundled", not(any(feature = "judge", feature = "header"))))]
 #![cfg(target_os = "linux")]
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::Command;
 
-const BUNDLED: bool = cfg!(feature = "bundled");
-
-/// The library, or None where it was not asked for; in the gate it has to be there.
-fn library() -> Option<PathBuf> {
-    if BUNDLED {
-        return Some(std::env::current_exe().unwrap().with_file_name("libsda.so"));
-    }
-    let path = std::env::var_os("SDA_PLUGIN_LIB");
+/// A library that make has built, or None where it was not asked for; in the gate it has to be there.
+fn library(variable: &str) -> Option<PathBuf> {
+    let path = std::env::var_os(variable);
     if path.is_none() {
-        assert!(std::env::var_os("CI").is_none(), "SDA_PLUGIN_LIB is not set: run `make test-core`");
-        eprintln!("skipped: SDA_PLUGIN_LIB is not set, `make test-core` builds the library and sets it");
+        assert!(std::env::var_os("CI").is_none(), "{variable} is not set: run `make test`");
+        eprintln!("skipped: {variable} is not set, `make test` builds the library and sets it");
     }
     path.map(PathBuf::from)
+}
+
+fn plugin() -> Option<PathBuf> {
+    // With feature `bundled` the same tests have run without it.
+    if cfg!(feature = "bundled") { None } else { library("SDA_PLUGIN_LIB") }
 }
 
 fn run(program: &str, arguments: &[&str], library: &PathBuf) -> String {
@@ -63,21 +62,28 @@ fn declared(bundled: bool) -> BTreeSet<String> {
     names
 }
 
-#[test]
-fn the_library_exports_the_functions_of_the_header_and_no_others() {
-    let Some(library) = library() else { return };
-    let symbols = run("nm", &["-D", "--defined-only"], &library);
-    let exported: BTreeSet<String> =
-        symbols.lines().filter_map(|line| line.split_whitespace().nth(2)).map(str::to_owned).collect();
-    assert!(declared(false).len() > 20, "{:?}", declared(false));
-    assert!(declared(true).len() > declared(false).len() + 10, "{:?}", declared(true));
-    assert_eq!(exported, declared(BUNDLED));
+fn exported(library: &PathBuf) -> BTreeSet<String> {
+    let symbols = run("nm", &["-D", "--defined-only"], library);
+    symbols.lines().filter_map(|line| line.split_whitespace().nth(2)).map(str::to_owned).collect()
 }
 
-#[cfg(not(feature = "bundled"))]
+fn assert_soname(library: &PathBuf) {
+    let dynamic = run("readelf", &["-d"], library);
+    let soname = format!("[libsda.so.{}]", sda::ffi::SDA_ABI_VERSION);
+    assert!(dynamic.lines().any(|line| line.contains("SONAME") && line.contains(&soname)), "{dynamic}");
+}
+
 #[test]
-fn the_library_neither_holds_nor_needs_llama_cpp() {
-    let Some(library) = library() else { return };
+fn the_plugin_exports_the_functions_of_the_header_and_no_others() {
+    let Some(library) = plugin() else { return };
+    assert!(declared(false).len() > 20, "{:?}", declared(false));
+    assert_eq!(exported(&library), declared(false));
+    assert_soname(&library);
+}
+
+#[test]
+fn the_plugin_neither_holds_nor_needs_llama_cpp() {
+    let Some(library) = plugin() else { return };
     let symbols = run("nm", &["-D"], &library);
     let foreign = |line: &&str| line.contains("llama_") || line.contains("ggml_");
     let ours = |line: &&str| line.contains(" T sda_");
@@ -85,10 +91,11 @@ fn the_library_neither_holds_nor_needs_llama_cpp() {
     assert_eq!(found, Vec::<&str>::new());
 }
 
+#[cfg(feature = "bundled")]
 #[test]
-fn the_soname_has_the_number_of_the_abi() {
-    let Some(library) = library() else { return };
-    let dynamic = run("readelf", &["-d"], &library);
-    let soname = format!("[libsda.so.{}]", sda::ffi::SDA_ABI_VERSION);
-    assert!(dynamic.lines().any(|line| line.contains("SONAME") && line.contains(&soname)), "{dynamic}");
+fn the_library_with_llama_cpp_exports_all_functions_of_the_header_and_no_others() {
+    let Some(library) = library("SDA_BUNDLED_LIB") else { return };
+    assert!(declared(true).len() > declared(false).len() + 10, "{:?}", declared(true));
+    assert_eq!(exported(&library), declared(true));
+    assert_soname(&library);
 }

@@ -1,0 +1,291 @@
+//! Options of a judge, for every command that asks one.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::Args;
+use sda::judge::{ApiKey, Cache, Client, Dimension, ResponseFormat, Settings, Template, default_cache_dir};
+use sda::prompt::Preset;
+
+use crate::failure::{Failure, Outcome};
+use crate::ui::console::note;
+
+/// The variable that holds the key when none is named.
+const KEY_VARIABLE: &str = "SDA_JUDGE_KEY";
+
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Judge")]
+pub struct JudgeArgs {
+    /// Name of the judge's model, as its server knows it.
+    #[arg(long, value_name = "NAME")]
+    pub judge_model: Option<String>,
+    /// What to score by, instead of the instruction: a dimension, or "instruction". [default: the
+    /// preset's dimension]
+    #[arg(long, value_name = "NAME")]
+    pub judge_dimension: Option<Criterion>,
+    /// Environment variable that holds the API key. [default: SDA_JUDGE_KEY, if it is set]
+    #[arg(long, value_name = "NAME", conflicts_with = "judge_key_file")]
+    pub judge_key_env: Option<String>,
+    /// File that holds the API key.
+    #[arg(long, value_name = "FILE")]
+    pub judge_key_file: Option<PathBuf>,
+    /// Seconds that one request may take in all. [default: 120]
+    #[arg(long, value_name = "S")]
+    pub judge_timeout: Option<Seconds>,
+    /// Seconds that connecting may take. [default: 10]
+    #[arg(long, value_name = "S")]
+    pub judge_connect_timeout: Option<Seconds>,
+    /// How often a request that failed for a passing reason is sent again. [default: 4]
+    #[arg(long, value_name = "N")]
+    pub judge_retries: Option<u32>,
+    /// Proxy, instead of the environment's.
+    #[arg(long, value_name = "URL")]
+    pub judge_proxy: Option<String>,
+    /// PEM file of the authorities to trust, instead of the public ones.
+    #[arg(long, value_name = "FILE")]
+    pub judge_ca: Option<PathBuf>,
+    /// Sampling temperature of the judge; "none" sends none. [default: 0]
+    #[arg(long, value_name = "T|none")]
+    pub judge_temperature: Option<OrNone<f32>>,
+    /// Seed of the judge's first sample, further ones count up; "none" sends none. [default: 1]
+    #[arg(long, value_name = "N|none")]
+    pub judge_seed: Option<OrNone<u32>>,
+    /// The longest reply in tokens; "none" sends no limit. [default: 1024]
+    #[arg(long, value_name = "N|none")]
+    pub judge_max_tokens: Option<OrNone<u32>>,
+    /// How the judge is held to the form of its reply: auto, json_schema, json_object or text.
+    /// [default: auto]
+    #[arg(long, value_name = "FORMAT")]
+    pub judge_format: Option<ResponseFormat>,
+    /// How many scores are asked for and averaged. [default: 1]
+    #[arg(long, value_name = "N")]
+    pub judge_n: Option<u32>,
+    /// Template of the judge's prompt, or of one dimension's; may be given several times. [also -jp]
+    #[arg(long, value_name = "[DIMENSION=]FILE")]
+    pub judge_prompt: Vec<PromptFile>,
+    /// Ask again for what has been judged before.
+    #[arg(long, conflicts_with = "judge_cache_dir")]
+    pub no_judge_cache: bool,
+    /// Where scores are kept. [default: sda/judge in the user's cache folder]
+    #[arg(long, value_name = "DIR")]
+    pub judge_cache_dir: Option<PathBuf>,
+}
+
+/// What a judge scores by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Criterion {
+    Instruction,
+    Dimension(Dimension),
+}
+
+impl FromStr for Criterion {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Criterion, String> {
+        match text {
+            "instruction" => Ok(Criterion::Instruction),
+            _ => {
+                text.parse().map(Criterion::Dimension).map_err(|e: sda::Error| format!("{e}, or instruction"))
+            }
+        }
+    }
+}
+
+/// A number, or that none is to be sent.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct OrNone<T>(Option<T>);
+
+impl<T: FromStr<Err: fmt::Display>> FromStr for OrNone<T> {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<OrNone<T>, String> {
+        match text {
+            "none" => Ok(OrNone(None)),
+            _ => text
+                .parse()
+                .map(|n| OrNone(Some(n)))
+                .map_err(|e: T::Err| format!("{e}, must be a number or none")),
+        }
+    }
+}
+
+/// A length of time in seconds.
+#[derive(Clone, Copy, Debug)]
+pub struct Seconds(Duration);
+
+impl FromStr for Seconds {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Seconds, String> {
+        let seconds: f64 = text.parse().map_err(|e| format!("{e}, must be a number of seconds"))?;
+        Duration::try_from_secs_f64(seconds)
+            .map(Seconds)
+            .map_err(|_| "must be a number of seconds".to_owned())
+    }
+}
+
+/// A template's file, and the dimension that it is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PromptFile {
+    dimension: Option<Dimension>,
+    path: PathBuf,
+}
+
+impl FromStr for PromptFile {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<PromptFile, Self::Err> {
+        // A file's name may hold a = as well, so only a dimension's name is taken for one.
+        let named = text.split_once('=').and_then(|(name, path)| Some((name.parse().ok()?, path)));
+        Ok(match named {
+            Some((dimension, path)) => PromptFile { dimension: Some(dimension), path: path.into() },
+            None => PromptFile { dimension: None, path: text.into() },
+        })
+    }
+}
+
+impl JudgeArgs {
+    /// What to score by when a record does not say.
+    pub fn dimension(&self, preset: Option<Preset>) -> Option<Dimension> {
+        match self.judge_dimension {
+            Some(Criterion::Dimension(dimension)) => Some(dimension),
+            Some(Criterion::Instruction) => None,
+            None => preset.map(dimension_of),
+        }
+    }
+
+    /// A client for the judge at `url`. Reads the key and the files; the network is not touched.
+    pub fn client(&self, url: &str) -> Outcome<Client> {
+        let mut settings = Settings::new(url, self.judge_model.as_deref().unwrap_or_default());
+        settings.key = self.key()?;
+        settings.proxy.clone_from(&self.judge_proxy);
+        settings.ca_file.clone_from(&self.judge_ca);
+        let take = |to: &mut Duration, from: Option<Seconds>| *to = from.map_or(*to, |Seconds(time)| time);
+        take(&mut settings.timeout, self.judge_timeout);
+        take(&mut settings.connect_timeout, self.judge_connect_timeout);
+        settings.retry.max_retries = self.judge_retries.unwrap_or(settings.retry.max_retries);
+        settings.temperature = self.judge_temperature.map_or(settings.temperature, |OrNone(t)| t);
+        settings.seed = self.judge_seed.map_or(settings.seed, |OrNone(seed)| seed);
+        settings.max_tokens = self.judge_max_tokens.map_or(settings.max_tokens, |OrNone(n)| n);
+        settings.response_format = self.judge_format.unwrap_or_default();
+        settings.samples = self.judge_n.unwrap_or(settings.samples);
+        if settings.samples > 1 && settings.temperature == Some(0.0) {
+            return Err(Failure::Usage(format!(
+                "--judge-n is {}, must be 1 at --judge-temperature 0, where all samples are the same",
+                settings.samples
+            )));
+        }
+        for PromptFile { dimension, path } in &self.judge_prompt {
+            let template = Template::load(path)?;
+            match dimension {
+                Some(dimension) => drop(settings.templates.insert(*dimension, template)),
+                None => settings.template = template,
+            }
+        }
+        let client = Client::new(settings)?.with_warnings(note);
+        Ok(match self.cache() {
+            Some(cache) => client.with_cache(cache),
+            None => client,
+        })
+    }
+
+    fn key(&self) -> Outcome<Option<ApiKey>> {
+        Ok(match (&self.judge_key_env, &self.judge_key_file) {
+            (Some(name), _) => Some(ApiKey::from_env(name)?),
+            (None, Some(path)) => Some(ApiKey::from_file(path)?),
+            (None, None) if std::env::var_os(KEY_VARIABLE).is_some_and(|key| !key.is_empty()) => {
+                Some(ApiKey::from_env(KEY_VARIABLE)?)
+            }
+            (None, None) => None,
+        })
+    }
+
+    /// A server that was not told a model may hold another one tomorrow, which the cache could not tell.
+    fn cache(&self) -> Option<Cache> {
+        match &self.judge_cache_dir {
+            _ if self.no_judge_cache => None,
+            Some(dir) => Some(Cache::new(dir)),
+            None if self.judge_model.is_none() => None,
+            None => default_cache_dir().map(Cache::new),
+        }
+    }
+
+    /// Refuses what the loaded model as its own judge has no use for, rather than ignore it.
+    pub fn check_local(&self) -> Outcome {
+        let given = [
+            ("--judge-model", self.judge_model.is_some()),
+            ("--judge-key-env", self.judge_key_env.is_some()),
+            ("--judge-key-file", self.judge_key_file.is_some()),
+            ("--judge-timeout", self.judge_timeout.is_some()),
+            ("--judge-connect-timeout", self.judge_connect_timeout.is_some()),
+            ("--judge-retries", self.judge_retries.is_some()),
+            ("--judge-proxy", self.judge_proxy.is_some()),
+            ("--judge-ca", self.judge_ca.is_some()),
+            ("--judge-temperature", self.judge_temperature.is_some()),
+            ("--judge-seed", self.judge_seed.is_some()),
+            ("--judge-max-tokens", self.judge_max_tokens.is_some()),
+            ("--judge-format", self.judge_format.is_some()),
+            ("--judge-n", self.judge_n.is_some()),
+            ("--judge-prompt", !self.judge_prompt.is_empty()),
+            ("--judge-cache-dir", self.judge_cache_dir.is_some()),
+        ];
+        match given.iter().find(|(_, given)| *given) {
+            Some((name, _)) => Err(Failure::Usage(format!("{name} is for a judge at a URL, not for local"))),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The dimension that a preset's instruction aims at.
+fn dimension_of(preset: Preset) -> Dimension {
+    match preset {
+        Preset::Empathy => Dimension::Empathy,
+        Preset::Harmlessness => Dimension::Harmlessness,
+        Preset::Helpfulness => Dimension::Helpfulness,
+        Preset::Reasoning => Dimension::Reasoning,
+        Preset::Truthfulness => Dimension::Truthfulness,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prompt_file_is_for_a_dimension_only_when_it_names_one() {
+        let parse = |text: &str| text.parse::<PromptFile>().unwrap();
+        let file = |dimension, path: &str| PromptFile { dimension, path: path.into() };
+        assert_eq!(parse("empathy=a=b.txt"), file(Some(Dimension::Empathy), "a=b.txt"));
+        assert_eq!(parse("a=b.txt"), file(None, "a=b.txt"));
+        assert_eq!(parse("empathy"), file(None, "empathy"));
+    }
+
+    #[test]
+    fn a_preset_names_its_dimension_unless_another_criterion_is_asked_for() {
+        let dimension = |criterion: Option<&str>, preset| {
+            let judge_dimension = criterion.map(|text| text.parse().unwrap());
+            JudgeArgs { judge_dimension, ..JudgeArgs::default() }.dimension(preset)
+        };
+        for preset in Preset::ALL {
+            assert_eq!(dimension(None, Some(preset)).unwrap().name(), preset.name());
+        }
+        assert_eq!(dimension(Some("instruction"), Some(Preset::Empathy)), None);
+        assert_eq!(dimension(Some("reasoning"), Some(Preset::Empathy)), Some(Dimension::Reasoning));
+        assert_eq!(dimension(None, None), None);
+        let why = "kindness".parse::<Criterion>().unwrap_err();
+        assert!(why.contains("empathy") && why.contains("instruction"), "{why}");
+    }
+
+    #[test]
+    fn numbers_may_be_none_and_times_are_not_negative() {
+        assert_eq!("none".parse(), Ok(OrNone::<f32>(None)));
+        assert_eq!("0.5".parse(), Ok(OrNone(Some(0.5_f32))));
+        assert!("x".parse::<OrNone<u32>>().unwrap_err().contains("a number or none"));
+        assert_eq!("0.25".parse::<Seconds>().unwrap().0, Duration::from_millis(250));
+        for bad in ["-1", "nan", "inf", "soon"] {
+            assert!(bad.parse::<Seconds>().is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! What is asked, and how it is put to the model.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+#[derive(Args)]
+#[command(next_help_heading = "Prompt")]
+pub struct PromptArgs {
+    /// What the answer should be like.
+    #[arg(short, long, value_name = "TEXT", conflicts_with_all = ["instruction_file", "preset"])]
+    pub instruction: Option<String>,
+    /// Read the instruction from a file. [also -if]
+    #[arg(long, value_name = "FILE", conflicts_with = "preset")]
+    pub instruction_file: Option<PathBuf>,
+    /// Use a ready instruction.
+    #[arg(long, value_name = "NAME")]
+    pub preset: Option<sda::prompt::Preset>,
+    /// Where the instruction stands. [default: after, or before if the model has no chat template]
+    #[arg(long, value_enum)]
+    pub instruction_placement: Option<Placement>,
+    /// Steer away from this: it stands in the plain branch where the instruction stands in the other.
+    #[arg(long, visible_alias = "cfg-negative-prompt", value_name = "TEXT")]
+    pub negative_prompt: Option<String>,
+    /// System message, the same in both branches. [also -sys]
+    #[arg(long, value_name = "TEXT", conflicts_with = "system_prompt_file")]
+    pub system_prompt: Option<String>,
+    /// Read the system message from a file. [also -sysf]
+    #[arg(long, value_name = "FILE")]
+    pub system_prompt_file: Option<PathBuf>,
+    /// Jinja chat template, instead of the model's.
+    #[arg(long, value_name = "TEXT", conflicts_with_all = ["chat_template_file", "no_template"])]
+    pub chat_template: Option<String>,
+    /// Read the Jinja chat template from a file.
+    #[arg(long, value_name = "FILE", conflicts_with = "no_template")]
+    pub chat_template_file: Option<PathBuf>,
+    /// Give the model the text as it is, even if it has a chat template.
+    #[arg(long)]
+    pub no_template: bool,
+    /// Accepted for llama.cpp's sake: templates are always Jinja.
+    #[arg(long)]
+    pub jinja: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Placement {
+    /// After the query, in the user turn.
+    After,
+    /// Before the query, in the user turn.
+    Before,
+    /// In the system message.
+    System,
+}

@@ -1,0 +1,67 @@
+//! The command line: the commands, and llama.cpp's way to write options.
+
+use clap::{Parser, Subcommand};
+
+use crate::args::GenerateArgs;
+use crate::commands::bench::BenchArgs;
+use crate::commands::chat::ChatArgs;
+use crate::commands::eval::EvalArgs;
+use crate::commands::plot::PlotArgs;
+use crate::commands::score::ScoreArgs;
+
+/// llama.cpp's options of several letters behind one dash, which clap does not know.
+const SHORT_WORDS: [(&str, &str); 12] = [
+    ("-tb", "--threads-batch"),
+    ("-ub", "--ubatch-size"),
+    ("-ngl", "--n-gpu-layers"),
+    ("-sys", "--system-prompt"),
+    ("-sysf", "--system-prompt-file"),
+    ("-fa", "--flash-attn"),
+    ("-ctk", "--cache-type-k"),
+    ("-ctv", "--cache-type-v"),
+    ("-mm", "--no-mmap"),
+    ("-if", "--instruction-file"),
+    ("-jp", "--judge-prompt"),
+    ("-np", "--parallel"),
+];
+
+/// Replaces [`SHORT_WORDS`] in a command line.
+pub fn expand(args: impl Iterator<Item = String>) -> Vec<String> {
+    let mut literal = false;
+    args.map(|arg| {
+        literal |= arg == "--";
+        let (name, value) = match arg.split_once('=') {
+            Some((name, value)) => (name, Some(value)),
+            None => (arg.as_str(), None),
+        };
+        match SHORT_WORDS.iter().find(|(short, _)| !literal && *short == name) {
+            Some((_, long)) => value.map_or_else(|| (*long).to_owned(), |value| format!("{long}={value}")),
+            None => arg,
+        }
+    })
+    .collect()
+}
+
+/// Steers a local GGUF model towards an instruction, without fine-tuning.
+#[derive(Parser)]
+#[command(name = "sda", version, max_term_width = 100)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Subcommand)]
+pub enum Command {
+    /// Answer one prompt, or a list of them.
+    Generate(GenerateArgs),
+    /// Talk in turns; both branches keep the history.
+    Chat(ChatArgs),
+    /// Measure what steering costs on this machine.
+    Bench(BenchArgs),
+    /// Score drafts from a JSON Lines file.
+    Score(ScoreArgs),
+    /// Measure how well arms align: plain, instructed, steered.
+    Eval(EvalArgs),
+    /// Draw the method, a trace or results, as SVG, PNG or a page.
+    Plot(PlotArgs),
+}

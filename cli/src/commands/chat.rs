@@ -1,0 +1,130 @@
+//! `sda chat`: turns; both branches keep the history.
+
+use std::io::{BufRead, IsTerminal, Write};
+
+use clap::Args;
+use sda::engine::Event;
+use sda::prompt::Turn;
+
+use crate::args::CommonArgs;
+use crate::commands::generate::report;
+use crate::failure::{Failure, Outcome};
+use crate::load::{self, Log};
+use crate::prompts::Prompter;
+use crate::strength::{self, Scene, Strength};
+use crate::ui::console::{Interrupt, note};
+use crate::ui::output::{self, Format, Output};
+
+const HELP: &str = "/clear forgets the conversation, /undo takes the last turn back, /exit or Ctrl-D ends";
+
+#[derive(Args)]
+pub struct ChatArgs {
+    #[command(flatten)]
+    pub common: CommonArgs,
+}
+
+pub fn run(args: &ChatArgs) -> Outcome {
+    let common = &args.common;
+    let strength = Strength::new(common)?;
+    let seed = common.sampling.seed();
+    let mut output = Output::new(Format::Text, common.trace.as_deref())?;
+    let interrupt = Interrupt::install().map_err(Failure::Failed)?;
+    let settings = common.generation(seed, output.wants_records());
+    settings.params.validate()?;
+    settings.sampling.validate()?;
+
+    let log = Log::capture(common.verbose);
+    let model = load::model(&common.model, &log, &interrupt)?;
+    let prompter = Prompter::new(&common.prompt, &model)?;
+    let mut engine = load::engine(&common.model, &model, &log)?;
+    let interactive = std::io::stdin().is_terminal();
+    if interactive {
+        note(HELP);
+    }
+    let mut history: Vec<Turn> = Vec::new();
+    while let Some(query) = next_line(interactive)? {
+        match query.trim() {
+            "" => continue,
+            "/exit" => break,
+            "/help" => note(HELP),
+            "/clear" => history.clear(),
+            "/undo" => drop(history.pop()),
+            _ => {
+                let pair = prompter.pair(&history, &query)?;
+                let prompts = prompter.tokens(&model, &pair)?;
+                interrupt.begin();
+                let scene = Scene {
+                    prompter: &prompter,
+                    prompts: &prompts,
+                    query: &query,
+                    settings: &settings,
+                    interrupt: &interrupt,
+                };
+                let resolved = match strength::resolve(&strength, common, &mut engine, &scene, &mut output) {
+                    Ok(resolved) => resolved,
+                    // Ctrl-C while the draft is written or judged: back to the prompt.
+                    Err(Failure::Interrupted) => {
+                        interrupt.end();
+                        continue;
+                    }
+                    // The conversation is as it was before this turn, and its user may try again.
+                    Err(Failure::Failed(text)) if interactive => {
+                        interrupt.end();
+                        note(&text);
+                        continue;
+                    }
+                    Err(failure) => return Err(failure),
+                };
+                let arm = resolved.arm;
+                let mut steered = settings.clone();
+                steered.params.amplification = resolved.amplification;
+                if common.steering.steer_after_think {
+                    steered.steer_after_think = Some(pair.instructed.clone());
+                }
+                let streamed = std::cell::Cell::new(0);
+                let answer = {
+                    let mut events = output.events(arm, true, &interrupt);
+                    engine.generate(arm, &prompts, &steered, &mut |event| {
+                        if let Event::Token(record) = &event {
+                            streamed.set(streamed.get() + record.text.len());
+                        }
+                        events(event)
+                    })
+                };
+                interrupt.end();
+                let answer = match answer {
+                    Ok(answer) => answer,
+                    // The conversation is as it was before this turn, so it can go on after /clear.
+                    Err(error @ sda::Error::ContextFull { .. }) => {
+                        note(&format!("{error}: /clear or /undo makes room"));
+                        continue;
+                    }
+                    Err(error) => return Err(error.into()),
+                };
+                let extra = output::steering(&resolved, &steered.params, seed);
+                output.answer(arm, &answer, streamed.get(), extra)?;
+                report(arm, &answer, engine.n_ctx());
+                history.push(Turn { query, answer: answer.text });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The next line the user types, without its end; None at the end of input.
+fn next_line(interactive: bool) -> Outcome<Option<String>> {
+    if interactive {
+        eprint!("> ");
+        let _ = std::io::stderr().flush();
+    }
+    let mut bytes = Vec::new();
+    let n = std::io::stdin()
+        .lock()
+        .read_until(b'\n', &mut bytes)
+        .map_err(|e| Failure::Failed(format!("standard input: {e}")))?;
+    if n == 0 {
+        return Ok(None);
+    }
+    let text = String::from_utf8(bytes).map_err(|_| Failure::Failed("standard input: not UTF-8".into()))?;
+    Ok(Some(text.trim_end_matches(['\n', '\r']).to_owned()))
+}

@@ -1,0 +1,221 @@
+//! TruthfulQA's multiple choice: every answer is followed through both branches once, and all arms are
+//! computed from the two rows of logits before each of its tokens.
+
+use crate::measure::mc::{self, Question};
+use crate::measure::report::{ALL, Report};
+use crate::measure::{Arm, Part};
+use sda::engine::{Arm as EngineArm, Engine};
+use sda::host::Token;
+use sda::prompt::PromptPair;
+use serde_json::json;
+
+use super::data::Data;
+use super::scorer::{Draft, Scored, Scorer};
+use super::{Run, fields};
+use crate::args::Placement;
+use crate::failure::{Failure, Outcome};
+use crate::journal::{Input, Journal};
+
+/// A draft is one answer of the primer's kind.
+const DRAFT_TOKENS: usize = 64;
+
+pub fn run(run: &Run, data: &Data, engine: &mut Engine) -> Outcome<Report> {
+    if run.args.common.prompt.instruction_placement == Some(Placement::System)
+        && !run.args.apply_chat_template
+    {
+        return Err(Failure::Usage(
+            "--instruction-placement is system, must be before or after in raw text (--apply-chat-template)"
+                .into(),
+        ));
+    }
+    let scorer = Scorer::new(run.args)?;
+    let settings = format!("{} {}", run.fingerprint(&scorer)?, run.args.apply_chat_template);
+    let questions: Vec<Question> = data
+        .items
+        .iter()
+        .map(|item| {
+            Question::read(&item.record).map_err(|why| Failure::Failed(format!("record {}: {why}", item.id)))
+        })
+        .collect::<Outcome<_>>()?;
+    let mut units: Vec<Input> = Vec::new();
+    for item in &data.items {
+        for arm in &run.arms {
+            units.push(run.unit(item, &arm.name, "likelihood", &settings)?);
+        }
+    }
+    let mut journal = run.journal(&units)?;
+    let progress = run.progress(&journal, &units);
+    for ((item, question), units) in data.items.iter().zip(&questions).zip(units.chunks(run.arms.len())) {
+        let missing: Vec<(&Arm, &Input)> =
+            run.arms.iter().zip(units).filter(|(_, unit)| journal.result(&unit.key).is_none()).collect();
+        if missing.is_empty() {
+            continue;
+        }
+        run.stop_if_wanted(journal.len())?;
+        let mut work = Work { run, engine, question };
+        let scored = match missing.iter().any(|(arm, _)| arm.needs_score()) {
+            true => work.score(&scorer, item)?,
+            false => Err("not asked for".into()),
+        };
+        work.follow(&missing, &scored, &mut journal)?;
+        missing.iter().for_each(|_| run.step(&progress));
+    }
+    progress.end();
+    Ok(report(run, &questions, &units, &journal))
+}
+
+/// One question.
+struct Work<'w, 'm, 'a, 'e> {
+    run: &'w Run<'m, 'a>,
+    engine: &'w mut Engine<'e>,
+    question: &'w Question,
+}
+
+impl Work<'_, '_, '_, '_> {
+    /// Both prompts, which end where the answer follows.
+    fn pair(&self) -> Outcome<PromptPair> {
+        let (args, prompter) = (self.run.args, &self.run.prompter);
+        let text = mc::prompt(&self.question.question);
+        if args.apply_chat_template || args.common.prompt.instruction_placement != Some(Placement::After) {
+            return prompter.pair(&[], &text);
+        }
+        // In raw text the last place before the question is after the primer, which both branches then share.
+        let at = text.rfind("Q: ").unwrap_or(0);
+        let instructed = format!("{}{}\n\n{}", &text[..at], prompter.instruction, &text[at..]);
+        Ok(PromptPair { plain: text, instructed })
+    }
+
+    /// Tokens of an answer as they follow the prompt, tokenized together with it as lm-eval does.
+    fn continuation(&self, pair: &PromptPair, answer: &str) -> Outcome<Vec<Token>> {
+        let space = if self.run.args.apply_chat_template { "" } else { " " };
+        let model = self.run.model;
+        let prompt = model.tokenize_prompt(&pair.plain)?;
+        let whole = model.tokenize_prompt(&format!("{}{space}{answer}", pair.plain))?;
+        let tokens = whole.get(prompt.len()..).unwrap_or_default().to_vec();
+        match tokens.is_empty() {
+            true => Err(Failure::Failed(format!("\"{}\": an answer is empty", self.question.question))),
+            false => Ok(tokens),
+        }
+    }
+
+    fn score(&mut self, scorer: &Scorer, item: &super::data::Item) -> Outcome<Result<Scored, String>> {
+        let function = self.run.args.common.steering.amplify;
+        if let Some(score) = scorer.known(item) {
+            return Scored::new(score, function).map(Ok);
+        }
+        let pair = self.pair()?;
+        let prompts = self.run.prompter.tokens(self.run.model, &pair)?;
+        let mut settings = self.run.settings.clone();
+        settings.n_predict = Some(DRAFT_TOKENS);
+        settings.stop = vec!["\n".into()];
+        let interrupt = &self.run.interrupt;
+        let draft =
+            self.engine.generate(EngineArm::Plain, &prompts, &settings, &mut |_| !interrupt.is_wanted())?;
+        if interrupt.is_wanted() {
+            return Err(Failure::Interrupted);
+        }
+        let draft = Draft {
+            query: &self.question.question,
+            instruction: &self.run.prompter.instruction,
+            text: draft.text.trim(),
+            template: self.run.prompter.template(),
+        };
+        let engine = &mut *self.engine;
+        let mut score = |tokens: &[_]| engine.score(tokens, &mut |_, _| !interrupt.is_wanted());
+        match scorer.score(&draft, self.run.model, &mut score, interrupt)? {
+            Ok(score) => Scored::new(score, function).map(Ok),
+            Err(why) => Ok(Err(why)),
+        }
+    }
+
+    /// Computes the log-likelihoods of all answers in all arms that miss them, and writes them down.
+    fn follow(
+        &mut self,
+        missing: &[(&Arm, &Input)],
+        scored: &Result<Scored, String>,
+        journal: &mut Journal,
+    ) -> Outcome {
+        let mut arms = Vec::new();
+        for &(arm, unit) in missing {
+            match (arm.needs_score(), scored) {
+                (true, Err(why)) => self.run.append_failure(journal, unit, why)?,
+                (_, scored) => {
+                    let scored = scored.as_ref().ok().filter(|_| arm.needs_score());
+                    let params = arm.params(
+                        &self.run.settings.params,
+                        scored.map_or(0.0, |scored| scored.amplification),
+                    )?;
+                    arms.push((arm, unit, params, scored));
+                }
+            }
+        }
+        let pair = self.pair()?;
+        let prompts = self.run.prompter.tokens(self.run.model, &pair)?;
+        let answers = answers(self.question);
+        // By arm, by temper, by answer.
+        let mut sums = vec![[vec![0.0f64; answers.len()], vec![0.0; answers.len()]]; arms.len()];
+        let mut row = vec![0.0f32; self.run.model.n_vocab()];
+        for (n, answer) in answers.iter().enumerate() {
+            let tokens = self.continuation(&pair, answer)?;
+            self.engine.continuation(&prompts, &tokens, &mut |i, plain, instructed| {
+                for ((arm, _, params, _), sums) in arms.iter().zip(&mut sums) {
+                    for (temper, sums) in sums.iter_mut().enumerate() {
+                        arm.log_probs([plain, instructed], params, temper == 1, &mut row)?;
+                        sums[n] += f64::from(row[tokens[i] as usize]);
+                    }
+                }
+                Ok(())
+            })?;
+        }
+        for ((_, unit, params, scored), [untempered, tempered]) in arms.into_iter().zip(sums) {
+            let result = json!({
+                "answers": answers, "untempered": untempered, "tempered": tempered,
+                "guidance": params.guidance(), "score": scored.map(|scored| scored.score),
+            });
+            journal.append(unit, fields(result))?;
+        }
+        Ok(())
+    }
+}
+
+/// The answers of both metrics, each once.
+fn answers(question: &Question) -> Vec<&str> {
+    let mut answers: Vec<&str> = Vec::new();
+    for answer in question.mc1.answers.iter().chain(&question.mc2.answers) {
+        if !answers.contains(&answer.as_str()) {
+            answers.push(answer);
+        }
+    }
+    answers
+}
+
+fn report(run: &Run, questions: &[Question], units: &[Input], journal: &Journal) -> Report {
+    let mut report = run.report();
+    for (metric, is_mc1, temper) in [
+        ("mc1", true, "untempered"),
+        ("mc2", false, "untempered"),
+        ("mc1_tempered", true, "tempered"),
+        ("mc2_tempered", false, "tempered"),
+    ] {
+        for (item, (question, units)) in questions.iter().zip(units.chunks(run.arms.len())).enumerate() {
+            let answers = answers(question);
+            for (arm, unit) in run.arms.iter().zip(units) {
+                let value = journal.result(&unit.key).and_then(|result| {
+                    let sums = result.get(temper)?.as_array()?;
+                    let choices = if is_mc1 { &question.mc1 } else { &question.mc2 };
+                    let of = |answer: &String| sums.get(answers.iter().position(|a| a == answer)?)?.as_f64();
+                    let sums: Vec<f64> = choices.answers.iter().map(of).collect::<Option<_>>()?;
+                    Some(if is_mc1 {
+                        mc::mc1(&sums, &choices.labels)
+                    } else {
+                        mc::mc2(&sums, &choices.labels)
+                    })
+                });
+                for category in [Some(ALL), question.category.as_deref()].into_iter().flatten() {
+                    report.add(metric, category, &arm.name, item, value.map(Part::one));
+                }
+            }
+        }
+    }
+    report
+}

@@ -1,0 +1,227 @@
+//! `sda eval`: the same model, the same prompts and seeds, several arms; who does better, and how sure is it?
+//!
+//! A run has units of work, one for every item and arm, which are done item by item so that all arms see the
+//! same machine and the same draft. Each unit's result is a line of the output file; a run that is stopped
+//! goes on from there. The report is made from these results alone.
+
+mod answers;
+mod args;
+mod data;
+mod ifeval;
+mod likelihood;
+mod pair_judge;
+mod scorer;
+mod table;
+mod winrate;
+
+use std::cell::RefCell;
+
+use crate::measure::report::Report;
+use crate::measure::{Arm, Bootstrap};
+use sda::engine::Generation;
+use sda::llama::Model;
+use sda::prompt::Preset;
+use serde_json::{Value, json};
+
+pub use args::EvalArgs;
+use args::Task;
+use data::Data;
+use scorer::Scorer;
+
+use crate::args::Placement;
+use crate::failure::{Failure, Outcome};
+use crate::journal::{Fields, Input, Journal};
+use crate::load::{self, Log};
+use crate::prompts::Prompter;
+use crate::ui::console::{Interrupt, note};
+use crate::ui::progress::Progress;
+
+/// The most tokens of an answer when no other limit is given: no model should fill its context with one
+/// answer that does not end.
+const DEFAULT_N_PREDICT: usize = 1024;
+
+/// Seed when none is given: a measurement should be one that can be repeated.
+const DEFAULT_SEED: u32 = 1;
+
+/// What every part of a run needs.
+struct Run<'m, 'a> {
+    args: &'a EvalArgs,
+    arms: Vec<Arm>,
+    /// Base settings; the seed is that of the first item.
+    settings: Generation,
+    seed: u32,
+    model: &'m Model,
+    prompter: Prompter,
+    interrupt: Interrupt,
+    /// What went wrong with single items.
+    failures: RefCell<Vec<String>>,
+}
+
+pub fn run(mut args: EvalArgs) -> Outcome {
+    let arms = Arm::parse_list(&args.arms)?;
+    args.check(&arms)?;
+    set_defaults(&mut args);
+    let args = &args;
+    let seed = u32::try_from(args.common.sampling.seed).unwrap_or(DEFAULT_SEED);
+    let mut settings = args.common.generation(seed, false);
+    settings.n_predict = settings.n_predict.or(Some(DEFAULT_N_PREDICT));
+    settings.params.validate()?;
+    settings.sampling.validate()?;
+    let data = Data::read(args)?;
+
+    let interrupt = Interrupt::install().map_err(Failure::Failed)?;
+    let log = Log::capture(args.common.verbose);
+    let model = load::model(&args.common.model, &log, &interrupt)?;
+    let prompter = Prompter::new(&args.common.prompt, &model)?;
+    interrupt.begin();
+    let run =
+        Run { args, arms, settings, seed, model: &model, prompter, interrupt, failures: RefCell::default() };
+    let report = match args.task {
+        Task::TruthfulqaMc => {
+            likelihood::run(&run, &data, &mut load::engine(&args.common.model, &model, &log)?)?
+        }
+        Task::Ifeval => ifeval::run(&run, &data)?,
+        Task::Winrate => winrate::run(&run, &data)?,
+    };
+    note_failures("results that failed and are tried again by the next run", &run.failures.borrow());
+    run.show(&report, data.items.len())
+}
+
+/// What an option means that was not given, where that depends on the task.
+fn set_defaults(args: &mut EvalArgs) {
+    let prompt = &mut args.common.prompt;
+    let has_instruction =
+        prompt.instruction.is_some() || prompt.instruction_file.is_some() || prompt.preset.is_some();
+    match args.task {
+        Task::TruthfulqaMc => {
+            prompt.no_template |= !args.apply_chat_template;
+            // In raw text "after" is after the primer, which both branches then share; in a user turn it would
+            // stand between the question and its answer.
+            let placement = if args.apply_chat_template { Placement::Before } else { Placement::After };
+            prompt.instruction_placement.get_or_insert(placement);
+            if !has_instruction {
+                prompt.preset = Some(Preset::Truthfulness);
+            }
+        }
+        Task::Ifeval => {}
+        Task::Winrate => {
+            if !has_instruction {
+                prompt.preset = Some(args.dataset.preset());
+            }
+        }
+    }
+}
+
+/// The fields of an object.
+fn fields(value: Value) -> Fields {
+    match value {
+        Value::Object(fields) => fields,
+        _ => Fields::new(),
+    }
+}
+
+impl Run<'_, '_> {
+    /// Everything that a result depends on beside its item and arm, as text.
+    fn fingerprint(&self, scorer: &Scorer) -> Outcome<String> {
+        let path = &self.args.common.model.model;
+        let size = std::fs::metadata(path).map_or(0, |meta| meta.len());
+        let prompts = self.prompter.pair(&[], "QUERY")?;
+        let steering = &self.args.common.steering;
+        Ok(format!(
+            "1 {:?} {:?} {size} {:?} {prompts:?} {} {:?} {:?}",
+            self.args.task,
+            path.file_name(),
+            self.settings,
+            scorer.fingerprint(),
+            steering.amplify,
+            steering.steer_after_think
+        ))
+    }
+
+    /// A unit of work: an item in an arm.
+    fn unit(&self, item: &data::Item, arm: &str, kind: &str, settings: &str) -> Outcome<Input> {
+        let record = json!({ "id": format!("{} {kind} {arm}", item.id), "arm": arm, "item": item.record });
+        Input::new(item.line, fields(record), settings).map_err(Failure::Failed)
+    }
+
+    fn journal(&self, units: &[Input]) -> Outcome<Journal> {
+        let journal = Journal::open(Some(&self.args.output), units, self.args.restart)?;
+        if journal.len() > 0 {
+            note(&format!("{} of {} results are there already", journal.len(), units.len()));
+        }
+        Ok(journal)
+    }
+
+    /// A bar for the results that are still to come.
+    fn progress(&self, journal: &Journal, units: &[Input]) -> Progress {
+        Progress::new("evaluating", units.len() - journal.len())
+    }
+
+    /// One result more.
+    fn step(&self, progress: &Progress) {
+        progress.step(self.failures.borrow().len());
+    }
+
+    /// Writes down that a unit failed.
+    fn append_failure(&self, journal: &mut Journal, unit: &Input, why: &str) -> Outcome {
+        let id = unit.fields.get("id").and_then(Value::as_str).unwrap_or_default();
+        self.failures.borrow_mut().push(format!("{id}: {why}"));
+        journal.append(unit, fields(json!({ "error": why })))
+    }
+
+    fn report(&self) -> Report {
+        let names: Vec<&str> = self.arms.iter().map(|arm| arm.name.as_str()).collect();
+        let bootstrap = Bootstrap { resamples: self.args.resamples as usize, ..Bootstrap::default() };
+        Report::new(&names, &self.args.control, bootstrap)
+    }
+
+    /// Prints the report.
+    fn show(&self, report: &Report, items: usize) -> Outcome {
+        if self.args.json {
+            let name = self.args.common.model.model.file_stem().unwrap_or_default();
+            let confidence = Bootstrap::default().confidence;
+            let object = json!({
+                "type": "eval",
+                "task": self.args.task.name(),
+                "model": name.to_string_lossy(),
+                "items": items,
+                "seed": self.seed,
+                "instruction": self.prompter.instruction,
+                "confidence": confidence,
+                "resamples": self.args.resamples,
+                "metrics": report.json(),
+            });
+            return table::print(&format!("{object:#}\n"));
+        }
+        table::print(&table::render(report, self.args.by_category))
+    }
+
+    fn stop_if_wanted(&self, done: usize) -> Outcome {
+        if self.interrupt.is_wanted() { self.stop(done) } else { Ok(()) }
+    }
+
+    fn stop(&self, done: usize) -> Outcome {
+        note(&format!("stopped with {done} results; the same command goes on from here"));
+        Err(Failure::Interrupted)
+    }
+
+    /// The seed of an item, the same in all arms.
+    fn item_seed(&self, n: usize) -> u32 {
+        self.seed.wrapping_add(n as u32)
+    }
+}
+
+/// Says which items failed, the first few of them by name.
+fn note_failures(what: &str, reasons: &[String]) {
+    const SHOWN: usize = 3;
+    if reasons.is_empty() {
+        return;
+    }
+    note(&format!("{what}: {}", reasons.len()));
+    for reason in reasons.iter().take(SHOWN) {
+        note(&format!("  {reason}"));
+    }
+    if reasons.len() > SHOWN {
+        note("  and others");
+    }
+}

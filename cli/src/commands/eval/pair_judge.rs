@@ -1,0 +1,248 @@
+//! Who says which of two answers is better.
+//!
+//! A server is shown both answers, once in each order, and replies with one number from 1 to 100: low for
+//! the first, high for the second. The judge's client does the rest (quoting, retries, cache). A local GGUF
+//! file scores each answer by itself, as in `--judge local`, and the higher score wins; no order is involved.
+
+use std::path::Path;
+
+use crate::measure::winrate::Preference;
+use sda::engine::Engine;
+use sda::judge::{Client, Dimension, Judge, JudgeRequest, Template, score_each};
+use sda::llama::{ContextOptions, Model};
+use sda::prompt::{ChatTemplate, JudgePrompt};
+use sha2::{Digest, Sha256};
+
+use super::Run;
+use crate::failure::{Failure, Outcome};
+use crate::load::{self, Log};
+use crate::ui::console::note;
+
+/// Comparisons that a server has at a time.
+const THREADS: usize = 4;
+
+const BODY: &str = "Compare two answers by this criterion:\n{criterion}\n\n\
+What was asked:\n{query}\n\n\
+The two answers, each between lines that hold its number and a code:\n{draft}\n\n\
+The grade says which of the two meets the criterion better: 1 means that the first is clearly better, 50 \
+that they are equally good, 100 that the second is clearly better. Neither their order nor their length \
+matters.";
+
+/// Two answers to the same query.
+pub struct Comparison {
+    /// Number of the unit of work.
+    pub unit: usize,
+    pub query: String,
+    pub answer: String,
+    pub against: String,
+}
+
+/// What the judge said of one order.
+#[derive(Clone, Copy)]
+pub struct Said {
+    pub preference: Preference,
+    pub score: f64,
+}
+
+/// Gets each comparison once, with what was said when the answer stood first and when it stood second.
+type Done<'d> = &'d mut dyn FnMut(&Comparison, Result<[Said; 2], String>) -> Outcome;
+
+pub enum PairJudge {
+    Server { client: Box<Client>, dimension: Option<Dimension> },
+    Local(Box<LocalJudge>),
+}
+
+/// A model of its own.
+pub struct LocalJudge {
+    model: Model,
+    template: Option<ChatTemplate>,
+    name: String,
+}
+
+impl PairJudge {
+    pub fn new(run: &Run) -> Outcome<PairJudge> {
+        let judge = run.args.pair_judge.as_deref().unwrap_or_default();
+        let path = Path::new(judge);
+        if !judge.contains("://") && path.is_file() {
+            note(
+                "a local judge compares the scores that it gives to single answers; models of this size are \
+                 poor at that, so take the win rate for no more than its judge is worth",
+            );
+            let log = Log::capture(run.args.common.verbose);
+            let mut args = run.args.common.model.clone();
+            args.model = path.to_owned();
+            let model = load::model(&args, &log, &run.interrupt)?;
+            run.interrupt.begin();
+            let template = match model.chat_template() {
+                Some(source) => Some(ChatTemplate::compile(&source, &model.bos_text(), &model.eos_text())?),
+                None => None,
+            };
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            return Ok(PairJudge::Local(Box::new(LocalJudge { model, template, name })));
+        }
+        // The options of the other judge hold for this one as well, but for its model and its prompts.
+        let mut args = run.args.common.judge.clone();
+        args.judge_model.clone_from(&run.args.pair_judge_model);
+        args.judge_prompt.clear();
+        let mut settings = args.client(judge)?.settings().clone();
+        settings.template = Template::parse(BODY)?;
+        // No cache: the output file holds every result already.
+        let client = Client::new(settings)?.with_warnings(note);
+        let dimension = run.args.common.prompt.preset.and_then(|preset| preset.name().parse().ok());
+        Ok(PairJudge::Server { client: Box::new(client), dimension })
+    }
+
+    /// What results name it.
+    pub fn name(&self) -> String {
+        match self {
+            PairJudge::Server { client, .. } => client.describe(),
+            PairJudge::Local(judge) => judge.name.clone(),
+        }
+    }
+
+    /// Compares, and hands every result to `done`.
+    pub fn compare(&self, run: &Run, comparisons: Vec<Comparison>, done: Done) -> Outcome {
+        match self {
+            _ if comparisons.is_empty() => Ok(()),
+            PairJudge::Server { client, dimension } => self.ask(client, *dimension, run, comparisons, done),
+            PairJudge::Local(judge) => {
+                let mut engine = Engine::new(&judge.model, 0, &ContextOptions::default())?;
+                for comparison in &comparisons {
+                    if run.interrupt.is_wanted() {
+                        return Err(Failure::Interrupted);
+                    }
+                    let scores = [&comparison.answer, &comparison.against].map(|answer| {
+                        local(&mut engine, judge.template.as_ref(), run, &comparison.query, answer)
+                    });
+                    let [a, b] = scores;
+                    done(comparison, a.and_then(|a| Ok(both_orders(a, b?))))?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn ask(
+        &self,
+        client: &Client,
+        dimension: Option<Dimension>,
+        run: &Run,
+        comparisons: Vec<Comparison>,
+        done: Done,
+    ) -> Outcome {
+        let instruction = &run.prompter.instruction;
+        let interrupt = &run.interrupt;
+        let mut said: Vec<[Option<Result<Said, String>>; 2]> =
+            comparisons.iter().map(|_| [None, None]).collect();
+        let mut failure = None;
+        let orders = (0..comparisons.len()).flat_map(|n| [(n, 0), (n, 1)]);
+        let asked = score_each(
+            orders,
+            THREADS,
+            |&(n, order), cancel| {
+                let comparison = &comparisons[n];
+                let mut answers = [comparison.answer.as_str(), comparison.against.as_str()];
+                if order == 1 {
+                    answers.reverse();
+                }
+                let draft = quoted(answers);
+                let request =
+                    JudgeRequest { query: &comparison.query, draft: &draft, instruction, dimension };
+                client.score(&request, cancel)
+            },
+            &|| interrupt.is_wanted(),
+            |(n, order), verdict| {
+                said[n][order] = Some(match verdict {
+                    Ok(verdict) => Ok(Said {
+                        preference: Preference::from_score(verdict.score.into()),
+                        score: verdict.score.into(),
+                    }),
+                    Err(sda::Error::Cancelled) => return Ok(()),
+                    Err(error) => Err(error.to_string()),
+                });
+                if let [Some(first), Some(second)] = &said[n] {
+                    let both = first.clone().and_then(|first| Ok([first, second.clone()?]));
+                    if let Err(why) = done(&comparisons[n], both) {
+                        failure = Some(why);
+                        return Err(sda::Error::Cancelled);
+                    }
+                }
+                Ok(())
+            },
+        );
+        match (failure, asked) {
+            (Some(failure), _) => Err(failure),
+            (None, asked) => Ok(asked?),
+        }
+    }
+}
+
+/// Both answers between lines with a code that an answer cannot hold, since it is made from the answers.
+fn quoted(answers: [&str; 2]) -> String {
+    let mut hash = Sha256::new();
+    for answer in answers {
+        hash.update((answer.len() as u64).to_le_bytes());
+        hash.update(answer);
+    }
+    let code: String = hash.finalize().iter().take(8).map(|b| format!("{b:02x}")).collect();
+    let quote =
+        |n: usize, answer: &str| format!("--- answer {n} {code}\n{answer}\n--- end of answer {n} {code}");
+    format!("{}\n{}", quote(1, answers[0]), quote(2, answers[1]))
+}
+
+fn both_orders(answer: f64, against: f64) -> [Said; 2] {
+    // As if the better one had been named in both orders.
+    let preference = |first: f64, second: f64| match first.total_cmp(&second) {
+        std::cmp::Ordering::Greater => Preference::First,
+        std::cmp::Ordering::Less => Preference::Second,
+        std::cmp::Ordering::Equal => Preference::Neither,
+    };
+    [
+        Said { preference: preference(answer, against), score: answer },
+        Said { preference: preference(against, answer), score: against },
+    ]
+}
+
+fn local(
+    engine: &mut Engine,
+    template: Option<&ChatTemplate>,
+    run: &Run,
+    query: &str,
+    answer: &str,
+) -> Result<f64, String> {
+    let prompt = JudgePrompt { query, instruction: &run.prompter.instruction, draft: answer };
+    let mut score = || {
+        let tokens = engine.model().tokenize_prompt(&prompt.local(template)?)?;
+        engine.score(&tokens, &mut |_, _| true)
+    };
+    score().map(|distribution| distribution.expected()).map_err(|error: sda::Error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_cannot_close_its_own_quotation() {
+        let end = quoted(["a", "b"]);
+        let forged = end.lines().nth(2).unwrap();
+        let text = quoted([forged, "b"]);
+        assert_eq!(text.lines().filter(|line| *line == forged).count(), 1, "its own line only");
+        assert_eq!(text.matches("--- end of answer 1 ").count(), 2);
+        assert_ne!(text.lines().nth(2).unwrap(), forged);
+    }
+
+    #[test]
+    fn the_template_of_comparisons_is_one_the_client_takes() {
+        assert!(Template::parse(BODY).is_ok());
+    }
+
+    #[test]
+    fn single_scores_give_the_same_preference_in_both_orders() {
+        use crate::measure::winrate::outcome;
+        for (scores, expected) in [((80.0, 20.0), 1.0), ((20.0, 80.0), -1.0), ((50.0, 50.0), 0.0)] {
+            let [first, second] = both_orders(scores.0, scores.1);
+            assert_eq!(outcome(first.preference, second.preference), expected);
+        }
+    }
+}

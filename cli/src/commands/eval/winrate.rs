@@ -1,0 +1,142 @@
+//! Win rate: the answers of each arm against those of one arm, by a judge that sees both orders.
+
+use crate::measure::Part;
+use crate::measure::report::{ALL, Report};
+use crate::measure::winrate::{Item as Read, is_gibberish, outcome};
+use serde_json::json;
+
+use super::answers::{self, Question};
+use super::data::Data;
+use super::pair_judge::{Comparison, PairJudge};
+use super::scorer::Scorer;
+use super::{Run, fields, note_failures};
+use crate::failure::Outcome;
+use crate::journal::{Input, Journal};
+use crate::ui::progress::Progress;
+
+/// Units of work: the answers of all arms, then the comparisons of all arms but one.
+struct Units {
+    arms: usize,
+    answers: Vec<Input>,
+    /// By item and arm; None for the arm that the others are compared with.
+    comparisons: Vec<Option<Input>>,
+}
+
+pub fn run(run: &Run, data: &Data) -> Outcome<Report> {
+    let mut batch = answers::batch(run)?;
+    let scorer = Scorer::new(run.args)?;
+    let judge = PairJudge::new(run)?;
+    let settings = run.fingerprint(&scorer)?;
+    let items: Vec<Result<Read, String>> =
+        data.items.iter().map(|item| run.args.dataset.read(&item.record)).collect();
+    let unreadable: Vec<String> = data
+        .items
+        .iter()
+        .zip(&items)
+        .filter_map(|(item, read)| Some(format!("record {}: {}", item.id, read.as_ref().err()?)))
+        .collect();
+    note_failures("records that cannot be read and count as failed", &unreadable);
+    let units = units(run, data, &settings, &judge.name())?;
+    let all: Vec<Input> = units.answers.iter().chain(units.comparisons.iter().flatten()).cloned().collect();
+    let mut journal = run.journal(&all)?;
+    let progress = run.progress(&journal, &all);
+    let questions: Vec<Question> = data
+        .items
+        .iter()
+        .zip(&items)
+        .zip(units.answers.chunks(units.arms))
+        .enumerate()
+        .filter_map(|(n, ((item, read), units))| {
+            let query = read.as_ref().ok()?.query.clone();
+            let instruction = run.prompter.instruction.clone();
+            Some(Question { item, query, instruction, seed: run.item_seed(n), units })
+        })
+        .collect();
+    answers::write(run, &mut batch, &questions, &scorer, &mut journal, &progress)?;
+    drop(batch);
+    compare(run, &judge, &items, &units, (&mut journal, &progress))?;
+    progress.end();
+    Ok(report(run, &items, &units, &journal))
+}
+
+fn units(run: &Run, data: &Data, settings: &str, judge: &str) -> Outcome<Units> {
+    let mut units = Units { arms: run.arms.len(), answers: Vec::new(), comparisons: Vec::new() };
+    let judged = format!("{settings} {judge} against {}", run.args.against);
+    for item in &data.items {
+        for arm in &run.arms {
+            units.answers.push(run.unit(item, &arm.name, "answer", settings)?);
+            units.comparisons.push(match arm.name == run.args.against {
+                true => None,
+                false => Some(run.unit(item, &arm.name, "comparison", &judged)?),
+            });
+        }
+    }
+    Ok(units)
+}
+
+/// Asks the judge for what has not been compared yet.
+fn compare(
+    run: &Run,
+    judge: &PairJudge,
+    items: &[Result<Read, String>],
+    units: &Units,
+    (journal, progress): (&mut Journal, &Progress),
+) -> Outcome {
+    let reference = run.arms.iter().position(|arm| arm.name == run.args.against).unwrap_or(0);
+    let mut comparisons: Vec<Comparison> = Vec::new();
+    for (index, unit) in units.comparisons.iter().enumerate() {
+        let Some(unit) = unit.as_ref().filter(|unit| journal.result(&unit.key).is_none()) else { continue };
+        let (item, arm) = (index / units.arms, index % units.arms);
+        let Ok(read) = &items[item] else { continue };
+        let text = |arm: usize| answers::answer(journal, &units.answers[item * units.arms + arm]);
+        match (text(arm), text(reference)) {
+            (Some(answer), Some(against)) => comparisons.push(Comparison {
+                unit: index,
+                query: read.query.clone(),
+                answer: answer.to_owned(),
+                against: against.to_owned(),
+            }),
+            _ => run.append_failure(journal, unit, "there are not two answers to compare")?,
+        }
+    }
+    judge.compare(run, comparisons, &mut |comparison, preferences| {
+        let unit =
+            units.comparisons[comparison.unit].as_ref().expect("only units that there are were asked for");
+        match preferences {
+            Ok([first, second]) => {
+                let result = json!({
+                    "outcome": outcome(first.preference, second.preference),
+                    "score_as_first": first.score, "score_as_second": second.score,
+                    "judge": judge.name(), "against": run.args.against,
+                });
+                journal.append(unit, fields(result))?;
+            }
+            Err(why) => run.append_failure(journal, unit, &why)?,
+        }
+        run.step(progress);
+        Ok(())
+    })
+}
+
+/// `omega` over all items, `omega_refined` without those whose plain answer is gibberish.
+fn report(run: &Run, items: &[Result<Read, String>], units: &Units, journal: &Journal) -> Report {
+    let mut report = run.report();
+    let reference = run.arms.iter().position(|arm| arm.name == run.args.against).unwrap_or(0);
+    for (metric, refined) in [("omega", false), ("omega_refined", true)] {
+        for (n, read) in items.iter().enumerate() {
+            let base = answers::answer(journal, &units.answers[n * units.arms + reference]);
+            if refined && base.is_some_and(is_gibberish) {
+                continue;
+            }
+            let category = read.as_ref().ok().and_then(|read| read.category.as_deref());
+            for (arm, unit) in run.arms.iter().zip(&units.comparisons[n * units.arms..]) {
+                let Some(unit) = unit else { continue };
+                let value = journal.result(&unit.key).and_then(|result| result.get("outcome")?.as_f64());
+                for category in [Some(ALL), category].into_iter().flatten() {
+                    report.add(metric, category, &arm.name, n, value.map(Part::one));
+                }
+            }
+        }
+    }
+    report
+}

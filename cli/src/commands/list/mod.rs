@@ -1,0 +1,114 @@
+//! `sda generate -f FILE.jsonl`: a list of queries, many answers at once, a file that a killed run goes on
+//! with.
+
+mod record;
+mod task;
+mod work;
+
+use std::path::Path;
+
+use sda::engine::{Batch, DEFAULT_N_CTX};
+use sda::llama::Model;
+
+use crate::args::GenerateArgs;
+use crate::assess::Assessor;
+use crate::failure::{Failure, Outcome};
+use crate::journal::{self, Journal};
+use crate::load::{self, Log};
+use crate::prompts::Prompter;
+use crate::strength::Strength;
+use crate::ui::console::{Interrupt, note, stderr_is_terminal};
+
+use record::Record;
+use task::{Task, TaskMaker};
+use work::Work;
+
+pub fn run(args: &GenerateArgs, list: &Path) -> Outcome {
+    let common = &args.common;
+    if common.trace.is_some() {
+        return Err(Failure::Usage("--trace is for a single query, not for a list".into()));
+    }
+    let strength = Strength::new(common)?;
+    let seed = common.sampling.seed();
+    let interrupt = Interrupt::install().map_err(Failure::Failed)?;
+    let settings = common.generation(seed, false);
+    settings.params.validate()?;
+    settings.sampling.validate()?;
+    let records = records(list, args)?;
+
+    let log = Log::capture(common.verbose);
+    let model = load::model(&common.model, &log, &interrupt)?;
+    let prompter = Prompter::new(&common.prompt, &model)?;
+    let arms = args.list.arms(args.compare);
+    let maker = TaskMaker {
+        args,
+        model: &model,
+        prompter: &prompter,
+        settings: &settings,
+        strength: &strength,
+        seed,
+    };
+    let mut tasks = Vec::with_capacity(records.len() * arms.len());
+    for record in &records {
+        tasks.extend(maker.tasks(record, &arms)?);
+    }
+    let inputs: Vec<journal::Input> = tasks.iter().map(|task| task.input.clone()).collect();
+    let journal = Journal::open(args.list.output.as_deref(), &inputs, args.list.restart)?;
+    let n_pairs = usize::from(args.list.parallel).min(tasks.len().saturating_sub(journal.len()));
+    if n_pairs == 0 {
+        note(&format!("all {} answers are there already", tasks.len()));
+        return Ok(());
+    }
+    if records.iter().all(|record| record.instruction.is_none())
+        && prompter.instruction.is_empty()
+        && common.prompt.negative_prompt.is_none()
+    {
+        note("no instruction (-i TEXT, --preset NAME, or in the list): nothing is steered");
+    }
+    let before = log.kv_mib();
+    let n_ctx = branch_length(args, &model, &tasks, &strength);
+    let batch = Batch::new(&model, n_pairs, n_ctx, &common.model.context_options())
+        .map_err(|error| log.explain(error))?;
+    if stderr_is_terminal() {
+        note(&format!(
+            "{n_pairs} answers at once, {n_ctx} tokens a branch, KV cache {:.0} MiB",
+            log.kv_mib() - before
+        ));
+    }
+    interrupt.begin();
+    let template = prompter.template();
+    Work { args, strength: &strength, template, interrupt: &interrupt, tasks, journal, batch }.run()
+}
+
+/// Reads the list and the answers' strengths and seeds in it.
+fn records(list: &Path, args: &GenerateArgs) -> Outcome<Vec<Record>> {
+    let inputs = journal::read(list, "")?;
+    let records: Outcome<Vec<Record>> =
+        inputs.into_iter().map(|input| Record::new(input, &args.common.steering)).collect();
+    records.map_err(|failure| match failure {
+        Failure::Failed(why) => Failure::Failed(format!("{}: {why}", list.display())),
+        other => other,
+    })
+}
+
+/// `--ctx-size`, or what the longest answer can need: the cache has twice as many cells for each of the
+/// answers that are generated at once.
+fn branch_length(args: &GenerateArgs, model: &Model, tasks: &[Task], strength: &Strength) -> usize {
+    /// What the local judge's prompt holds beside query, instruction and draft, and something to spare.
+    const JUDGE_TOKENS: usize = 512;
+    let most = model.n_ctx_train().clamp(1, DEFAULT_N_CTX);
+    match (args.common.model.ctx_size as usize, usize::try_from(args.common.sampling.n_predict)) {
+        (0, Ok(n_predict)) => {
+            let longest = tasks.iter().map(|task| task.longest_prompt()).max().unwrap_or(0);
+            let is_local = |assessor: &Assessor| assessor.client().is_none();
+            let judge = match strength {
+                // It reads its prompt into the cells of one pair, which are those of two branches.
+                Strength::Judged(assessor) if is_local(assessor) => JUDGE_TOKENS / 2,
+                _ => 0,
+            };
+            (longest + n_predict + judge).clamp(1, most)
+        }
+        (0, Err(_)) => most,
+        (n, _) => n,
+    }
+}

@@ -1,0 +1,188 @@
+//! What is to be done for a list: one task for each record and arm.
+
+use sda::engine::{Arm, Generation, Job, Prompts};
+use sda::judge::Dimension;
+use sda::llama::Model;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use super::record::{Fixed, Record};
+use crate::args::GenerateArgs;
+use crate::assess::Assessor;
+use crate::failure::{Failure, Outcome};
+use crate::journal::{Fields, Input};
+use crate::prompts::Prompter;
+use crate::strength::{Resolved, Strength};
+
+/// One answer that is wanted.
+pub struct Task {
+    /// The record with its arm: what the answer is kept under.
+    pub input: Input,
+    pub query: String,
+    pub instruction: String,
+    /// What a judge scores by; None is the instruction.
+    pub dimension: Option<Dimension>,
+    prompts: Prompts,
+    settings: Generation,
+    /// What it is drawn from.
+    pub resolved: Resolved,
+    /// A judge has yet to score the plain answer to this record, whose key this is.
+    pub draft: Option<String>,
+    /// What a judge has said.
+    pub judge: Fields,
+    /// Why it cannot be done.
+    pub blocked: Option<String>,
+}
+
+impl Task {
+    /// The work for [`sda::engine::Batch`].
+    pub fn job(&self) -> Job {
+        Job { arm: self.resolved.arm, prompts: self.prompts.clone(), settings: self.settings() }
+    }
+
+    /// How it is generated.
+    pub fn settings(&self) -> Generation {
+        let mut settings = self.settings.clone();
+        settings.params.amplification = self.resolved.amplification;
+        settings
+    }
+
+    /// Tokens of the longer prompt that it may read.
+    pub fn longest_prompt(&self) -> usize {
+        let Prompts { plain, instructed } = &self.prompts;
+        match self.resolved.arm {
+            Arm::Plain => plain.len(),
+            Arm::Instructed => instructed.len(),
+            Arm::Steered => plain.len().max(instructed.len()),
+        }
+    }
+}
+
+/// What all tasks have in common.
+pub struct TaskMaker<'a> {
+    pub args: &'a GenerateArgs,
+    pub model: &'a Model,
+    pub prompter: &'a Prompter,
+    pub settings: &'a Generation,
+    pub strength: &'a Strength,
+    /// Seed of the command line, or a new one.
+    pub seed: u32,
+}
+
+impl TaskMaker<'_> {
+    /// The tasks for one record. A record that a judge must score gets its plain answer first, which is the
+    /// draft.
+    pub fn tasks(&self, record: &Record, arms: &[Arm]) -> Outcome<Vec<Task>> {
+        let instruction = record.instruction.as_deref().unwrap_or(&self.prompter.instruction);
+        let pair = self.prompter.pair_with(&[], &record.query, instruction)?;
+        let prompts = self.prompter.tokens(self.model, &pair)?;
+        let mut settings = self.settings.clone();
+        settings.sampling.seed = record.seed.unwrap_or_else(|| seed_of(self.seed, &record.name));
+        let (fixed, assessor) = match (record.strength, self.strength) {
+            (Some(fixed), _) => (Some(fixed), None),
+            (None, &Strength::Fixed { amplification, score }) => (Some(Fixed { amplification, score }), None),
+            (None, Strength::Judged(assessor)) => (None, Some(&**assessor)),
+        };
+        // A preset's dimension is for the preset's instruction.
+        let dimension = match record.instruction {
+            Some(_) => self.args.common.judge.dimension(None),
+            None => assessor.and_then(|assessor| assessor.dimension),
+        };
+        let needs_draft = arms.contains(&Arm::Steered) && record.error.is_none() && assessor.is_some();
+        let arms = [Arm::Plain, Arm::Instructed, Arm::Steered]
+            .into_iter()
+            .filter(|arm| arms.contains(arm) || needs_draft && *arm == Arm::Plain);
+        let mut tasks: Vec<Task> = Vec::new();
+        for arm in arms {
+            let mut settings = settings.clone();
+            let mut resolved = Resolved { arm, amplification: 0.0, score: None };
+            let (mut judge, mut blocked) = (None, None);
+            if arm == Arm::Steered {
+                if let Some(Fixed { amplification, score }) = fixed {
+                    (resolved.amplification, resolved.score) = (amplification, score);
+                }
+                judge = assessor;
+                // A record without the score that it should have is not steered by anything else instead.
+                blocked.clone_from(&record.error);
+                if self.args.common.steering.steer_after_think {
+                    settings.steer_after_think = Some(pair.instructed.clone());
+                }
+            }
+            let mut fields = record.fields.clone();
+            fields.insert("arm".to_owned(), Value::from(arm.name()));
+            let (plain, instructed) = match arm {
+                Arm::Plain => (&*pair.plain, ""),
+                Arm::Instructed => ("", &*pair.instructed),
+                Arm::Steered => (&*pair.plain, &*pair.instructed),
+            };
+            let settings_text = self.settings_text(record, &settings, resolved.amplification, judge);
+            let basis = format!("{plain}\0{instructed}\0{settings_text}");
+            let input = Input::new(record.line, fields, &basis).map_err(Failure::Failed)?;
+            let draft = match (judge, &blocked) {
+                (Some(_), None) => tasks.first().map(|plain| plain.input.key.clone()),
+                _ => None,
+            };
+            tasks.push(Task {
+                input,
+                query: record.query.clone(),
+                instruction: instruction.to_owned(),
+                dimension,
+                prompts: prompts.clone(),
+                settings,
+                resolved,
+                draft,
+                judge: Fields::new(),
+                blocked,
+            });
+        }
+        Ok(tasks)
+    }
+
+    /// What an answer depends on, beside its prompts, in a text that stays the same from run to run: answers
+    /// of other settings are not taken for this run's.
+    fn settings_text(
+        &self,
+        record: &Record,
+        settings: &Generation,
+        amplification: f32,
+        judge: Option<&Assessor>,
+    ) -> String {
+        let path = &self.args.common.model.model;
+        let size = std::fs::metadata(path).map_or(0, |file| file.len());
+        let mut settings = settings.clone();
+        settings.params.amplification = amplification;
+        if record.seed.is_none() && self.args.common.sampling.seed < 0 {
+            // Every run draws another one, and they may go on with each other's work.
+            settings.sampling.seed = 0;
+        }
+        let mut text = format!("{:?} {size} {settings:?}", path.file_name());
+        if let Some(assessor) = judge {
+            let name = assessor.client().map_or_else(|| assessor.name(), |client| client.fingerprint());
+            let steering = &self.args.common.steering;
+            let dimension = assessor.dimension.map(Dimension::name);
+            let on_failure = steering.on_judge_failure.name();
+            text.push_str(&format!(" {name} {dimension:?} {on_failure} {:?}", steering.amplify));
+        }
+        text
+    }
+}
+
+/// The seed of a record that brings none: the first four bytes of the SHA-256 of "SEED:NAME", where NAME is
+/// its id, or "line N". So it does not depend on the other records, and no two records draw alike.
+fn seed_of(seed: u32, name: &str) -> u32 {
+    let digest = Sha256::digest(format!("{seed}:{name}"));
+    u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::seed_of;
+
+    #[test]
+    fn a_records_seed_is_what_sha256sum_prints() {
+        // printf '7:line 1' | sha256sum | head -c 8
+        assert_eq!(seed_of(7, "line 1"), 0x0718_aa0e);
+        assert_ne!(seed_of(8, "line 1"), seed_of(7, "line 1"));
+        assert_ne!(seed_of(7, "line 2"), seed_of(7, "line 1"));
+    }
+}

@@ -1,0 +1,245 @@
+//! Working through the tasks of a list: answers that need no judge, then the judge, then the others.
+
+use std::sync::OnceLock;
+
+use sda::amplify::amplify;
+use sda::engine::{Answer, Arm, Batch, BatchEvent, Finish};
+use sda::judge::{JudgeRequest, Resolution, score_each};
+use sda::prompt::{ChatTemplate, strip_think};
+use serde_json::Value;
+
+use super::task::Task;
+use crate::args::GenerateArgs;
+use crate::assess::{Assessment, Assessor, Local};
+use crate::failure::{Failure, Outcome};
+use crate::journal::{Fields, Journal};
+use crate::strength::{Resolved, Strength};
+use crate::ui::console::{Interrupt, note};
+use crate::ui::output;
+use crate::ui::progress::Progress;
+
+/// Everything that the work needs.
+pub struct Work<'a, 'm> {
+    pub args: &'a GenerateArgs,
+    pub strength: &'a Strength,
+    pub template: Option<&'a ChatTemplate>,
+    pub interrupt: &'a Interrupt,
+    pub tasks: Vec<Task>,
+    pub journal: Journal,
+    pub batch: Batch<'m>,
+}
+
+/// A draft on its way to the judge.
+struct Question {
+    task: usize,
+    draft: Result<String, String>,
+    assessment: OnceLock<Assessment>,
+}
+
+impl Work<'_, '_> {
+    /// Does what is not done.
+    pub fn run(mut self) -> Outcome {
+        let (mut free, mut judged, mut blocked) = (Vec::new(), Vec::new(), Vec::new());
+        for (i, task) in self.tasks.iter().enumerate() {
+            match (self.journal.result(&task.input.key), &task.blocked, &task.draft) {
+                (Some(_), ..) => {}
+                (None, Some(why), _) => blocked.push((i, failure(why))),
+                (None, None, Some(_)) => judged.push(i),
+                (None, None, None) => free.push(i),
+            }
+        }
+        let mut tally = Tally {
+            progress: Progress::new("answering", free.len() + judged.len() + blocked.len()),
+            failed: 0,
+        };
+        for (i, fields) in blocked {
+            tally.add(&mut self.journal, &self.tasks[i], fields)?;
+        }
+        self.generate(&free, &mut tally)?;
+        if let Strength::Judged(assessor) = self.strength {
+            let steered = self.judge(assessor, &judged, &mut tally)?;
+            self.generate(&steered, &mut tally)?;
+        }
+        tally.progress.end();
+        match tally.failed {
+            0 => Ok(()),
+            failed => Err(Failure::Failed(format!(
+                "{failed} of {} answers failed, see their \"error\"; the same command tries them again",
+                self.tasks.len()
+            ))),
+        }
+    }
+
+    /// Generates the answers to some tasks, many at once.
+    fn generate(&mut self, tasks: &[usize], tally: &mut Tally) -> Outcome {
+        let Work { tasks: all, journal, batch, interrupt, .. } = self;
+        let mut left = tasks.iter();
+        let mut broken = None;
+        let mut on_event = |event: BatchEvent| {
+            if let BatchEvent::Done { id, answer } = event {
+                let fields = match answer {
+                    // Half an answer is none: the next run writes it anew.
+                    Ok(answer) if answer.finish == Finish::Cancelled => return false,
+                    Ok(answer) => result(&all[id], &answer),
+                    Err(error) => failure(&error.to_string()),
+                };
+                broken = broken.take().or(tally.add(journal, &all[id], fields).err());
+            }
+            !interrupt.is_wanted() && broken.is_none()
+        };
+        let run = batch.run(&mut || left.next().map(|&id| (id, all[id].job())), &mut on_event);
+        if let Some(failure) = broken {
+            return Err(failure);
+        }
+        self.go_on()?;
+        Ok(run?)
+    }
+
+    /// Has the drafts of some tasks scored, a server on threads of their own. Returns those tasks for which
+    /// there is an answer to generate.
+    fn judge(&mut self, assessor: &Assessor, tasks: &[usize], tally: &mut Tally) -> Outcome<Vec<usize>> {
+        let questions: Vec<Question> = tasks.iter().map(|&task| self.question(task)).collect();
+        let mut ready = Vec::new();
+        if assessor.client().is_none() {
+            for question in questions {
+                self.go_on()?;
+                let local = Local { engine: &mut self.batch, template: self.template };
+                question.assess(assessor, Some(local), &self.tasks[question.task], self.interrupt);
+                self.settle(question, tally, &mut ready)?;
+            }
+            return Ok(ready);
+        }
+        let (threads, interrupt) = (self.args.list.parallel.into(), self.interrupt);
+        let mut answered = Vec::with_capacity(questions.len());
+        let requests: Vec<&Task> = questions.iter().map(|question| &self.tasks[question.task]).collect();
+        let score = |(task, question): &(&Task, Question), _: &dyn Fn() -> bool| {
+            question.assess(assessor, None, task, interrupt).verdict.clone()
+        };
+        let scored = score_each(
+            requests.into_iter().zip(questions),
+            threads,
+            score,
+            &|| interrupt.is_wanted(),
+            |(_, question), _| {
+                answered.push(question);
+                Ok(())
+            },
+        );
+        self.go_on()?;
+        scored?;
+        for question in answered {
+            self.settle(question, tally, &mut ready)?;
+        }
+        ready.sort_unstable();
+        Ok(ready)
+    }
+
+    /// What the judge is to read for a task.
+    fn question(&self, task: usize) -> Question {
+        let draft = self.tasks[task].draft.as_ref().and_then(|key| self.journal.result(key));
+        let draft = match draft.and_then(|fields| fields.get("text")?.as_str()) {
+            Some(text) => Ok(strip_think(text).text.to_owned()),
+            None => Err("there is no draft".to_owned()),
+        };
+        Question { task, draft, assessment: OnceLock::new() }
+    }
+
+    /// From an assessment to the task's arm, by the user's choice for failures.
+    fn settle(&mut self, question: Question, tally: &mut Tally, ready: &mut Vec<usize>) -> Outcome {
+        let steering = &self.args.common.steering;
+        let task = &mut self.tasks[question.task];
+        // Every question was asked, unless the work was stopped.
+        let Some(assessment) = question.assessment.get() else { return self.go_on() };
+        if assessment.verdict == Err(sda::Error::Cancelled) {
+            return self.go_on();
+        }
+        let unsteered = |arm| Resolved { arm, amplification: 0.0, score: None };
+        task.judge.insert("judge".into(), assessment.details().into());
+        let (resolved, error) =
+            match sda::judge::resolve(assessment.verdict.clone(), steering.on_judge_failure) {
+                Resolution::Score(score) => {
+                    let amplification = amplify(steering.amplify, score)? as f32;
+                    (Resolved { arm: Arm::Steered, amplification, score: Some(score.into()) }, None)
+                }
+                Resolution::PlainOnly(error) => (unsteered(Arm::Plain), Some(error)),
+                Resolution::InstructedOnly(error) => (unsteered(Arm::Instructed), Some(error)),
+                Resolution::Err(error) => {
+                    let mut fields = failure(&error.to_string());
+                    fields.extend(task.judge.clone());
+                    return tally.add(&mut self.journal, task, fields);
+                }
+            };
+        if let Some(error) = error {
+            task.judge.insert("judge_error".into(), error.to_string().into());
+        }
+        task.resolved = resolved;
+        ready.push(question.task);
+        Ok(())
+    }
+
+    /// Stops the work if the user wants it.
+    fn go_on(&self) -> Outcome {
+        if !self.interrupt.is_wanted() {
+            return Ok(());
+        }
+        if self.args.list.output.is_some() {
+            let (done, all) = (self.journal.len(), self.tasks.len());
+            note(&format!("stopped with {done} of {all} answers; the same command goes on"));
+        }
+        Err(Failure::Interrupted)
+    }
+}
+
+impl Question {
+    /// Asks the judge, once, if there is a draft.
+    fn assess(
+        &self,
+        assessor: &Assessor,
+        local: Option<Local>,
+        task: &Task,
+        interrupt: &Interrupt,
+    ) -> &Assessment {
+        self.assessment.get_or_init(|| match &self.draft {
+            Err(why) => Assessment::failed(assessor, sda::Error::Judge { reason: why.clone() }),
+            Ok(draft) => {
+                let request = JudgeRequest {
+                    query: &task.query,
+                    draft,
+                    instruction: &task.instruction,
+                    dimension: task.dimension,
+                };
+                assessor.assess(local, &request, interrupt, false)
+            }
+        })
+    }
+}
+
+/// Where answers are counted.
+struct Tally {
+    progress: Progress,
+    failed: usize,
+}
+
+impl Tally {
+    /// Writes what became of a task.
+    fn add(&mut self, journal: &mut Journal, task: &Task, fields: Fields) -> Outcome {
+        self.failed += usize::from(fields.contains_key("error"));
+        journal.append(&task.input, fields)?;
+        self.progress.step(self.failed);
+        Ok(())
+    }
+}
+
+fn result(task: &Task, answer: &Answer) -> Fields {
+    let settings = task.settings();
+    let mut extra = output::steering(&task.resolved, &settings.params, settings.sampling.seed);
+    extra.extend(task.judge.clone());
+    match output::answer_record(task.resolved.arm, answer, extra) {
+        Value::Object(fields) => fields,
+        _ => Fields::new(),
+    }
+}
+
+fn failure(why: &str) -> Fields {
+    [("error".to_owned(), Value::from(why))].into_iter().collect()
+}

@@ -1,0 +1,327 @@
+//! Many records in, many out: JSON Lines files that a killed run can go on with.
+//!
+//! [`read`] takes the input, each record with a key: its `id` or else its line number, and a hash of its
+//! content and of the settings that its result depends on. [`Journal`] writes the results, one line for
+//! each key, and knows which ones its file holds already:
+//!
+//! 1. `let inputs = jsonl::read(&path, &settings)?`
+//! 2. `let mut journal = Journal::open(output, &inputs, restart)?`
+//! 3. for every input for which `journal.result(&input.key)` is `None`: work, then
+//!    `journal.append(&input, fields)?`, which writes the input record and these fields over it.
+//!
+//! A result with a field `error` has failed: the next run drops it and does the work again. Every line is
+//! written by one call, so a killed process leaves at most one torn line at the end, which the next run
+//! cuts off. While a journal is open, no other process can open its file.
+
+use std::collections::{HashMap, HashSet};
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
+
+use crate::failure::{Failure, Outcome};
+
+/// A JSON object's fields.
+pub type Fields = Map<String, Value>;
+
+/// What a result's line begins with, which tells a torn one from somebody else's text.
+const KEY: &str = "{\"key\":\"";
+
+/// Digits of the hash in a key. 64 bits: it tells records apart, it keeps nobody out.
+const HASH_DIGITS: usize = 16;
+
+/// One record of the input.
+#[derive(Clone, Debug)]
+pub struct Input {
+    /// Line of the file, from 1, for messages.
+    pub line: usize,
+    /// What its result is found by.
+    pub key: String,
+    /// The record, without a `key` and an `error` that another command may have left.
+    pub fields: Fields,
+    /// That `error`: the record is the result of work that has failed, such as a score that there is not.
+    pub error: Option<String>,
+}
+
+impl Input {
+    /// A record found on a line, or made by the command itself. See [`read`] for `settings`.
+    pub fn new(line: usize, mut fields: Fields, settings: &str) -> Result<Input, String> {
+        fields.remove("key");
+        let error = match fields.remove("error") {
+            None | Some(Value::Null) => None,
+            Some(Value::String(text)) => Some(text),
+            Some(other) => Some(other.to_string()),
+        };
+        let name = match fields.get("id") {
+            None | Some(Value::Null) => format!("line {line}"),
+            Some(Value::String(id)) => id.clone(),
+            Some(Value::Number(id)) => id.to_string(),
+            Some(_) => return Err(format!("line {line}: \"id\" is neither a text nor a number")),
+        };
+        let key = format!("{name}#{}", hash(&fields, settings));
+        Ok(Input { line, key, fields, error })
+    }
+
+    /// The text of a field; `None` when it is missing or null.
+    pub fn text(&self, name: &str) -> Outcome<Option<&str>> {
+        match self.fields.get(name) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text)),
+            Some(_) => Err(Failure::Failed(format!("line {}: \"{name}\" is not a text", self.line))),
+        }
+    }
+
+    /// The number in a field; `None` when it is missing or null.
+    pub fn number(&self, name: &str) -> Outcome<Option<f64>> {
+        match self.fields.get(name) {
+            None | Some(Value::Null) => Ok(None),
+            Some(value) => match value.as_f64() {
+                Some(number) => Ok(Some(number)),
+                None => Err(Failure::Failed(format!("line {}: \"{name}\" is not a number", self.line))),
+            },
+        }
+    }
+}
+
+/// Reads all records of a file; `-` is standard input. Blank lines are passed over.
+///
+/// `settings` is what the results depend on beside the records, in any stable text: a journal with results
+/// of other settings is refused.
+pub fn read(path: &Path, settings: &str) -> Outcome<Vec<Input>> {
+    let shown = path.display();
+    let mut bytes = Vec::new();
+    let read = match path.as_os_str() == "-" {
+        true => io::stdin().read_to_end(&mut bytes).map(drop),
+        false => std::fs::read(path).map(|read| bytes = read),
+    };
+    read.map_err(|e| Failure::Failed(format!("{shown}: {e}")))?;
+    parse(&bytes, settings).map_err(|why| Failure::Failed(format!("{shown}: {why}")))
+}
+
+fn parse(bytes: &[u8], settings: &str) -> Result<Vec<Input>, String> {
+    let text = std::str::from_utf8(bytes).map_err(|e| format!("not UTF-8 ({e})"))?;
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let mut inputs = Vec::new();
+    let mut lines = HashMap::new();
+    for (n, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+        let line_number = n + 1;
+        let fields: Fields =
+            serde_json::from_str(line).map_err(|e| format!("line {line_number}: not a JSON object ({e})"))?;
+        let input = Input::new(line_number, fields, settings)?;
+        if let Some(first) = lines.insert(input.key.clone(), line_number) {
+            return Err(format!("lines {first} and {line_number} are the same record with the same \"id\""));
+        }
+        inputs.push(input);
+    }
+    Ok(inputs)
+}
+
+fn hash(fields: &Fields, settings: &str) -> String {
+    let mut hash = Sha256::new();
+    for part in [settings, &Value::Object(fields.clone()).to_string()] {
+        hash.update((part.len() as u64).to_le_bytes());
+        hash.update(part);
+    }
+    let digits = hash.finalize().iter().map(|b| format!("{b:02x}")).collect::<String>();
+    digits[..HASH_DIGITS].to_owned()
+}
+
+/// Where results go.
+#[derive(Debug)]
+pub struct Journal {
+    to: To,
+    results: HashMap<String, Fields>,
+    failed: HashMap<String, Fields>,
+}
+
+#[derive(Debug)]
+enum To {
+    Stdout,
+    File {
+        path: PathBuf,
+        file: File,
+        /// The file that was replaced when failed results were dropped. It stays locked, so that a process
+        /// that opened it before the exchange cannot write to what is no longer there.
+        _replaced: Option<File>,
+    },
+}
+
+impl Journal {
+    /// Opens a file to go on with it, or makes it; `None` is standard output, which holds nothing.
+    ///
+    /// The file may only hold results of `inputs`; otherwise it is left as it is. With `restart`, results
+    /// that are there are dropped.
+    pub fn open(path: Option<&Path>, inputs: &[Input], restart: bool) -> Outcome<Journal> {
+        let Some(path) = path else {
+            return Ok(Journal { to: To::Stdout, results: HashMap::new(), failed: HashMap::new() });
+        };
+        Journal::open_file(path, inputs, restart)
+            .map_err(|why| Failure::Failed(format!("{}: {why}", path.display())))
+    }
+
+    fn open_file(path: &Path, inputs: &[Input], restart: bool) -> Result<Journal, String> {
+        let open = |options: &mut OpenOptions, path: &Path| {
+            options.read(true).append(true).open(path).map_err(|e| e.to_string())
+        };
+        let mut file = open(OpenOptions::new().create(true), path)?;
+        lock(&file)?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).map_err(|e| e.to_string())?;
+        let Held { results, whole, needs_newline, failed } = held(&bytes, inputs, restart)?;
+        let mut replaced = None;
+        if restart {
+            file.set_len(0).map_err(|e| e.to_string())?;
+        } else if !failed.is_empty() {
+            // Written beside and exchanged, so that a kill at this moment loses nothing.
+            let beside = beside(path);
+            let mut new = open(OpenOptions::new().create(true), &beside)?;
+            lock(&new)?;
+            new.set_len(0).map_err(|e| e.to_string())?;
+            for line in bytes[..whole].split_inclusive(|&b| b == b'\n') {
+                if !has_failed(&result(line)?.1) {
+                    let end: &[u8] = if line.ends_with(b"\n") { b"" } else { b"\n" };
+                    new.write_all(&[line, end].concat()).map_err(|e| e.to_string())?;
+                }
+            }
+            new.sync_data().and_then(|()| std::fs::rename(&beside, path)).map_err(|e| e.to_string())?;
+            replaced = Some(std::mem::replace(&mut file, new));
+        } else {
+            file.set_len(whole as u64).map_err(|e| e.to_string())?;
+            if needs_newline {
+                file.write_all(b"\n").map_err(|e| e.to_string())?;
+            }
+        }
+        file.seek(SeekFrom::End(0)).map_err(|e| e.to_string())?;
+        let to = To::File { path: path.to_owned(), file, _replaced: replaced };
+        Ok(Journal { to, results, failed })
+    }
+
+    /// The result of an earlier run, or one that was appended by this one and has not failed.
+    pub fn result(&self, key: &str) -> Option<&Fields> {
+        self.results.get(key)
+    }
+
+    /// What an earlier run wrote beside the `error` of work that has failed and is to be done again.
+    pub fn failed(&self, key: &str) -> Option<&Fields> {
+        self.failed.get(key)
+    }
+
+    /// How many results there are, those not counted that have failed.
+    pub fn len(&self) -> usize {
+        self.results.len()
+    }
+
+    /// Writes the result of an input: its record, and `fields` in place of or beside its own. A field
+    /// `error` that is not null says that it has failed.
+    pub fn append(&mut self, input: &Input, fields: Fields) -> Outcome {
+        let mut record = input.fields.clone();
+        record.extend(fields);
+        record.remove("key");
+        let body = Value::Object(record.clone()).to_string();
+        let key = Value::from(input.key.as_str());
+        let comma = if record.is_empty() { "" } else { "," };
+        let line = format!("{{\"key\":{key}{comma}{}\n", &body[1..]);
+        let failed = |to: &str, e: io::Error| Failure::Failed(format!("{to}: {e}"));
+        match &mut self.to {
+            To::Stdout => {
+                let mut out = io::stdout().lock();
+                out.write_all(line.as_bytes())
+                    .and_then(|()| out.flush())
+                    .map_err(|e| failed("standard output", e))?;
+            }
+            To::File { path, file, .. } => {
+                file.write_all(line.as_bytes()).map_err(|e| failed(&path.display().to_string(), e))?;
+            }
+        }
+        if !has_failed(&record) {
+            self.results.insert(input.key.clone(), record);
+        }
+        Ok(())
+    }
+}
+
+fn lock(file: &File) -> Result<(), String> {
+    match file.try_lock() {
+        Ok(()) => Ok(()),
+        Err(TryLockError::WouldBlock) => Err("another process is writing to it".into()),
+        // File systems without locks are used without.
+        Err(TryLockError::Error(e)) if e.kind() == io::ErrorKind::Unsupported => Ok(()),
+        Err(TryLockError::Error(e)) => Err(e.to_string()),
+    }
+}
+
+fn beside(path: &Path) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".new");
+    path.with_file_name(name)
+}
+
+/// What a file holds.
+struct Held {
+    results: HashMap<String, Fields>,
+    /// Bytes that are whole lines.
+    whole: usize,
+    /// The last line is whole but for its end.
+    needs_newline: bool,
+    /// Results that have failed.
+    failed: HashMap<String, Fields>,
+}
+
+fn held(bytes: &[u8], inputs: &[Input], restart: bool) -> Result<Held, String> {
+    let known: HashSet<&str> = inputs.iter().map(|input| input.key.as_str()).collect();
+    let mut held = Held { results: HashMap::new(), whole: 0, needs_newline: false, failed: HashMap::new() };
+    let mut seen = HashSet::new();
+    for (n, line) in bytes.split_inclusive(|&b| b == b'\n').enumerate() {
+        let (key, fields) = match result(line) {
+            Ok(result) => result,
+            // Cut off by a kill or a full disk: the beginning of a result at the end of the file.
+            Err(_) if !line.ends_with(b"\n") && is_torn(line) => break,
+            Err(why) => return Err(format!("line {}: {why}, so the file is left as it is", n + 1)),
+        };
+        held.whole += line.len();
+        held.needs_newline = !line.ends_with(b"\n");
+        if restart {
+            continue;
+        }
+        if !known.contains(key.as_str()) {
+            return Err(format!(
+                "line {}: the result \"{key}\" belongs to other input or settings: name another file, or \
+                 start over",
+                n + 1
+            ));
+        }
+        if !seen.insert(key.clone()) {
+            return Err(format!("line {}: the result \"{key}\" is there twice", n + 1));
+        }
+        if has_failed(&fields) {
+            held.failed.insert(key, fields);
+        } else {
+            held.results.insert(key, fields);
+        }
+    }
+    Ok(held)
+}
+
+fn has_failed(fields: &Fields) -> bool {
+    fields.get("error").is_some_and(|error| !error.is_null())
+}
+
+/// The key and the fields of a line.
+fn result(line: &[u8]) -> Result<(String, Fields), String> {
+    let mut fields: Fields =
+        serde_json::from_slice(line).map_err(|_| "not a result of this command".to_owned())?;
+    match fields.remove("key") {
+        Some(Value::String(key)) if line.starts_with(KEY.as_bytes()) => Ok((key, fields)),
+        _ => Err("not a result of this command".to_owned()),
+    }
+}
+
+fn is_torn(line: &[u8]) -> bool {
+    let length = line.len().min(KEY.len());
+    line[..length] == KEY.as_bytes()[..length]
+}
+
+#[cfg(test)]
+mod tests;

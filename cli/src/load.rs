@@ -1,0 +1,114 @@
+//! Loading the model and making the engine, with progress and llama.cpp's log kept in order.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+
+use sda::engine::Engine;
+use sda::llama::{self, Model};
+
+use crate::args::ModelArgs;
+use crate::failure::{Failure, Outcome};
+use crate::ui::console::{Bar, Interrupt, note, stderr_is_terminal};
+
+/// Warnings and errors of llama.cpp that are shown when something fails.
+const KEPT_LINES: usize = 8;
+
+/// What llama.cpp logged, as far as it is of use.
+#[derive(Clone, Default)]
+pub struct Log(Arc<Mutex<Kept>>);
+
+#[derive(Default)]
+struct Kept {
+    complaints: VecDeque<String>,
+    kv_mib: f64,
+}
+
+impl Log {
+    /// Takes over llama.cpp's log: shown if `verbose`, else kept for error messages.
+    pub fn capture(verbose: bool) -> Log {
+        let log = Log::default();
+        let sink = log.clone();
+        llama::set_log(move |line| {
+            if verbose {
+                eprint!("{}", line.text);
+            }
+            let mut kept = sink.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            kept.kv_mib += kv_mib(line.text).unwrap_or(0.0);
+            if matches!(line.level, 3 | 4) {
+                kept.complaints.push_back(line.text.trim_end().to_owned());
+                if kept.complaints.len() > KEPT_LINES {
+                    kept.complaints.pop_front();
+                }
+            }
+        });
+        log
+    }
+
+    /// Adds what llama.cpp complained about to an error.
+    pub fn explain(&self, error: sda::Error) -> Failure {
+        let kept = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        match Failure::from(error) {
+            Failure::Failed(text) if !kept.complaints.is_empty() => {
+                let lines: Vec<String> =
+                    kept.complaints.iter().map(|l| format!("\n  llama.cpp: {l}")).collect();
+                Failure::Failed(format!("{text}{}", lines.concat()))
+            }
+            other => other,
+        }
+    }
+
+    /// Size of the KV buffers made so far.
+    pub fn kv_mib(&self) -> f64 {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).kv_mib
+    }
+}
+
+/// Size in a line such as "CPU KV buffer size = 90.00 MiB", the only place where llama.cpp tells it.
+fn kv_mib(line: &str) -> Option<f64> {
+    let (_, size) = line.split_once("KV buffer size =")?;
+    size.split_whitespace().next()?.parse().ok()
+}
+
+/// Loads the model.
+pub fn model(args: &ModelArgs, log: &Log, interrupt: &Interrupt) -> Outcome<Model> {
+    let bar = Bar::new("loading");
+    let (shown, stop) = (bar.handle(), interrupt.clone());
+    interrupt.begin();
+    let loaded = Model::load(&args.model, &args.model_options(), move |share| {
+        shown.set((share * 1000.0) as usize, 1000);
+        !stop.is_wanted()
+    });
+    interrupt.end();
+    bar.set(1, 1);
+    if interrupt.is_wanted() {
+        return Err(Failure::Interrupted);
+    }
+    loaded.map_err(|error| log.explain(error))
+}
+
+/// Makes the engine and says what it costs in memory.
+pub fn engine<'m>(args: &ModelArgs, model: &'m Model, log: &Log) -> Outcome<Engine<'m>> {
+    let before = log.kv_mib();
+    let engine = Engine::new(model, args.ctx_size as usize, &args.context_options())
+        .map_err(|error| log.explain(error))?;
+    let kv = log.kv_mib() - before;
+    if stderr_is_terminal() && kv > 0.0 {
+        note(&format!(
+            "{} tokens a branch, KV cache {kv:.0} MiB, of it {:.0} MiB for the second branch",
+            engine.n_ctx(),
+            kv / 2.0
+        ));
+    }
+    Ok(engine)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::kv_mib;
+
+    #[test]
+    fn the_size_is_found_in_llama_cpps_line() {
+        assert_eq!(kv_mib("llama_kv_cache:        CPU KV buffer size =    90.00 MiB\n"), Some(90.0));
+        assert_eq!(kv_mib("llama_context: n_ctx = 4096"), None);
+    }
+}

@@ -1,0 +1,59 @@
+//! The `sda` command.
+
+mod args;
+mod assess;
+mod cli;
+mod commands;
+mod failure;
+mod journal;
+mod load;
+mod measure;
+mod prompts;
+mod strength;
+mod ui;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use clap::error::ErrorKind;
+
+use cli::{Cli, Command};
+use commands::{bench, chat, eval, generate, list, plot, score};
+use failure::Failure;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse_from(cli::expand(std::env::args())) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version go to stdout and are no error; clap prints usage errors to stderr.
+            let _ = error.print();
+            return match error.kind() {
+                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitCode::SUCCESS,
+                _ => ExitCode::from(2),
+            };
+        }
+    };
+    let outcome = match cli.command {
+        Command::Generate(args) => match args.list_file() {
+            Some(file) => list::run(&args, file),
+            None => generate::run(&args),
+        },
+        Command::Chat(args) => chat::run(&args),
+        Command::Bench(args) => bench::run(&args),
+        Command::Score(args) => score::run(&args),
+        Command::Eval(args) => eval::run(args),
+        Command::Plot(args) => plot::run(&args),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Usage(text)) => {
+            eprintln!("sda: error: {text}");
+            ExitCode::from(2)
+        }
+        Err(Failure::Failed(text)) => {
+            eprintln!("sda: error: {text}");
+            ExitCode::FAILURE
+        }
+        Err(Failure::Interrupted) => ExitCode::from(ui::console::EXIT_INTERRUPTED),
+    }
+}

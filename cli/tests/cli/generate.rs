@@ -1,0 +1,316 @@
+//! The `sda` command as its users meet it: output, exit status, messages. Runs on the real test models.
+
+use std::io::Write;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+
+fn model() -> String {
+    std::env::var("SDA_TEST_MODEL").expect("SDA_TEST_MODEL is not set: run `make test`")
+}
+
+fn sda(args: &[&str]) -> Output {
+    command(args).stdin(Stdio::null()).output().unwrap()
+}
+
+/// One thread a program: these tests run side by side, and threads that wait for one another on too few
+/// cores cost minutes.
+fn command(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sda"));
+    let (subcommand, rest) = args.split_first().unwrap();
+    command.arg(subcommand).args(["-t", "1"]).args(rest);
+    command
+}
+
+fn generate(args: &[&str]) -> Output {
+    let model = model();
+    sda(&[&["generate", "-m", &model, "-p", "What is the capital of France?"], args].concat())
+}
+
+fn stdout(output: &Output) -> String {
+    assert!(output.status.success(), "{}", stderr(output));
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+fn records(output: &Output) -> Vec<Value> {
+    stdout(output).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+const PIRATE: &str = "Answer like a pirate.";
+
+#[test]
+fn a_steered_answer_follows_an_instruction_that_the_plain_one_ignores() {
+    let output = generate(&["-i", PIRATE, "--compare", "-n", "48", "--temp", "0", "--guidance", "2"]);
+    let text = stdout(&output);
+    let (plain, rest) = text.split_once("=== instruction only ===").unwrap();
+    let (_, steered) = rest.split_once("=== steered, guidance 2.00 ===").unwrap();
+    let is_pirate = |text: &str| {
+        let text = text.to_lowercase();
+        ["pirate", "arr", "ahoy", "matey", "captain", "sail"].iter().any(|word| text.contains(word))
+    };
+    assert!(!is_pirate(plain), "{plain}");
+    assert!(is_pirate(steered), "{steered}");
+}
+
+#[test]
+fn the_same_seed_gives_the_same_text_and_another_seed_another() {
+    let text = |seed| stdout(&generate(&["-i", PIRATE, "-n", "24", "-s", seed, "--temp", "1"]));
+    let first = text("7");
+    assert_eq!(first, text("7"));
+    assert_ne!(first, text("8"));
+}
+
+#[test]
+fn guidance_one_is_the_instruction_alone_but_for_the_divergence() {
+    // With a fixed temperature the only difference left would be the steering.
+    let args = ["-i", PIRATE, "-n", "16", "--temp", "0", "--compare", "--guidance", "1"];
+    let text = stdout(&generate(&args));
+    let (_, rest) = text.split_once("=== instruction only ===\n").unwrap();
+    let (instructed, steered) = rest.split_once("=== steered, guidance 1.00 ===\n").unwrap();
+    assert_eq!(instructed, steered);
+}
+
+#[test]
+fn a_score_of_100_does_not_steer_and_a_low_one_steers_strongly() {
+    let guidance = |score| {
+        let output = generate(&["-i", PIRATE, "-n", "1", "--score", score, "--json", "-s", "1"]);
+        records(&output).last().unwrap()["guidance"].as_f64().unwrap()
+    };
+    assert_eq!(guidance("100"), 1.0);
+    assert!((guidance("50") - 1.9242).abs() < 1e-3);
+    assert!((guidance("1") - 3.0).abs() < 1e-6);
+}
+
+#[test]
+fn json_has_a_record_for_every_token_and_one_for_the_answer() {
+    let folder = tempfile::tempdir().unwrap();
+    let trace = folder.path().join("trace.jsonl");
+    let output =
+        generate(&["-i", PIRATE, "-n", "8", "--json", "-s", "3", "--trace", trace.to_str().unwrap()]);
+    let records = records(&output);
+    let (answer, tokens) = records.split_last().unwrap();
+    assert_eq!(answer["type"], "answer");
+    assert_eq!(answer["tokens"], tokens.len());
+    let text: String = tokens.iter().map(|token| token["text"].as_str().unwrap()).collect();
+    assert_eq!(answer["text"], text);
+    assert!(answer["prompt"]["shared"].as_u64().unwrap() > 20, "{answer}");
+    for (step, token) in tokens.iter().enumerate() {
+        assert_eq!(token["step"], step);
+        let js = token["js"].as_f64().unwrap();
+        assert!((0.0..=std::f64::consts::LN_2).contains(&js));
+        let expected = 0.6 * (-js / (2.0 * std::f64::consts::LN_2)).exp2();
+        assert!((token["temperature"].as_f64().unwrap() - expected).abs() < 1e-6);
+        assert!(token["logprob_plain"].as_f64().unwrap() <= 0.0);
+        assert!(token["logprob_instructed"].as_f64().unwrap() <= 0.0);
+    }
+    let written = std::fs::read_to_string(trace).unwrap();
+    assert_eq!(written, String::from_utf8(output.stdout).unwrap());
+}
+
+#[test]
+fn the_local_judge_gives_a_score_that_decides_the_strength() {
+    let output = generate(&["-i", PIRATE, "-n", "16", "--judge", "local", "--json", "-s", "1"]);
+    let records = records(&output);
+    let answer = records.last().unwrap();
+    let score = answer["score"].as_f64().unwrap();
+    assert!((1.0..=100.0).contains(&score), "{score}");
+    let a = ((100.0 - score) / (2.0 * score)).tanh();
+    assert!((answer["amplification"].as_f64().unwrap() - a).abs() < 1e-6);
+    // The draft was written on the plain prompt, so steering reads it from the cache.
+    assert!(answer["prompt"]["reused"].as_u64().unwrap() > 20, "{answer}");
+}
+
+#[test]
+fn output_is_text_on_stdout_and_nothing_else() {
+    let output = generate(&["-i", PIRATE, "-n", "4", "-s", "1"]);
+    let text = stdout(&output);
+    assert!(!text.is_empty() && text.ends_with('\n'));
+    assert_eq!(stderr(&output), "", "nothing to say to a program that is no terminal");
+}
+
+#[test]
+fn a_stop_text_ends_the_answer_and_is_not_shown() {
+    let whole = stdout(&generate(&["-i", PIRATE, "-n", "40", "--temp", "0"]));
+    let stop = whole.split_whitespace().nth(3).unwrap();
+    let cut = stdout(&generate(&["-i", PIRATE, "-n", "40", "--temp", "0", "-r", stop]));
+    assert_eq!(cut.trim_end(), whole[..whole.find(stop).unwrap()].trim_end());
+}
+
+#[test]
+fn a_full_context_cuts_the_answer_and_says_so() {
+    let output =
+        generate(&["-i", PIRATE, "-c", "64", "--temp", "1", "-s", "1", "--json", "-p", "Tell a long story."]);
+    // -p was given twice, which is a usage error; the real call follows.
+    assert_eq!(output.status.code(), Some(2));
+    let model = model();
+    let output = sda(&[
+        "generate",
+        "-m",
+        &model,
+        "-p",
+        "Tell a very long story.",
+        "-i",
+        PIRATE,
+        "-c",
+        "72",
+        "-s",
+        "1",
+        "--json",
+    ]);
+    let answer = records(&output).pop().unwrap();
+    assert_eq!(answer["finish"], "context_full");
+    assert!(stderr(&output).contains("the context of 72 tokens a branch is full"), "{}", stderr(&output));
+}
+
+#[test]
+fn a_prompt_that_does_not_fit_is_an_error_with_both_numbers() {
+    let long = "word ".repeat(400);
+    let model = model();
+    let output = sda(&["generate", "-m", &model, "-p", &long, "-i", PIRATE, "-c", "128"]);
+    assert_eq!(output.status.code(), Some(1));
+    let text = stderr(&output);
+    assert!(text.contains("context is full") && text.contains("256 available"), "{text}");
+}
+
+#[test]
+fn a_missing_instruction_is_said_and_changes_nothing() {
+    let model = model();
+    let output = sda(&["generate", "-m", &model, "-p", "Hi", "-n", "2", "--temp", "0"]);
+    assert!(stderr(&output).contains("no instruction"));
+    assert!(output.status.success());
+}
+
+#[test]
+fn wrong_usage_is_status_2_and_names_value_and_range() {
+    let model = model();
+    let cases: [(&[&str], &str); 8] = [
+        (&["--score", "0"], "score is 0, must be"),
+        (&["--score", "101"], "score is 101, must be"),
+        (&["--temp", "nan"], "temperature is NaN, must be finite"),
+        (&["--sigma", "0"], "sigma is 0, must be greater than 0"),
+        (&["--top-p", "1.5"], "top_p is 1.5, must be at least 0 and at most 1"),
+        (&["--score", "50", "--guidance", "2"], "cannot be used with"),
+        (&["--preset", "kindness"], "empathy, harmlessness, helpfulness, reasoning or truthfulness"),
+        (&["--no-such-flag"], "unexpected argument"),
+    ];
+    for (args, message) in cases {
+        let output = sda(&[&["generate", "-m", &model, "-p", "x"], args].concat());
+        assert_eq!(output.status.code(), Some(2), "{args:?}: {}", stderr(&output));
+        assert!(stderr(&output).contains(message), "{args:?}: {}", stderr(&output));
+        assert!(output.stdout.is_empty());
+    }
+}
+
+#[test]
+fn a_file_that_is_no_model_is_status_1_and_named() {
+    for (path, message) in
+        [("Cargo.toml", "Cargo.toml is not a GGUF file"), ("no-such.gguf", "no-such.gguf: ")]
+    {
+        let output = sda(&["generate", "-m", path, "-p", "x", "-i", "y"]);
+        assert_eq!(output.status.code(), Some(1));
+        assert!(stderr(&output).contains(message), "{}", stderr(&output));
+    }
+}
+
+#[test]
+fn llama_cpps_short_words_are_understood() {
+    let output =
+        generate(&["-i", PIRATE, "-n", "2", "-sys", "Be brief.", "-tb", "1", "-ub", "64", "-fa", "off"]);
+    stdout(&output);
+}
+
+#[test]
+fn a_base_model_without_template_gets_raw_text() {
+    let gemma =
+        std::env::var("SDA_TEST_MODEL_GEMMA").expect("SDA_TEST_MODEL_GEMMA is not set: run `make test`");
+    let output = sda(&[
+        "generate",
+        "-m",
+        &gemma,
+        "-p",
+        "The captain looked at the sea and said:",
+        "-i",
+        "A sad story.",
+        "-n",
+        "8",
+        "--temp",
+        "0",
+        "-c",
+        "512",
+        "--json",
+    ]);
+    let answer = records(&output).pop().unwrap();
+    assert!(!answer["text"].as_str().unwrap().is_empty());
+}
+
+#[test]
+fn a_chat_keeps_its_history_in_both_branches() {
+    let model = model();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_sda"))
+        .args([
+            "chat",
+            "-m",
+            &model,
+            "-i",
+            "Answer in one short sentence.",
+            "-n",
+            "24",
+            "--temp",
+            "0",
+            "-t",
+            "2",
+        ])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = child.stdin.take().unwrap();
+    input.write_all("My name is Alice.\nWhat is my name?\n/exit\n".as_bytes()).unwrap();
+    drop(input);
+    let output = child.wait_with_output().unwrap();
+    let text = stdout(&output);
+    assert!(text.lines().count() >= 2, "{text}");
+    assert!(text.contains("Alice"), "{text}");
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_ends_the_answer_cleanly() {
+    use std::io::Read;
+    let model = model();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_sda"))
+        .args([
+            "generate",
+            "-m",
+            &model,
+            "-p",
+            "Tell a very long story.",
+            "-i",
+            PIRATE,
+            "--temp",
+            "1",
+            "-s",
+            "5",
+        ])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // Wait for the first text, so that the answer is under way.
+    let mut out = child.stdout.take().unwrap();
+    let mut first = [0; 1];
+    out.read_exact(&mut first).unwrap();
+    let killed = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(killed.success());
+    let mut rest = String::new();
+    out.read_to_string(&mut rest).unwrap();
+    let status = child.wait().unwrap();
+    assert_eq!(status.code(), Some(130));
+    assert!(rest.ends_with('\n'), "the last line is finished: {rest:?}");
+}

@@ -1,0 +1,10 @@
+//! The `sda` command as its users meet it.
+
+mod c_engine;
+mod command;
+mod eval;
+mod generate;
+mod judge;
+mod list;
+mod plot;
+mod score;

@@ -1,0 +1,7 @@
+//! Tests of the judge's client, against a server on loopback that misbehaves on demand.
+
+mod cache;
+mod chaos;
+mod client;
+mod faults;
+mod tls;

@@ -1,0 +1,7 @@
+//! What the tests of this repository share; never published.
+
+pub mod fake_host;
+pub mod fault_server;
+pub mod maths;
+pub mod oracle;
+pub mod rng;
