@@ -16,7 +16,7 @@ fn header() {
     let config = cbindgen::Config::from_file(root.join("cbindgen.toml")).expect("cbindgen.toml is valid");
     let mut header = Vec::new();
     cbindgen::Builder::new()
-        .with_src(root.join("src/host.rs"))
+        .with_src(root.join("src/host/table.rs"))
         .with_src(root.join("src/ffi/status.rs"))
         .with_src(root.join("src/ffi/version.rs"))
         .with_src(root.join("src/ffi/params.rs"))

@@ -63,7 +63,7 @@ fn time_model(model: &Model, temperature: f32, n_threads: u32) -> Result<()> {
             }
             true
         })?;
-        let mut pair = engine.pair();
+        let mut pair = engine.pair()?;
         pair.prefill(&prompts.plain, &prompts.instructed, &mut |_, _| true)?;
         for &token in &answer.tokens {
             let start = Instant::now();
@@ -82,7 +82,7 @@ fn time_model(model: &Model, temperature: f32, n_threads: u32) -> Result<()> {
 }
 
 fn time_parts(engine: &Engine, settings: &Generation) -> Result<()> {
-    let pair = engine.pair();
+    let pair = engine.pair()?;
     let rows = [Side::Instructed, Side::Plain].map(|side| pair.logits(side));
     let [instructed, plain] = rows;
     let (instructed, plain) = (instructed?, plain?);
@@ -94,7 +94,7 @@ fn time_parts(engine: &Engine, settings: &Generation) -> Result<()> {
     let mut kept = 0;
     for _ in 0..100 {
         let start = Instant::now();
-        steer(instructed, plain, &settings.params, black_box(&mut row))?;
+        steer(&instructed, &plain, &settings.params, black_box(&mut row))?;
         let steered = Instant::now();
         kept = sampling.best(&mut nucleus, &row).len();
         let selected = Instant::now();

@@ -1085,8 +1085,8 @@ int32_t sda_pair_step_many(struct sda_pair *const *pairs,
 /*
  Row of the last decode that holds a branch's logits: the `idx` for llama_sampler_sample().
 
- `side` is SDA_SIDE_INSTRUCTED for the row to sample from. SDA_ERR_STATE before the first prefill, and
- after a failed step.
+ `side` is SDA_SIDE_INSTRUCTED for the row to sample from. SDA_ERR_STATE before the first prefill, after a
+ failed step, and after a fork of the pair has decoded since.
  */
 int32_t sda_pair_row(struct sda_pair *pair,
                      int32_t side,

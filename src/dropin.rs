@@ -5,7 +5,7 @@
 //! asked for.
 
 use crate::error::{Error, Result};
-use crate::host::{Context, Row, Token};
+use crate::host::{Context, Logits, LogitsRow, Row, Token};
 
 /// Rows of one decode while the branch catches up.
 const CATCH_UP_ROWS: usize = 512;
@@ -19,7 +19,7 @@ pub struct DropIn {
     accepted: Vec<Token>,
     /// How many of prompt and accepted tokens the context holds.
     held: usize,
-    row: Option<i32>,
+    row: Option<LogitsRow>,
 }
 
 impl DropIn {
@@ -70,7 +70,7 @@ impl DropIn {
     }
 
     /// Logits after the last accepted token, `n_vocab` values.
-    pub fn logits(&mut self) -> Result<&[f32]> {
+    pub fn logits(&mut self) -> Result<Logits<'_>> {
         if self.row.is_none() || self.held < self.len() {
             self.catch_up()?;
         }
@@ -88,7 +88,7 @@ impl DropIn {
         let mut keep = keep.min(self.held);
         self.row = None;
         if keep < self.held {
-            let gap = self.context.seq_pos_min(0) > 0;
+            let gap = self.context.seq_pos_min(0)? > 0;
             if gap || !self.context.seq_truncate(0, keep)? {
                 keep = 0;
                 self.context.seq_truncate(0, 0)?;
@@ -112,17 +112,17 @@ impl DropIn {
             .collect();
         for chunk in rows.chunks(self.context.n_batch().min(CATCH_UP_ROWS)) {
             self.row = None;
-            if let Err(error) = self.context.decode(chunk) {
+            let decoded = self.context.decode(chunk).or_else(|error| {
                 // How much of a failed decode stays in the cache is not defined: read all anew.
                 self.held = 0;
                 self.context.seq_truncate(0, 0)?;
-                return Err(match error {
+                Err(match error {
                     Error::ContextFull { .. } => Error::ContextFull { needed, available },
                     other => other,
-                });
-            }
+                })
+            })?;
             self.held += chunk.len();
-            self.row = Some(chunk.len() as i32 - 1);
+            self.row = Some(decoded.row(chunk.len() - 1));
         }
         Ok(())
     }

@@ -15,8 +15,6 @@
 //! 5. [`judge`], `prompt`: what is asked of a judge, and how a conversation becomes two prompts.
 //! 6. `llama`, `engine` (feature `bundled`): llama.cpp built in, and whole answers.
 
-#![deny(unsafe_code)]
-
 pub mod amplify;
 pub mod dropin;
 #[cfg(feature = "bundled")]

@@ -11,13 +11,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::error::{Error, Result};
 use crate::guard::{caught, guard_or};
-use crate::host::{HostTable, LlamaSampler, Token};
+use crate::host::{Host, LlamaSampler, Token};
 use crate::sampler::{Sampler, TokenData};
 
 /// A sampler, the host it lives in and the first error it met.
 pub struct Plugin {
     sampler: Sampler,
-    table: HostTable,
+    host: Host,
     /// First error since the last reset; later steps go on, this stays.
     error: Option<Error>,
     /// Text of `error`, for C.
@@ -26,18 +26,14 @@ pub struct Plugin {
     unsaid: Option<String>,
 }
 
-// SAFETY: the table's pointers are plain function pointers and a log pointer that the host promised to
-// keep valid; access is serialised by the mutex of `Handle`.
-unsafe impl Send for Plugin {}
-
 /// Shared by the owner's handle and by the `llama_sampler` in the chain, whichever is freed last.
 pub type Handle = Arc<Mutex<Plugin>>;
 
 impl Plugin {
     /// Puts a sampler behind a handle.
-    pub fn new(sampler: Sampler, table: &HostTable) -> Handle {
+    pub fn new(sampler: Sampler, host: &Host) -> Handle {
         let plugin =
-            Plugin { sampler, table: *table, error: None, message: CString::default(), unsaid: None };
+            Plugin { sampler, host: host.clone(), error: None, message: CString::default(), unsaid: None };
         Arc::new(Mutex::new(plugin))
     }
 
@@ -92,9 +88,9 @@ pub fn with<T>(handle: &Handle, body: impl FnOnce(&mut Plugin) -> Result<T>) -> 
         plugin.fail(Error::Panic);
     }
     if let Some(line) = plugin.unsaid.take() {
-        let table = plugin.table;
+        let host = plugin.host.clone();
         drop(plugin);
-        table.warn(&line);
+        host.warn(&line);
     }
     result
 }
@@ -109,7 +105,7 @@ pub fn fork(handle: &Handle) -> Result<Handle> {
     with(handle, |plugin| {
         let (error, message) = (plugin.error.clone(), plugin.message.clone());
         let sampler = plugin.sampler.fork()?;
-        Ok(Arc::new(Mutex::new(Plugin { sampler, table: plugin.table, error, message, unsaid: None })))
+        Ok(Arc::new(Mutex::new(Plugin { sampler, host: plugin.host.clone(), error, message, unsaid: None })))
     })
 }
 
@@ -142,14 +138,14 @@ pub unsafe fn steer(handle: &Handle, array: &mut TokenDataArray) -> Result<()> {
 /// Makes a `llama_sampler` for the host's chain; the chain owns it and frees it. The handle stays
 /// valid beside it.
 pub fn into_llama(handle: &Handle) -> Result<*mut LlamaSampler> {
-    let table = with(handle, |plugin| Ok(plugin.table))?;
-    wrap(handle, table)
+    let host = with(handle, |plugin| Ok(plugin.host.clone()))?;
+    wrap(handle, host)
 }
 
 /// As [`into_llama`], also for a sampler that a panic has broken.
-fn wrap(handle: &Handle, table: HostTable) -> Result<*mut LlamaSampler> {
-    let sampler_new = table.sampler_new.ok_or(Error::Null { name: "host.sampler_new" })?;
-    let data = Box::into_raw(Box::new(Data { table, handle: Arc::clone(handle) }));
+fn wrap(handle: &Handle, host: Host) -> Result<*mut LlamaSampler> {
+    let sampler_new = host.table().sampler_new.ok_or(Error::Null { name: "host.sampler_new" })?;
+    let data = Box::into_raw(Box::new(Data { host, handle: Arc::clone(handle) }));
     // SAFETY: the callback table is static and longer than any host's; `data` is what its callbacks
     // expect and is freed by `free`, once.
     let sampler = unsafe { sampler_new((&raw const CALLBACKS).cast(), data.cast()) };
@@ -163,7 +159,7 @@ fn wrap(handle: &Handle, table: HostTable) -> Result<*mut LlamaSampler> {
 
 /// What the host's sampler object points to.
 struct Data {
-    table: HostTable,
+    host: Host,
     handle: Handle,
 }
 
@@ -272,17 +268,17 @@ unsafe extern "C" fn clone(sampler: *const LlamaSampler) -> *mut LlamaSampler {
     guard_or(std::ptr::null_mut(), || {
         // SAFETY: the host calls with its own live sampler.
         let Some(data) = (unsafe { data(sampler) }) else { return std::ptr::null_mut() };
-        let copy = fork(&data.handle).unwrap_or_else(|error| broken(error, &data.table));
-        wrap(&copy, data.table).unwrap_or(std::ptr::null_mut())
+        let copy = fork(&data.handle).unwrap_or_else(|error| broken(error, &data.host));
+        wrap(&copy, data.host.clone()).unwrap_or(std::ptr::null_mut())
     })
 }
 
 /// Hosts do not expect a clone to fail, and some use the result unseen; so a failed clone is a sampler
 /// that refuses every step and says why.
-fn broken(error: Error, table: &HostTable) -> Handle {
+fn broken(error: Error, host: &Host) -> Handle {
     let source = crate::sampler::Source::Given { n_vocab: 1, logits: Vec::new(), fresh: false };
     let sampler = Sampler::new(crate::params::Params::default(), source).expect("default settings are valid");
-    let handle = Plugin::new(sampler, table);
+    let handle = Plugin::new(sampler, host);
     // The error is there for the host to find; it is no result of this call.
     let _ = with(&handle, |plugin| {
         plugin.fail(error);

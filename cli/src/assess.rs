@@ -41,7 +41,7 @@ pub trait Scores {
     fn score(&mut self, judge_prompt: &[Token], progress: Progress) -> sda::Result<ScoreDistribution>;
 }
 
-impl Scores for Engine<'_> {
+impl Scores for Engine {
     fn model(&self) -> &Model {
         Engine::model(self)
     }
@@ -51,7 +51,7 @@ impl Scores for Engine<'_> {
     }
 }
 
-impl Scores for Batch<'_> {
+impl Scores for Batch {
     fn model(&self) -> &Model {
         Batch::model(self)
     }

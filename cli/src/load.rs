@@ -87,7 +87,7 @@ pub fn model(args: &ModelArgs, log: &Log, interrupt: &Interrupt) -> Outcome<Mode
 }
 
 /// Makes the engine and says what it costs in memory.
-pub fn engine<'m>(args: &ModelArgs, model: &'m Model, log: &Log) -> Outcome<Engine<'m>> {
+pub fn engine(args: &ModelArgs, model: &Model, log: &Log) -> Outcome<Engine> {
     let before = log.kv_mib();
     let engine = Engine::new(model, args.ctx_size as usize, &args.context_options())
         .map_err(|error| log.explain(error))?;

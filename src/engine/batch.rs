@@ -5,15 +5,15 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
 
-use super::run::{Next, Run, lock};
+use super::run::{Next, Run};
 use super::{
     Answer, Arm, Finish, Generation, Prompts, ScoreDistribution, StepRecord, branch_length, local_judge,
 };
 use crate::error::{Error, Result};
 use crate::host::{Context, SeqId, Token};
-use crate::llama::{ContextOptions, LlamaHost, Model};
+use crate::llama::{ContextOptions, Model};
 use crate::pair::{Move, Pair, step_many};
-use crate::sampler::SharedPair;
+use crate::sampler::{SharedPair, lock};
 
 /// One answer to generate.
 #[derive(Clone, Debug, Default)]
@@ -62,26 +62,19 @@ pub enum BatchEvent<'a> {
 type Jobs<'a> = &'a mut dyn FnMut() -> Option<(usize, Job)>;
 type OnEvent<'a> = &'a mut dyn FnMut(BatchEvent) -> bool;
 
-/// A context for many answers at once. May move between threads; not used by two at once.
-pub struct Batch<'m> {
-    // Dropped in this order: what points into the host goes before it.
+/// A context for many answers at once; it keeps the model. May move between threads; not used by two at once.
+pub struct Batch {
     pairs: Vec<SharedPair>,
     judge: Context,
-    _host: LlamaHost<'m>,
-    model: &'m Model,
+    model: Model,
     n_ctx: usize,
 }
 
-impl<'m> Batch<'m> {
+impl Batch {
     /// Makes a context for `n_pairs` answers at once. `n_ctx` is as in [`Engine::new`](super::Engine::new):
     /// the most tokens that each branch can hold, 0 leaves it to us. The KV cache gets twice as many cells a
     /// pair, in sliding-window layers too, so that no answer can take another's.
-    pub fn new(
-        model: &'m Model,
-        n_pairs: usize,
-        n_ctx: usize,
-        options: &ContextOptions,
-    ) -> Result<Batch<'m>> {
+    pub fn new(model: &Model, n_pairs: usize, n_ctx: usize, options: &ContextOptions) -> Result<Batch> {
         let n_ctx = branch_length(model, n_ctx);
         Batch::with_cells(model, n_pairs, n_ctx, 2 * n_ctx * n_pairs, options)
     }
@@ -90,12 +83,12 @@ impl<'m> Batch<'m> {
     /// mostly much shorter than `n_ctx`. When the cells run out, the answer with the fewest tokens gives way
     /// and starts anew later.
     pub fn with_cells(
-        model: &'m Model,
+        model: &Model,
         n_pairs: usize,
         n_ctx: usize,
         cells: usize,
         options: &ContextOptions,
-    ) -> Result<Batch<'m>> {
+    ) -> Result<Batch> {
         let n_ctx = branch_length(model, n_ctx);
         if n_pairs == 0 {
             return Err(Error::param("n_pairs", n_pairs, "at least 1"));
@@ -112,25 +105,19 @@ impl<'m> Batch<'m> {
             return Err(Error::param("n_batch", options.n_batch, "at least 2 a pair"));
         }
         let options = ContextOptions { n_ctx: cells, n_seq_max, ..*options };
-        let mut host = LlamaHost::new(model, &options)?;
-        let mut contexts = Vec::with_capacity(n_pairs + 1);
-        for _ in 0..=n_pairs {
-            // SAFETY: all handles go into fields of the batch that are dropped before the host.
-            contexts.push(unsafe { host.context() }?);
-        }
-        let judge = contexts.remove(n_pairs);
-        let pairs = contexts.into_iter().zip(0..).map(|(context, i): (_, SeqId)| {
-            let mut pair = Pair::new(context, 2 * i, 2 * i + 1)?;
+        let context = model.new_context(&options)?;
+        let pairs = (0..n_pairs as SeqId).map(|i| {
+            let mut pair = Pair::new(context.clone(), 2 * i, 2 * i + 1)?;
             pair.set_limit(n_ctx);
             Ok(Arc::new(Mutex::new(pair)))
         });
         let pairs = pairs.collect::<Result<_>>()?;
-        Ok(Batch { pairs, judge, _host: host, model, n_ctx })
+        Ok(Batch { pairs, judge: context, model: model.clone(), n_ctx })
     }
 
     /// The model.
-    pub fn model(&self) -> &'m Model {
-        self.model
+    pub fn model(&self) -> &Model {
+        &self.model
     }
 
     /// The most tokens that each branch can hold.
@@ -143,11 +130,12 @@ impl<'m> Batch<'m> {
         self.pairs.len()
     }
 
-    /// One of the pairs, for programs that run their own loop.
+    /// One of the pairs, for programs that run their own loop. [`Error::Panic`] if a panic has left it in an
+    /// unknown state.
     ///
     /// # Panics
     /// Panics if `i` is not below [`Batch::n_pairs`].
-    pub fn pair(&self, i: usize) -> MutexGuard<'_, Pair> {
+    pub fn pair(&self, i: usize) -> Result<MutexGuard<'_, Pair>> {
         lock(&self.pairs[i])
     }
 
@@ -163,7 +151,7 @@ impl<'m> Batch<'m> {
     /// another shape, and the rounding of quantized weights may choose another token.
     pub fn run(&mut self, jobs: Jobs, on_event: OnEvent) -> Result<()> {
         let mut shift = Shift {
-            model: self.model,
+            model: &self.model,
             n_ctx: self.n_ctx,
             places: self.pairs.iter().map(|pair| Place { pair, work: None }).collect(),
             jobs,
@@ -182,29 +170,29 @@ impl<'m> Batch<'m> {
         progress: &mut dyn FnMut(usize, usize) -> bool,
     ) -> Result<ScoreDistribution> {
         let seq = 2 * self.pairs.len() as SeqId;
-        local_judge::score(self.model, &mut self.judge, seq, judge_prompt, progress)
+        local_judge::score(&self.model, &mut self.judge, seq, judge_prompt, progress)
     }
 }
 
 /// A pair and the answer that is written in it.
-struct Place<'b, 'm> {
+struct Place<'b> {
     pair: &'b SharedPair,
-    work: Option<Work<'m>>,
+    work: Option<Work>,
 }
 
-struct Work<'m> {
+struct Work {
     id: usize,
     job: Job,
-    run: Run<'m>,
+    run: Run,
     /// Drawn, and not yet decoded.
     token: Token,
 }
 
 /// One call of [`Batch::run`].
-struct Shift<'a, 'b, 'm> {
-    model: &'m Model,
+struct Shift<'a, 'b> {
+    model: &'b Model,
     n_ctx: usize,
-    places: Vec<Place<'b, 'm>>,
+    places: Vec<Place<'b>>,
     jobs: Jobs<'a>,
     /// Jobs that had no room.
     put_back: VecDeque<(usize, Job)>,
@@ -214,7 +202,7 @@ struct Shift<'a, 'b, 'm> {
     stopped: bool,
 }
 
-impl<'m> Shift<'_, '_, 'm> {
+impl Shift<'_, '_> {
     fn work(&mut self) -> Result<()> {
         loop {
             for place in 0..self.places.len() {
@@ -275,11 +263,11 @@ impl<'m> Shift<'_, '_, 'm> {
     }
 
     /// Draws the next token of an answer, and keeps the answer in its place unless it has ended.
-    fn draw(&mut self, place: usize, mut work: Work<'m>) -> Result<()> {
+    fn draw(&mut self, place: usize, mut work: Work) -> Result<()> {
         let (id, on_event) = (work.id, &mut *self.on_event);
         let next = work.run.next(&mut |record| on_event(BatchEvent::Token { id, record }));
         let answer = match next {
-            Ok(Next::Token(token)) if lock(self.places[place].pair).check_next(work.run.side()).is_ok() => {
+            Ok(Next::Token(token)) if lock(self.places[place].pair)?.check_next(work.run.side()).is_ok() => {
                 work.token = token;
                 self.places[place].work = Some(work);
                 return Ok(());
@@ -297,8 +285,9 @@ impl<'m> Shift<'_, '_, 'm> {
     /// Decodes one token of every answer and draws the next ones.
     fn step(&mut self) -> Result<()> {
         let start = Instant::now();
+        let working = self.places.iter().filter_map(|place| Some((place.pair, place.work.as_ref()?)));
         let mut pairs: Vec<(MutexGuard<Pair>, &Work)> =
-            (self.places.iter()).filter_map(|place| Some((lock(place.pair), place.work.as_ref()?))).collect();
+            working.map(|(pair, work)| Ok((lock(pair)?, work))).collect::<Result<_>>()?;
         let mut moves: Vec<Move> = pairs
             .iter_mut()
             .map(|(pair, work)| Move { pair, token: work.token, side: work.run.side() })
@@ -330,14 +319,14 @@ impl<'m> Shift<'_, '_, 'm> {
         if alone {
             return self.end(place, work.id, Ok(work.run.finish(Finish::ContextFull)));
         }
-        lock(self.places[place].pair).clear()?;
+        lock(self.places[place].pair)?.clear()?;
         self.stopped |= !(self.on_event)(BatchEvent::PutBack { id: work.id });
         self.put_back(work.id, work.job);
         Ok(())
     }
 
     fn end(&mut self, place: usize, id: usize, answer: Result<Answer>) -> Result<()> {
-        let cleared = lock(self.places[place].pair).clear();
+        let cleared = lock(self.places[place].pair).and_then(|mut pair| pair.clear());
         self.is_full = false;
         self.stopped |= !(self.on_event)(BatchEvent::Done { id, answer });
         cleared

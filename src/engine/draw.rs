@@ -7,7 +7,6 @@
 
 use std::sync::Arc;
 
-use super::run::lock;
 use super::{Arm, Generation};
 use crate::error::Result;
 use crate::host::Token;
@@ -16,7 +15,7 @@ use crate::nucleus::Nucleus;
 use crate::pair::{Pair, Side};
 use crate::params::Params;
 use crate::plugin::{self, Handle, Plugin};
-use crate::sampler::{Sampler, SharedPair, Source};
+use crate::sampler::{Sampler, SharedPair, Source, lock};
 use crate::steer::{Step, steer, temper};
 
 /// Draws the tokens of one answer.
@@ -43,10 +42,8 @@ impl Drawer {
         let params = settings.params;
         let mut sampling = settings.sampling;
         sampling.greedy |= params.is_greedy();
-        let (n_vocab, table) = {
-            let pair = lock(pair);
-            (pair.context().n_vocab(), *pair.context().table())
-        };
+        let context = lock(pair)?.context().clone();
+        let n_vocab = context.n_vocab();
         let side = side(arm, settings);
         let path = if sampling.needs_only_the_best() {
             let (row, nucleus) = (vec![0.0; n_vocab], Nucleus::default());
@@ -55,7 +52,7 @@ impl Drawer {
             let (handle, head) = match side {
                 None => {
                     let sampler = Sampler::new(params, Source::Paired(Arc::clone(pair)))?;
-                    let handle = Plugin::new(sampler, &table);
+                    let handle = Plugin::new(sampler, context.host());
                     (Some(handle.clone()), Head::Steering(handle))
                 }
                 Some(_) => (None, Head::Temperature(single_temperature(arm, &params))),
@@ -87,10 +84,10 @@ impl Drawer {
         match &mut self.path {
             Path::Best { sampling, row, nucleus, chain } => {
                 let step = match self.side {
-                    None => Some(steer_pair(&lock(&self.pair), &self.params, row)?),
+                    None => Some(steer_pair(&*lock(&self.pair)?, &self.params, row)?),
                     Some(side) => {
                         let temperature = single_temperature(self.arm, &self.params);
-                        temper(lock(&self.pair).logits(side)?, temperature, row)?;
+                        temper(&lock(&self.pair)?.logits(side)?, temperature, row)?;
                         None
                     }
                 };
@@ -99,7 +96,7 @@ impl Drawer {
             }
             Path::Whole { handle, chain } => {
                 // The row is copied into the candidates under the lock; the steering takes it again later.
-                chain.load(lock(&self.pair).logits(self.side.unwrap_or(Side::Instructed))?);
+                chain.load(&lock(&self.pair)?.logits(self.side.unwrap_or(Side::Instructed))?);
                 let token = chain.sample()?;
                 let Some(handle) = handle else { return Ok((token, None)) };
                 let step = plugin::with(handle, |plugin| match plugin.error() {
@@ -133,5 +130,5 @@ fn single_temperature(arm: Arm, params: &Params) -> f32 {
 
 /// Log-probabilities of the next token, from the rows as llama.cpp holds them.
 fn steer_pair(pair: &Pair, params: &Params, row: &mut [f32]) -> Result<Step> {
-    steer(pair.logits(Side::Instructed)?, pair.logits(Side::Plain)?, params, row)
+    steer(&pair.logits(Side::Instructed)?, &pair.logits(Side::Plain)?, params, row)
 }

@@ -155,7 +155,7 @@ pub struct Answer {
     pub mean_divergence: Option<f64>,
 }
 
-impl Engine<'_> {
+impl Engine {
     /// Generates one answer. `on_event` is called for each piece of progress; false stops, and the
     /// answer so far is returned. What the cache holds of the prompts is used again.
     pub fn generate(
@@ -165,7 +165,7 @@ impl Engine<'_> {
         settings: &Generation,
         on_event: &mut dyn FnMut(Event) -> bool,
     ) -> Result<Answer> {
-        let mut run = Run::new(self.model, &self.pair, self.n_ctx, arm, settings)?;
+        let mut run = Run::new(&self.model, &self.pair, self.n_ctx, arm, settings)?;
         let read = run.read(prompts, &mut |done, total| on_event(Event::Prefill { done, total }));
         match read {
             Ok(()) => {}
@@ -179,8 +179,8 @@ impl Engine<'_> {
             };
             let start = Instant::now();
             let stepped = match run.side() {
-                Some(side) => self.pair().step_one(side, token),
-                None => self.pair().step(token),
+                Some(side) => self.pair()?.step_one(side, token),
+                None => self.pair()?.step(token),
             };
             run.timings.decode += start.elapsed();
             match stepped {

@@ -5,7 +5,7 @@ use crate::error::Result;
 use crate::host::Token;
 use crate::pair::{Prefill, Visit};
 
-impl Engine<'_> {
+impl Engine {
     /// Reads both prompts and follows `continuation` in both branches. `visit` gets, for each of its
     /// tokens, the two rows of logits that the token would have been drawn from; from these follows the
     /// likelihood of the text under the plain, the instructed and any steered distribution, all from one
@@ -19,7 +19,7 @@ impl Engine<'_> {
         continuation: &[Token],
         visit: Visit,
     ) -> Result<Prefill> {
-        let mut pair = self.pair();
+        let mut pair = self.pair()?;
         let prefill = pair.prefill(&prompts.plain, &prompts.instructed, &mut |_, _| true)?;
         pair.continuation(continuation, visit)?;
         Ok(prefill)

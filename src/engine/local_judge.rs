@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use super::{Engine, JUDGE_SEQ};
 use crate::error::{Error, Result};
-use crate::host::{Context, Row, SeqId, Token};
+use crate::host::{Context, LogitsRow, Row, SeqId, Token};
 use crate::llama::Model;
 
 const PREFILL_ROWS: usize = 512;
@@ -39,7 +39,7 @@ impl ScoreDistribution {
     }
 }
 
-impl Engine<'_> {
+impl Engine {
     /// Reads a judge prompt, which must end where the number follows, and returns the distribution of
     /// the score. It runs in a sequence of its own, which is emptied afterwards; the prompt pair stays.
     pub fn score(
@@ -47,7 +47,7 @@ impl Engine<'_> {
         judge_prompt: &[Token],
         progress: &mut dyn FnMut(usize, usize) -> bool,
     ) -> Result<ScoreDistribution> {
-        score(self.model, &mut self.judge, JUDGE_SEQ, judge_prompt, progress)
+        score(&self.model, &mut self.judge, JUDGE_SEQ, judge_prompt, progress)
     }
 }
 
@@ -154,16 +154,16 @@ impl Walk<'_> {
 
     fn read(&mut self, prompt: &[Token], progress: &mut dyn FnMut(usize, usize) -> bool) -> Result<Vec<f64>> {
         let chunk = self.context.n_batch().min(PREFILL_ROWS);
-        let mut last = 0;
+        let mut last = None;
         for (n, tokens) in prompt.chunks(chunk).enumerate() {
             if !progress(n * chunk, prompt.len()) {
                 return Err(Error::Cancelled);
             }
-            self.append(n * chunk, tokens, prompt.len() - 1)?;
-            last = tokens.len() - 1;
+            last = Some(self.append(n * chunk, tokens, prompt.len() - 1)?);
         }
         progress(prompt.len(), prompt.len());
-        Ok(softmax(self.context.logits(last as i32)?))
+        let last = last.ok_or_else(|| Error::State { reason: "the judge prompt is empty".into() })?;
+        Ok(softmax(&self.context.logits(last)?))
     }
 
     /// Probabilities of the token after the prompt and `tokens`; the sequence then holds the prompt only.
@@ -173,11 +173,11 @@ impl Walk<'_> {
                 reason: "the local model's memory cannot rewind, use another judge".into(),
             });
         }
-        self.append(n_prompt, tokens, n_prompt + tokens.len() - 1)?;
-        Ok(softmax(self.context.logits(tokens.len() as i32 - 1)?))
+        let last = self.append(n_prompt, tokens, n_prompt + tokens.len() - 1)?;
+        Ok(softmax(&self.context.logits(last)?))
     }
 
-    fn append(&mut self, from: usize, tokens: &[Token], last: usize) -> Result<()> {
+    fn append(&mut self, from: usize, tokens: &[Token], last: usize) -> Result<LogitsRow> {
         let rows: Vec<Row> = tokens
             .iter()
             .enumerate()
@@ -188,12 +188,13 @@ impl Walk<'_> {
                 wants_logits: i32::from(from + i == last),
             })
             .collect();
-        self.context.decode(&rows).map_err(|error| match error {
+        let decoded = self.context.decode(&rows).map_err(|error| match error {
             Error::ContextFull { .. } => {
                 Error::ContextFull { needed: from + tokens.len(), available: self.context.n_ctx() }
             }
             other => other,
-        })
+        })?;
+        Ok(decoded.row(tokens.len() - 1))
     }
 }
 

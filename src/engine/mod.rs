@@ -4,9 +4,6 @@
 //! parallel sequences. [`Engine::generate`] runs one [`Arm`]: the plain draft, the instruction-only
 //! control, or the steered answer. [`Batch`] runs many of them side by side.
 
-// Ties the lifetime of the core's context handles to the llama.cpp context that they point to.
-#![allow(unsafe_code)]
-
 mod batch;
 mod draw;
 mod generate;
@@ -24,9 +21,9 @@ pub use top::{RankedToken, TopTokens};
 
 use crate::error::{Error, Result};
 use crate::host::{Context, SeqId, Token};
-use crate::llama::{ContextOptions, LlamaHost, Model};
+use crate::llama::{ContextOptions, Model};
 use crate::pair::Pair;
-use crate::sampler::SharedPair;
+use crate::sampler::{SharedPair, lock};
 
 const PLAIN_SEQ: SeqId = 0;
 const INSTRUCTED_SEQ: SeqId = 1;
@@ -44,38 +41,34 @@ pub struct Prompts {
     pub instructed: Vec<Token>,
 }
 
-/// A model's context with everything that steered generation needs. May move between threads; not used
-/// by two at once.
-pub struct Engine<'m> {
-    // Dropped in this order: what points into the host goes before it.
+/// A model's context with everything that steered generation needs; it keeps the model. May move between
+/// threads; not used by two at once.
+pub struct Engine {
     pair: SharedPair,
     judge: Context,
-    _host: LlamaHost<'m>,
-    model: &'m Model,
+    model: Model,
     n_ctx: usize,
 }
 
-impl<'m> Engine<'m> {
+impl Engine {
     /// Makes the context. `n_ctx` is the most tokens that each branch can hold (0: the model's training
     /// length, at most [`DEFAULT_N_CTX`]); the KV cache gets twice as many cells. `options.n_ctx` and
     /// `options.n_seq_max` are set from it.
-    pub fn new(model: &'m Model, n_ctx: usize, options: &ContextOptions) -> Result<Engine<'m>> {
+    pub fn new(model: &Model, n_ctx: usize, options: &ContextOptions) -> Result<Engine> {
         let n_ctx = branch_length(model, n_ctx);
         let cells =
             u32::try_from(2 * n_ctx).map_err(|_| Error::param("n_ctx", n_ctx, "at most 2147483647"))?;
         let options = ContextOptions { n_ctx: cells, n_seq_max: 3, ..*options };
-        let mut host = LlamaHost::new(model, &options)?;
-        // SAFETY: both handles are fields of the engine that are dropped before the host.
-        let (pair_context, judge) = unsafe { (host.context()?, host.context()?) };
-        let mut pair = Pair::new(pair_context, PLAIN_SEQ, INSTRUCTED_SEQ)?;
+        let context = model.new_context(&options)?;
+        let mut pair = Pair::new(context.clone(), PLAIN_SEQ, INSTRUCTED_SEQ)?;
         pair.set_limit(n_ctx);
         let pair = Arc::new(Mutex::new(pair));
-        Ok(Engine { pair, judge, _host: host, model, n_ctx })
+        Ok(Engine { pair, judge: context, model: model.clone(), n_ctx })
     }
 
     /// The model.
-    pub fn model(&self) -> &'m Model {
-        self.model
+    pub fn model(&self) -> &Model {
+        &self.model
     }
 
     /// The most tokens that each branch can hold.
@@ -83,9 +76,10 @@ impl<'m> Engine<'m> {
         self.n_ctx
     }
 
-    /// The prompt pair, for programs that run their own loop.
-    pub fn pair(&self) -> MutexGuard<'_, Pair> {
-        run::lock(&self.pair)
+    /// The prompt pair, for programs that run their own loop. [`Error::Panic`] if a panic has left it in an
+    /// unknown state.
+    pub fn pair(&self) -> Result<MutexGuard<'_, Pair>> {
+        lock(&self.pair)
     }
 }
 

@@ -1,7 +1,7 @@
 //! The state machine of one answer: prompts read, tokens drawn, text held back. Who decodes the drawn
 //! tokens, one answer at a time or many together, is the caller's business.
 
-use std::sync::{Arc, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::draw::Drawer;
@@ -10,10 +10,10 @@ use super::{Answer, Arm, Finish, Generation, Prompts, StepRecord, Timings};
 use crate::error::{Error, Result};
 use crate::host::Token;
 use crate::llama::Model;
-use crate::pair::{Pair, Prefill, Progress, Side};
+use crate::pair::{Prefill, Progress, Side};
 use crate::params::Params;
 use crate::prompt::{StopMatcher, ThinkTracker, Utf8Stream};
-use crate::sampler::SharedPair;
+use crate::sampler::{SharedPair, lock};
 use crate::steer::Step;
 
 /// What an answer waits for.
@@ -25,8 +25,8 @@ pub(super) enum Next {
 }
 
 /// State of one answer.
-pub(super) struct Run<'m> {
-    model: &'m Model,
+pub(super) struct Run {
+    model: Model,
     pair: SharedPair,
     pub(super) arm: Arm,
     settings: Generation,
@@ -42,15 +42,15 @@ pub(super) struct Run<'m> {
     divergence_sum: f64,
 }
 
-impl<'m> Run<'m> {
+impl Run {
     /// An answer in the given pair, whose branches hold `n_ctx` tokens each.
     pub(super) fn new(
-        model: &'m Model,
+        model: &Model,
         pair: &SharedPair,
         n_ctx: usize,
         arm: Arm,
         settings: &Generation,
-    ) -> Result<Run<'m>> {
+    ) -> Result<Run> {
         settings.params.validate()?;
         settings.sampling.validate()?;
         let think = match (&settings.steer_after_think, arm) {
@@ -63,7 +63,7 @@ impl<'m> Run<'m> {
         };
         let drawer = Drawer::new(pair, n_ctx, arm, settings)?;
         let mut run = Run {
-            model,
+            model: model.clone(),
             pair: Arc::clone(pair),
             arm,
             settings: settings.clone(),
@@ -91,7 +91,7 @@ impl<'m> Run<'m> {
             cancelled = !progress(done, total);
             !cancelled
         };
-        let mut pair = lock(&self.pair);
+        let mut pair = lock(&self.pair)?;
         self.prefill = match self.drawer.side() {
             Some(side @ Side::Plain) => pair.prefill_one(side, &prompts.plain, &mut progress),
             Some(side @ Side::Instructed) => pair.prefill_one(side, &prompts.instructed, &mut progress),
@@ -144,9 +144,9 @@ impl<'m> Run<'m> {
     }
 
     fn record(&mut self, token: Token) -> Result<StepRecord> {
-        let pair = lock(&self.pair);
+        let pair = lock(&self.pair)?;
         let logprob = |side| match self.settings.trace && pair.row(side).is_some() {
-            true => pair.logits(side).map(|logits| Some(log_prob(logits, token))),
+            true => pair.logits(side).map(|logits| Some(log_prob(&logits, token))),
             false => Ok(None),
         };
         let divergence = self.step.map(|step| step.divergence);
@@ -165,7 +165,7 @@ impl<'m> Run<'m> {
             guidance: self.is_steered().then(|| self.params().guidance()),
             logprob_plain: logprob(Side::Plain)?,
             logprob_instructed: logprob(Side::Instructed)?,
-            top: top_tokens(self.model, &pair, self.settings.trace_top, &self.params())?,
+            top: top_tokens(&self.model, &pair, self.settings.trace_top, &self.params())?,
         })
     }
 
@@ -205,11 +205,6 @@ impl<'m> Run<'m> {
             mean_divergence: (measured && steps > 0).then(|| self.divergence_sum / steps as f64),
         }
     }
-}
-
-/// The pair behind a handle that is shared with a sampler.
-pub(super) fn lock(pair: &SharedPair) -> MutexGuard<'_, Pair> {
-    pair.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Log-probability of one token, in nats.

@@ -42,6 +42,7 @@ pub(super) fn top_tokens(model: &Model, pair: &Pair, n: usize, params: &Params) 
         None => Ok(None),
     };
     let (plain, instructed) = (row(Side::Plain)?, row(Side::Instructed)?);
+    let (plain, instructed) = (plain.as_deref(), instructed.as_deref());
     let untempered = Params { temperature: 1.0, sigma: f32::INFINITY, t_min: 0.0, ..*params };
     let unsteered = Params { amplification: 0.0, ..untempered };
     let mut logprobs = vec![0.0; model.n_vocab()];

@@ -7,7 +7,7 @@ use super::guard::{free, get, get_mut, guard, guard_or, hand_out, out, slice};
 use super::params::read_host;
 use crate::error::{Error, Result};
 use crate::guard::caught;
-use crate::host::{Context, HostTable, LlamaContext};
+use crate::host::{Context, Host, HostTable, LlamaContext};
 use crate::pair::{Move, Pair, Prefill, Side, step_many};
 use crate::sampler::{SharedPair, lock};
 
@@ -87,11 +87,11 @@ pub(super) unsafe fn open<T>(
     make: impl FnOnce(Context) -> Result<T>,
 ) -> Result<T> {
     // SAFETY: passed on.
-    let table = unsafe { read_host(host)? };
+    let host = unsafe { Host::new(&read_host(host)?, None) };
     // SAFETY: passed on.
-    unsafe { Context::new(&table, ctx) }
+    unsafe { Context::new(&host, ctx) }
         .and_then(make)
-        .inspect_err(|error| table.warn(&format!("sda: {error}")))
+        .inspect_err(|error| host.warn(&format!("sda: {error}")))
 }
 
 /// Takes over two sequences of a context, and empties them.
@@ -221,8 +221,8 @@ pub unsafe extern "C" fn sda_pair_step_many(
 
 /// Row of the last decode that holds a branch's logits: the `idx` for llama_sampler_sample().
 ///
-/// `side` is SDA_SIDE_INSTRUCTED for the row to sample from. SDA_ERR_STATE before the first prefill, and
-/// after a failed step.
+/// `side` is SDA_SIDE_INSTRUCTED for the row to sample from. SDA_ERR_STATE before the first prefill, after a
+/// failed step, and after a fork of the pair has decoded since.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sda_pair_row(pair: *mut PairHandle, side: i32, row: *mut i32) -> i32 {
     guard(|| {

@@ -9,7 +9,7 @@ use super::params::{CParams, read_host, read_params};
 use super::steer::CStep;
 use crate::dropin::DropIn;
 use crate::error::{Error, Result};
-use crate::host::{HostTable, LlamaContext, LlamaSampler};
+use crate::host::{Host, HostTable, LlamaContext, LlamaSampler};
 use crate::plugin::{self, Handle, Plugin, TokenDataArray};
 use crate::sampler::{Sampler, Source, Stats, lock};
 
@@ -71,10 +71,10 @@ pub unsafe extern "C" fn sda_sampler_new_paired(
         let to = out(sampler, "sampler")?;
         // SAFETY: the caller says that the handle is live and `params` holds its `struct_size`.
         let (pair, settings) = unsafe { (get(pair, "pair")?.shared(), read_params(params)?) };
-        let table = *lock(pair)?.context().table();
+        let host = lock(pair)?.context().host().clone();
         let sampler = settings.sampler(Source::Paired(Arc::clone(pair)))?;
         // SAFETY: `to` was checked and the caller says that it can be written.
-        unsafe { hand_out(to, SamplerHandle::new(Plugin::new(sampler, &table))) };
+        unsafe { hand_out(to, SamplerHandle::new(Plugin::new(sampler, &host))) };
         Ok(())
     })
 }
@@ -103,7 +103,7 @@ pub unsafe extern "C" fn sda_sampler_new_dropin(
         let handle = unsafe {
             open(host, ctx, |context| {
                 let dropin = DropIn::new(&context, prompt)?;
-                Ok(Plugin::new(settings.sampler(Source::DropIn(Box::new(dropin)))?, context.table()))
+                Ok(Plugin::new(settings.sampler(Source::DropIn(Box::new(dropin)))?, context.host()))
             })?
         };
         // SAFETY: `to` was checked and the caller says that it can be written.
@@ -127,14 +127,14 @@ pub unsafe extern "C" fn sda_sampler_new(
     guard(|| {
         let to = out(sampler, "sampler")?;
         // SAFETY: the caller says that `params` and `host` hold their `struct_size`.
-        let (settings, table) = unsafe {
-            let table = if host.is_null() { HostTable::EMPTY } else { read_host(host)? };
-            (read_params(params)?, table)
+        let (settings, host) = unsafe {
+            let host = if host.is_null() { Host::none() } else { Host::new(&read_host(host)?, None) };
+            (read_params(params)?, host)
         };
         let mut sampler = Sampler::given(settings.params, n_vocab)?;
         sampler.set_top_p(settings.top_p)?;
         // SAFETY: `to` was checked and the caller says that it can be written.
-        unsafe { hand_out(to, SamplerHandle::new(Plugin::new(sampler, &table))) };
+        unsafe { hand_out(to, SamplerHandle::new(Plugin::new(sampler, &host))) };
         Ok(())
     })
 }

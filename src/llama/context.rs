@@ -1,18 +1,20 @@
 //! A llama.cpp context behind the host table.
 
 use std::num::NonZeroU32;
+use std::sync::Arc;
 
 use llama_cpp_2::DecodeError;
 use llama_cpp_2::context::LlamaContext;
 use llama_cpp_2::context::params::{KvCacheType, LlamaContextParams};
 use llama_cpp_2::llama_batch::LlamaBatch;
+use llama_cpp_2::model::LlamaModel;
 use llama_cpp_2::token::LlamaToken;
 use llama_cpp_sys_2 as sys;
 
 use super::model::{Model, backend};
 use crate::error::{Error, Result};
 use crate::guard::guard_or;
-use crate::host::{self, HostTable, Row, SeqId};
+use crate::host::{self, Host, HostTable, Row, SeqId};
 
 /// How to make a context.
 #[derive(Clone, Copy, Debug)]
@@ -58,40 +60,30 @@ impl Default for ContextOptions {
     }
 }
 
-/// A context of the built-in llama.cpp, to be used through [`LlamaHost::context`].
-pub struct LlamaHost<'m> {
-    // On the heap, because the host table's functions get its address.
-    state: Box<State<'m>>,
+impl Model {
+    /// Makes a context. It keeps the model, and is freed with the last object that works in it.
+    pub fn new_context(&self, options: &ContextOptions) -> Result<host::Context> {
+        let state = Box::into_raw(Box::new(State::new(self, options)?));
+        // SAFETY: the table's functions take a pointer to `State`, from any thread, and need nothing else.
+        let host = unsafe { Host::new(&TABLE, None) };
+        // SAFETY: as above; the pointer is the only one, and is freed by `context_free`.
+        unsafe { host::Context::owned(&host, state.cast()) }
+    }
 }
 
-struct State<'m> {
-    model: &'m Model,
+/// What the host table's functions get a pointer to.
+struct State {
+    // Dropped before the model that it borrows.
+    context: LlamaContext<'static>,
+    model: Model,
     options: ContextOptions,
-    context: LlamaContext<'m>,
     batch: LlamaBatch<'static>,
     /// Which rows of the last decode have logits; llama-cpp-2 panics when asked for another.
     has_logits: Vec<bool>,
 }
 
-impl<'m> LlamaHost<'m> {
-    /// Makes a context.
-    pub fn new(model: &'m Model, options: &ContextOptions) -> Result<LlamaHost<'m>> {
-        State::new(model, options).map(|state| LlamaHost { state: Box::new(state) })
-    }
-
-    /// The context as the core sees it.
-    ///
-    /// # Safety
-    /// The returned value, and everything made with it, must be dropped before `self`.
-    pub unsafe fn context(&mut self) -> Result<host::Context> {
-        let ctx: *mut State<'m> = &mut *self.state;
-        // SAFETY: the functions of `TABLE` take a pointer to `State`; the caller keeps `self` alive.
-        unsafe { host::Context::new(&TABLE, ctx.cast()) }
-    }
-}
-
 /// The host table of the built-in llama.cpp.
-pub(crate) const TABLE: HostTable = HostTable {
+const TABLE: HostTable = HostTable {
     decode: Some(decode),
     get_logits_ith: Some(get_logits_ith),
     seq_cp: Some(seq_cp),
@@ -108,8 +100,8 @@ pub(crate) const TABLE: HostTable = HostTable {
     ..HostTable::EMPTY
 };
 
-impl<'m> State<'m> {
-    fn new(model: &'m Model, options: &ContextOptions) -> Result<State<'m>> {
+impl State {
+    fn new(model: &Model, options: &ContextOptions) -> Result<State> {
         let cores = std::thread::available_parallelism().map_or(1, |n| n.get() as u32);
         let threads = if options.n_threads == 0 { cores } else { options.n_threads };
         let threads_batch = if options.n_threads_batch == 0 { threads } else { options.n_threads_batch };
@@ -131,11 +123,13 @@ impl<'m> State<'m> {
             .with_swa_full(options.swa_full)
             .with_kv_unified(true)
             .with_no_perf(true);
-        let context = model.inner().new_context(backend()?, params).map_err(|e| Error::Model {
+        // SAFETY: the model is on the heap, and the state keeps it for longer than the context that borrows it.
+        let borrowed: &'static LlamaModel = unsafe { &*Arc::as_ptr(model.inner()) };
+        let context = borrowed.new_context(backend()?, params).map_err(|e| Error::Model {
             reason: format!("llama.cpp could not make a context of {} cells ({e})", options.n_ctx),
         })?;
         let batch = LlamaBatch::new(context.n_batch() as usize, 1);
-        Ok(State { model, options: *options, context, batch, has_logits: Vec::new() })
+        Ok(State { context, model: model.clone(), options: *options, batch, has_logits: Vec::new() })
     }
 
     fn decode(&mut self, rows: &[Row]) -> std::result::Result<(), i32> {
@@ -156,8 +150,9 @@ impl<'m> State<'m> {
 }
 
 /// # Safety
-/// `ctx` must come from [`LlamaHost::context`] or [`context_new`] and be alive.
-unsafe fn state<'a>(ctx: *mut host::LlamaContext) -> &'a mut State<'a> {
+/// `ctx` must come from [`Model::new_context`] or [`context_new`] and be alive, and nobody else uses it
+/// during `'a`.
+unsafe fn state<'a>(ctx: *mut host::LlamaContext) -> &'a mut State {
     // SAFETY: see above; the core checked that it is not NULL and lets one thread in at a time.
     unsafe { &mut *ctx.cast() }
 }
@@ -242,7 +237,7 @@ unsafe extern "C" fn context_new(ctx: *mut host::LlamaContext) -> *mut host::Lla
         // SAFETY: contract of the host table.
         let state = unsafe { state(ctx) };
         let options = ContextOptions { n_seq_max: 1, ..state.options };
-        match State::new(state.model, &options) {
+        match State::new(&state.model, &options) {
             Ok(sibling) => Box::into_raw(Box::new(sibling)).cast(),
             Err(_) => std::ptr::null_mut(),
         }

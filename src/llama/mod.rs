@@ -12,6 +12,6 @@ mod model;
 pub use llama_cpp_2::context::params::KvCacheType;
 
 pub use chain::{Chain, Head, Sampling};
-pub use context::{ContextOptions, LlamaHost};
+pub use context::ContextOptions;
 pub use log::{LogLine, set_log};
 pub use model::{Model, ModelOptions, backend};

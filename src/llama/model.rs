@@ -1,6 +1,7 @@
 //! A GGUF model: weights, vocabulary, metadata.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use llama_cpp_2::llama_backend::LlamaBackend;
 use llama_cpp_2::model::LlamaModel;
@@ -35,10 +36,12 @@ impl Default for ModelOptions {
     }
 }
 
-/// A loaded model. May be shared by threads and by several contexts.
+/// A loaded model: a handle, cheap to clone. The weights are there until the last handle and the last context
+/// made from it are gone. May be shared by threads and by several contexts.
+#[derive(Clone)]
 pub struct Model {
-    model: LlamaModel,
-    path: String,
+    model: Arc<LlamaModel>,
+    path: Arc<str>,
 }
 
 impl Model {
@@ -58,7 +61,7 @@ impl Model {
         let model = LlamaModel::load_from_file(backend()?, path, &params).map_err(|e| Error::Model {
             reason: format!("llama.cpp could not load {shown} ({e}); its log says why"),
         })?;
-        Ok(Model { model, path: shown })
+        Ok(Model { model: Arc::new(model), path: shown.into() })
     }
 
     /// The path it was loaded from.
@@ -66,7 +69,7 @@ impl Model {
         &self.path
     }
 
-    pub(super) fn inner(&self) -> &LlamaModel {
+    pub(super) fn inner(&self) -> &Arc<LlamaModel> {
         &self.model
     }
 

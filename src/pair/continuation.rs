@@ -20,8 +20,7 @@ impl Pair {
         let Some((_, body)) = tokens.split_last() else { return Ok(()) };
         let longest = self.plain.tokens.len().max(self.instructed.tokens.len()) + body.len();
         self.check_length(longest)?;
-        let (plain, instructed) = (self.logits(Side::Plain)?, self.logits(Side::Instructed)?);
-        let first = visit(0, plain, instructed);
+        let first = visit(0, &self.logits(Side::Plain)?, &self.logits(Side::Instructed)?);
         first.and_then(|()| self.follow(body, visit)).map_err(|error| {
             let error = self.full_context(error);
             // The first error is the one to report.
@@ -45,11 +44,11 @@ impl Pair {
             if rows.len() > self.context.n_batch() {
                 return Err(Error::param("n_batch", self.context.n_batch(), "at least 2"));
             }
-            self.context.decode(&rows)?;
+            let decoded = self.context.decode(&rows)?;
             for i in 0..tokens.len() {
-                let plain = self.context.logits(i as i32)?;
-                let instructed = self.context.logits((tokens.len() + i) as i32)?;
-                visit(n * chunk + i + 1, plain, instructed)?;
+                let plain = self.context.logits(decoded.row(i))?;
+                let instructed = self.context.logits(decoded.row(tokens.len() + i))?;
+                visit(n * chunk + i + 1, &plain, &instructed)?;
             }
         }
         Ok(())

@@ -40,15 +40,18 @@ pub fn step_many(moves: &mut [Move]) -> Result<()> {
     for a_move in &mut *moves {
         a_move.pair.forget_rows();
     }
-    if let Err(error) = moves[0].pair.context.decode(&rows) {
-        return Err(undo(moves, error));
-    }
-    let mut row = 0..;
+    let decoded = match moves[0].pair.context.decode(&rows) {
+        Ok(decoded) => decoded,
+        Err(error) => return Err(undo(moves, error)),
+    };
+    let mut index = 0;
     for a_move in moves {
+        a_move.pair.context.note(decoded)?;
         for side in sides(a_move.side) {
             let branch = a_move.pair.branch_mut(side);
             branch.tokens.push(a_move.token);
-            branch.row = row.next();
+            branch.row = Some(decoded.row(index));
+            index += 1;
         }
     }
     Ok(())

@@ -13,7 +13,7 @@ pub use many::{Move, step_many};
 pub use prefill::{Prefill, Progress};
 
 use crate::error::{Error, Result};
-use crate::host::{Context, Row, SeqId, Token};
+use crate::host::{Context, Logits, LogitsRow, Row, SeqId, Token};
 
 /// One of the two branches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,8 +33,8 @@ struct Branch {
     seq: SeqId,
     /// What the KV cache holds of this sequence, in order.
     tokens: Vec<Token>,
-    /// Row of the last decode that holds this branch's logits.
-    row: Option<i32>,
+    /// This branch's logits after its last token.
+    row: Option<LogitsRow>,
 }
 
 impl Branch {
@@ -49,8 +49,8 @@ impl Branch {
 
 /// Two sequences of one context that hold different prompts and the same generated tokens.
 ///
-/// Logits are valid until anything else is decoded in the context. May move between threads; not used
-/// by two at once.
+/// Logits are valid until anything else is decoded in the context, and refused afterwards. May move between
+/// threads; not used by two at once.
 pub struct Pair {
     context: Context,
     plain: Branch,
@@ -99,13 +99,16 @@ impl Pair {
         &self.branch(side).tokens
     }
 
-    /// Row of the last decode that holds a branch's logits: the `idx` for `llama_sampler_sample`.
+    /// Row of the last decode that holds a branch's logits: the `idx` for `llama_sampler_sample`. None before
+    /// the first, and after something else was decoded in the context.
     pub fn row(&self, side: Side) -> Option<i32> {
-        self.branch(side).row
+        let row = self.branch(side).row.filter(|&row| self.context.is_current(row))?;
+        Some(row.index())
     }
 
-    /// Logits of a branch after its last token, `n_vocab` values, valid until the next decode.
-    pub fn logits(&self, side: Side) -> Result<&[f32]> {
+    /// Logits of a branch after its last token, `n_vocab` values. While they are borrowed, nothing can be
+    /// decoded in the context; [`Error::State`] if something else was decoded in it since.
+    pub fn logits(&self, side: Side) -> Result<Logits<'_>> {
         let row = self.branch(side).row.ok_or_else(|| Error::State {
             reason: format!("the {side:?} branch has no logits, prefill or step it first"),
         })?;
@@ -134,7 +137,7 @@ impl Pair {
                 return Err(Error::param(field, seq, "a sequence that the first pair does not use"));
             }
         }
-        let mut fork = Pair::new(self.context.alias(), plain, instructed)?;
+        let mut fork = Pair::new(self.context.clone(), plain, instructed)?;
         fork.limit = self.limit;
         for side in [Side::Plain, Side::Instructed] {
             self.context.seq_cp(self.seq(side), fork.seq(side), -1, -1)?;

@@ -87,7 +87,7 @@ impl Pair {
             let whole = !unified && kept != [0, 0];
             // A sliding window that has moved beyond the shared part has let go of its cells, and a recurrent
             // state cannot be had for an earlier position. Both show in the smallest position.
-            let gone = self.tokens(donor).len() > shared && self.context.seq_pos_min(self.seq(donor)) > 0;
+            let gone = self.tokens(donor).len() > shared && self.context.seq_pos_min(self.seq(donor))? > 0;
             if whole || gone {
                 self.clear()?;
                 kept = [0, 0];
@@ -141,7 +141,7 @@ impl Pair {
         let mut keep = common_prefix(self.tokens(side), tokens).min(limit);
         // A sliding-window cache has let go of its early positions: after rewinding, the window would
         // reach back into the gap. Such a branch is read anew.
-        if keep < held && self.context.seq_pos_min(seq) > 0 {
+        if keep < held && self.context.seq_pos_min(seq)? > 0 {
             keep = 0;
         }
         if keep < held && !self.context.seq_truncate(seq, keep)? {
@@ -178,6 +178,7 @@ impl Pair {
                 end = body.len();
             }
             rows.clear();
+            let first = end.min(body.len()) - done.min(body.len());
             for &(side, token) in body[done.min(body.len())..end.min(body.len())].iter() {
                 let row = Row { wants_logits: 0, ..self.branch(side).next_row(token) };
                 self.branch_mut(side).tokens.push(token);
@@ -186,13 +187,16 @@ impl Pair {
             if end == total {
                 for &(side, token) in last {
                     let row = self.branch(side).next_row(token);
-                    let branch = self.branch_mut(side);
-                    branch.tokens.push(token);
-                    branch.row = Some(rows.len() as i32);
+                    self.branch_mut(side).tokens.push(token);
                     rows.push(row);
                 }
             }
-            self.context.decode(&rows)?;
+            let decoded = self.context.decode(&rows)?;
+            if end == total {
+                for (i, &(side, _)) in last.iter().enumerate() {
+                    self.branch_mut(side).row = Some(decoded.row(first + i));
+                }
+            }
             done = end;
         }
         progress(total, total);

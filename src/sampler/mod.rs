@@ -221,12 +221,12 @@ impl Sampler {
             Source::Paired(pair) => {
                 let pair = lock(pair)?;
                 let plain = pair.logits(Side::Plain)?;
-                check_row(&probes, &pair, plain)?;
-                steer_row(&mut self.row, plain, &self.params)?
+                check_row(&probes, &pair, &plain)?;
+                steer_row(&mut self.row, &plain, &self.params)?
             }
             Source::DropIn(dropin) => {
                 check_accepted(self.unaccepted.as_ref(), &probes)?;
-                steer_row(&mut self.row, dropin.logits()?, &self.params)?
+                steer_row(&mut self.row, &dropin.logits()?, &self.params)?
             }
         };
         self.unaccepted = Some(probes);

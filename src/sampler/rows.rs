@@ -76,7 +76,7 @@ pub(super) fn probe(row: &[f32]) -> [f32; PROBES] {
 /// Samplers earlier in the chain may have masked or moved some logits, so rows are told apart only
 /// when all probes agree with the wrong one.
 pub(super) fn check_row(probes: &[f32; PROBES], pair: &Pair, plain: &[f32]) -> Result<()> {
-    if *probes == probe(plain) && *probes != probe(pair.logits(Side::Instructed)?) {
+    if *probes == probe(plain) && *probes != probe(&pair.logits(Side::Instructed)?) {
         return Err(Error::State {
             reason: format!(
                 "these are the plain branch's logits (row {:?}); sample from the instructed row {:?}",

@@ -7,7 +7,7 @@ use crate::models::{gemma, gemma_f32, smollm2, smollm2_f32};
 use crate::rows::{GEMMA_EXACT, QUANTIZED, SMOLLM2_EXACT, alone, difference, exact, options, quiet};
 use sda::engine::{Answer, Arm, Batch, BatchEvent, Engine, Finish, Generation, Job, Prompts};
 use sda::host::Token;
-use sda::llama::{ContextOptions, LlamaHost, Model, Sampling};
+use sda::llama::{ContextOptions, Model, Sampling};
 use sda::pair::{Move, Pair, Side, step_many};
 use sda::{Error, Params};
 
@@ -88,7 +88,7 @@ fn assert_same(answer: &Answer, expected: &Answer) {
 /// Steps three pairs together, the last of them in one branch, and compares every row with a run of its own.
 fn rows_agree(model: &Model, options: ContextOptions, tolerance: f32) {
     let options = ContextOptions { n_seq_max: 6, ..options };
-    let mut host = LlamaHost::new(model, &options).unwrap();
+    let context = model.new_context(&options).unwrap();
     let prompts: Vec<Prompts> = QUERIES.iter().map(|query| prompts(model, query)).collect();
     let steps: Vec<Vec<Token>> = ["It is Paris, of course.", " Light is scattered by air", "A cat and a dog"]
         .iter()
@@ -97,9 +97,7 @@ fn rows_agree(model: &Model, options: ContextOptions, tolerance: f32) {
     let n = steps.iter().map(Vec::len).min().unwrap();
     let mut pairs: Vec<Pair> = (0..3)
         .map(|i| {
-            // SAFETY: the pairs are dropped before the host, which was made first.
-            let context = unsafe { host.context() }.unwrap();
-            let mut pair = Pair::new(context, 2 * i, 2 * i + 1).unwrap();
+            let mut pair = Pair::new(context.clone(), 2 * i, 2 * i + 1).unwrap();
             let prompts = &prompts[i as usize];
             pair.prefill(&prompts.plain, &prompts.instructed, &mut quiet).unwrap();
             pair
@@ -117,7 +115,7 @@ fn rows_agree(model: &Model, options: ContextOptions, tolerance: f32) {
         for (i, pair) in pairs.iter().enumerate() {
             for (branch, expected) in SIDES.into_iter().zip(&expected[i]) {
                 if side(i).is_none_or(|side| side == branch) {
-                    let d = difference(pair.logits(branch).unwrap(), &expected[step + 1]);
+                    let d = difference(&pair.logits(branch).unwrap(), &expected[step + 1]);
                     assert!(d < tolerance, "step {step}, pair {i}, {branch:?}: rows differ by {d}");
                 }
             }
@@ -126,7 +124,6 @@ fn rows_agree(model: &Model, options: ContextOptions, tolerance: f32) {
     // The comparison would hold for any pairs if they were all the same.
     let apart = difference(&expected[0][0][n], &expected[1][0][n]);
     assert!(apart > tolerance, "the pairs differ by only {apart}");
-    drop(pairs);
 }
 
 #[test]

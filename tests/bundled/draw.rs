@@ -5,7 +5,7 @@ use crate::models::{gemma, smollm2};
 use sda::Params;
 use sda::engine::{Arm, Engine, Generation, Prompts};
 use sda::host::Token;
-use sda::llama::{Chain, ContextOptions, Head, LlamaHost, Model, Sampling};
+use sda::llama::{Chain, ContextOptions, Head, Model, Sampling};
 use sda::nucleus::Nucleus;
 use sda::pair::{Pair, Side};
 use sda::plugin::Plugin;
@@ -30,19 +30,16 @@ fn prompts(model: &Model) -> Prompts {
 
 /// The whole chain at the pair's current rows, one draw.
 fn whole(pair: &SharedPair, side: Option<Side>, params: &Params, sampling: &Sampling) -> Token {
-    let (n_vocab, table) = {
-        let pair = pair.lock().unwrap();
-        (pair.context().n_vocab(), *pair.context().table())
-    };
+    let context = pair.lock().unwrap().context().clone();
     let head = match side {
         Some(_) => Head::Temperature(params.temperature),
         None => {
             let sampler = Sampler::new(*params, Source::Paired(Arc::clone(pair))).unwrap();
-            Head::Steering(Plugin::new(sampler, &table))
+            Head::Steering(Plugin::new(sampler, context.host()))
         }
     };
-    let mut chain = Chain::new(&head, sampling, n_vocab, 256).unwrap();
-    chain.load(pair.lock().unwrap().logits(side.unwrap_or(Side::Instructed)).unwrap());
+    let mut chain = Chain::new(&head, sampling, context.n_vocab(), 256).unwrap();
+    chain.load(&pair.lock().unwrap().logits(side.unwrap_or(Side::Instructed)).unwrap());
     chain.sample().unwrap()
 }
 
@@ -71,10 +68,7 @@ fn between(row: &[f32], nucleus: &mut Nucleus, sampling: &Sampling, tokens: [Tok
 
 fn draws_agree(model: &Model) {
     let options = ContextOptions { n_ctx: 512, n_batch: 256, n_seq_max: 2, ..one_thread() };
-    let mut host = LlamaHost::new(model, &options).unwrap();
-    // SAFETY: the pair is dropped before the host, being made after it.
-    #[allow(unsafe_code, reason = "a context handle of the bundled host")]
-    let context = unsafe { host.context() }.unwrap();
+    let context = model.new_context(&options).unwrap();
     let pair = Arc::new(Mutex::new(Pair::new(context, 0, 1).unwrap()));
     let prompts = prompts(model);
     pair.lock().unwrap().prefill(&prompts.plain, &prompts.instructed, &mut |_, _| true).unwrap();
@@ -95,10 +89,10 @@ fn draws_agree(model: &Model) {
                 {
                     let pair = pair.lock().unwrap();
                     match side {
-                        Some(side) => temper(pair.logits(side).unwrap(), temperature, &mut row).unwrap(),
+                        Some(side) => temper(&pair.logits(side).unwrap(), temperature, &mut row).unwrap(),
                         None => {
                             let rows = [Side::Instructed, Side::Plain].map(|side| pair.logits(side).unwrap());
-                            steer(rows[0], rows[1], &params, &mut row).unwrap();
+                            steer(&rows[0], &rows[1], &params, &mut row).unwrap();
                         }
                     }
                 }

@@ -1,5 +1,7 @@
 //! The engine in C, called as C does. Runs on a real model.
 
+#![allow(unsafe_code, reason = "it calls the C interface as C does")]
+
 use std::ffi::{CStr, CString, c_char, c_void};
 use std::ptr::{null, null_mut};
 

@@ -4,5 +4,6 @@ mod batch;
 mod draw;
 mod ffi_engine;
 mod models;
+mod owned;
 mod pair;
 mod rows;

@@ -1,4 +1,5 @@
 //! The real models that tests run on.
+#![allow(unsafe_code, reason = "llama.cpp converts a model by a C function only")]
 
 use std::ffi::CString;
 use std::path::{Path, PathBuf};

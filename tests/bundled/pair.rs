@@ -7,7 +7,7 @@ use crate::models::{gemma, gemma_f32, smollm2, smollm2_f32};
 use crate::rows::{GEMMA_EXACT, QUANTIZED, SMOLLM2_EXACT, alone, difference, exact, lab, options, quiet};
 use sda::Error;
 use sda::engine::Engine;
-use sda::llama::{ContextOptions, LlamaHost, Model};
+use sda::llama::{ContextOptions, Model};
 use sda::pair::{Pair, Prefill, Side};
 
 /// Runs a pair of texts together and apart, with the same continuation, and compares every row.
@@ -19,19 +19,19 @@ fn rows_agree(model: &Model, options: ContextOptions, tolerance: f32, texts: [&s
     let shared = plain.iter().zip(&instructed).take_while(|(a, b)| a == b).count();
     let shared = shared.min(plain.len() - 1).min(instructed.len() - 1);
 
-    let mut lab = lab(model, options);
-    let prefill = lab.pair.prefill(&plain, &instructed, &mut quiet).unwrap();
+    let mut pair = lab(model, options);
+    let prefill = pair.prefill(&plain, &instructed, &mut quiet).unwrap();
     let expected = Prefill { shared, decoded: plain.len() + instructed.len() - shared, reused: 0 };
     assert_eq!(prefill, expected, "the shared tokens are decoded once");
 
     let expected = [alone(model, options, &plain, &steps), alone(model, options, &instructed, &steps)];
     for i in 0..=steps.len() {
         for (side, expected) in [Side::Plain, Side::Instructed].into_iter().zip(&expected) {
-            let d = difference(lab.pair.logits(side).unwrap(), &expected[i]);
+            let d = difference(&pair.logits(side).unwrap(), &expected[i]);
             assert!(d < tolerance, "step {i}, {side:?}: rows differ by {d} of their spread");
         }
         if let Some(&token) = steps.get(i) {
-            lab.pair.step(token).unwrap();
+            pair.step(token).unwrap();
         }
     }
     // The comparison would hold for any prompts if the branches were the same.
@@ -78,43 +78,43 @@ fn both_rows_equal_separate_runs_on_the_quantized_models_as_far_as_rounding_lets
 fn a_second_turn_reads_only_what_is_new() {
     let model = smollm2_f32();
     let tokens = |text: &str| model.tokenize_prompt(text).unwrap();
-    let mut lab = lab(&model, exact(1024));
+    let mut pair = lab(&model, exact(1024));
     let first = (format!("{QUERY}{ASSISTANT}"), format!("{QUERY} Be brief.{ASSISTANT}"));
-    lab.pair.prefill(&tokens(&first.0), &tokens(&first.1), &mut quiet).unwrap();
+    pair.prefill(&tokens(&first.0), &tokens(&first.1), &mut quiet).unwrap();
     for token in model.tokenize("Paris.", false, false).unwrap() {
-        lab.pair.step(token).unwrap();
+        pair.step(token).unwrap();
     }
     let next = "Paris.<|im_end|>\n<|im_start|>user\nAnd of Spain?";
     let plain = tokens(&format!("{}{next}{ASSISTANT}", first.0));
     let instructed = tokens(&format!("{}{next} Be brief.{ASSISTANT}", first.1));
-    let prefill = lab.pair.prefill(&plain, &instructed, &mut quiet).unwrap();
+    let prefill = pair.prefill(&plain, &instructed, &mut quiet).unwrap();
     assert!(prefill.decoded < 45, "{prefill:?}");
     let fresh = alone(&model, exact(1024), &instructed, &[]).remove(0);
-    assert!(difference(lab.pair.logits(Side::Instructed).unwrap(), &fresh) < SMOLLM2_EXACT);
+    assert!(difference(&pair.logits(Side::Instructed).unwrap(), &fresh) < SMOLLM2_EXACT);
 }
 
 #[test]
 fn a_rewind_in_a_sliding_window_reads_anew() {
     let model = gemma_f32();
     let story = model.tokenize_prompt(&"The ship sailed on and the sea was calm. ".repeat(70)).unwrap();
-    let mut lab = lab(&model, exact(2048));
-    lab.pair.prefill_one(Side::Plain, &story, &mut quiet).unwrap();
+    let mut pair = lab(&model, exact(2048));
+    pair.prefill_one(Side::Plain, &story, &mut quiet).unwrap();
     let other = [&story[..300], &model.tokenize(" And then it sank.", false, false).unwrap()].concat();
-    lab.pair.prefill_one(Side::Plain, &other, &mut quiet).unwrap();
+    pair.prefill_one(Side::Plain, &other, &mut quiet).unwrap();
     let fresh = alone(&model, exact(2048), &other, &[]).remove(0);
-    assert!(difference(lab.pair.logits(Side::Plain).unwrap(), &fresh) < GEMMA_EXACT);
+    assert!(difference(&pair.logits(Side::Plain).unwrap(), &fresh) < GEMMA_EXACT);
 }
 
 #[test]
 fn a_full_context_is_an_error_that_changes_nothing() {
     let model = smollm2();
     let prompt = model.tokenize_prompt(&"word ".repeat(100)).unwrap();
-    let mut lab = lab(&model, options(256));
-    lab.pair.prefill(&prompt, &prompt, &mut quiet).unwrap();
+    let mut pair = lab(&model, options(256));
+    pair.prefill(&prompt, &prompt, &mut quiet).unwrap();
     let token = prompt[0];
     let mut steps = 0;
     let error = loop {
-        match lab.pair.step(token) {
+        match pair.step(token) {
             Ok(()) => steps += 1,
             Err(error) => break error,
         }
@@ -122,32 +122,32 @@ fn a_full_context_is_an_error_that_changes_nothing() {
     assert!(matches!(error, Error::ContextFull { needed, available: 256 } if needed > 256), "{error}");
     assert!(steps > 70, "only {steps} steps fitted");
     let held = prompt.len() + steps;
-    assert_eq!(lab.pair.tokens(Side::Plain).len(), held);
-    assert_eq!(lab.pair.tokens(Side::Instructed).len(), held);
+    assert_eq!(pair.tokens(Side::Plain).len(), held);
+    assert_eq!(pair.tokens(Side::Instructed).len(), held);
     // The pair can be used again.
-    lab.pair.prefill(&prompt, &prompt, &mut quiet).unwrap();
-    lab.pair.step(token).unwrap();
+    pair.prefill(&prompt, &prompt, &mut quiet).unwrap();
+    pair.step(token).unwrap();
 }
 
 #[test]
 fn a_prompt_longer_than_the_context_is_refused_with_both_numbers() {
     let model = smollm2();
     let prompt = model.tokenize_prompt(&"word ".repeat(400)).unwrap();
-    let mut lab = lab(&model, options(256));
-    let error = lab.pair.prefill(&prompt, &prompt, &mut quiet).unwrap_err();
+    let mut pair = lab(&model, options(256));
+    let error = pair.prefill(&prompt, &prompt, &mut quiet).unwrap_err();
     assert_eq!(error, Error::ContextFull { needed: prompt.len() + 1, available: 256 });
-    assert_eq!(lab.pair.prefill(&[], &prompt, &mut quiet).unwrap_err().code(), -8);
+    assert_eq!(pair.prefill(&[], &prompt, &mut quiet).unwrap_err().code(), -8);
 }
 
 #[test]
 fn a_cancelled_prefill_leaves_an_empty_pair() {
     let model = smollm2();
     let prompt = model.tokenize_prompt(&"word ".repeat(700)).unwrap();
-    let mut lab = lab(&model, options(1024));
-    let error = lab.pair.prefill(&prompt, &prompt, &mut |done, _| done == 0).unwrap_err();
+    let mut pair = lab(&model, options(1024));
+    let error = pair.prefill(&prompt, &prompt, &mut |done, _| done == 0).unwrap_err();
     assert_eq!(error, Error::Cancelled);
-    assert!(lab.pair.tokens(Side::Plain).is_empty() && lab.pair.logits(Side::Plain).is_err());
-    lab.pair.prefill(&prompt, &prompt, &mut quiet).unwrap();
+    assert!(pair.tokens(Side::Plain).is_empty() && pair.logits(Side::Plain).is_err());
+    pair.prefill(&prompt, &prompt, &mut quiet).unwrap();
 }
 
 #[test]
@@ -155,9 +155,7 @@ fn a_fork_goes_on_by_itself() {
     let model = smollm2_f32();
     let plain = model.tokenize_prompt("Once upon a time").unwrap();
     let instructed = model.tokenize_prompt("In a dark wood, once upon a time").unwrap();
-    let mut host = LlamaHost::new(&model, &ContextOptions { n_seq_max: 4, ..exact(512) }).unwrap();
-    // SAFETY: the pairs are dropped before the host, which was made first.
-    let context = unsafe { host.context() }.unwrap();
+    let context = model.new_context(&ContextOptions { n_seq_max: 4, ..exact(512) }).unwrap();
     let mut first = Pair::new(context, 0, 1).unwrap();
     first.prefill(&plain, &instructed, &mut quiet).unwrap();
     let mut second = first.fork(2, 3).unwrap();
@@ -169,8 +167,7 @@ fn a_fork_goes_on_by_itself() {
     let last = second.tokens(Side::Instructed).to_vec();
     assert_eq!(last, [&instructed[..], &b[..last.len() - instructed.len()]].concat());
     let fresh = alone(&model, exact(512), &last, &[]).remove(0);
-    assert!(difference(second.logits(Side::Instructed).unwrap(), &fresh) < SMOLLM2_EXACT);
-    drop((first, second));
+    assert!(difference(&second.logits(Side::Instructed).unwrap(), &fresh) < SMOLLM2_EXACT);
 }
 
 #[test]
@@ -181,7 +178,7 @@ fn a_long_shared_prompt_leaves_a_sliding_window_model_room_for_its_answer() {
     let (plain, instructed) = (tokens("Then the captain said:"), tokens("Then the angry captain said:"));
     let options = ContextOptions { n_threads: 2, ..ContextOptions::default() };
     let engine = Engine::new(&model, 2200, &options).unwrap();
-    let mut pair = engine.pair();
+    let mut pair = engine.pair().unwrap();
     let prefill = pair.prefill(&plain, &instructed, &mut quiet).unwrap();
     assert!(prefill.shared > 1400, "{prefill:?}");
     for (step, &token) in plain.iter().enumerate().take(350) {

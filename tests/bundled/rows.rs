@@ -1,7 +1,7 @@
 //! Rows of logits of real models, and how far two of them may differ.
 
 use sda::host::Token;
-use sda::llama::{ContextOptions, KvCacheType, LlamaHost, Model};
+use sda::llama::{ContextOptions, KvCacheType, Model};
 use sda::pair::{Pair, Side};
 
 /// Largest difference that counts as equal, as a share of the spread of a row of logits, when weights and
@@ -26,17 +26,9 @@ pub fn difference(a: &[f32], b: &[f32]) -> f32 {
     most / spread(a).max(spread(b))
 }
 
-/// A pair in a context of its own, with everything dropped in the right order.
-pub struct Lab<'m> {
-    pub pair: Pair,
-    _host: LlamaHost<'m>,
-}
-
-pub fn lab<'m>(model: &'m Model, options: ContextOptions) -> Lab<'m> {
-    let mut host = LlamaHost::new(model, &options).unwrap();
-    // SAFETY: `Lab` drops the pair before the host.
-    let context = unsafe { host.context() }.unwrap();
-    Lab { pair: Pair::new(context, 0, 1).unwrap(), _host: host }
+/// A pair in a context of its own.
+pub fn lab(model: &Model, options: ContextOptions) -> Pair {
+    Pair::new(model.new_context(&options).unwrap(), 0, 1).unwrap()
 }
 
 pub fn options(n_ctx: u32) -> ContextOptions {
@@ -59,12 +51,12 @@ pub fn quiet(_: usize, _: usize) -> bool {
 
 /// Logits after each of `steps`, from a run of its own.
 pub fn alone(model: &Model, options: ContextOptions, prompt: &[Token], steps: &[Token]) -> Vec<Vec<f32>> {
-    let mut lab = lab(model, options);
-    lab.pair.prefill_one(Side::Plain, prompt, &mut quiet).unwrap();
-    let mut rows = vec![lab.pair.logits(Side::Plain).unwrap().to_vec()];
+    let mut pair = lab(model, options);
+    pair.prefill_one(Side::Plain, prompt, &mut quiet).unwrap();
+    let mut rows = vec![pair.logits(Side::Plain).unwrap().to_vec()];
     for &token in steps {
-        lab.pair.step_one(Side::Plain, token).unwrap();
-        rows.push(lab.pair.logits(Side::Plain).unwrap().to_vec());
+        pair.step_one(Side::Plain, token).unwrap();
+        rows.push(pair.logits(Side::Plain).unwrap().to_vec());
     }
     rows
 }

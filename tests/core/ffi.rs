@@ -4,6 +4,8 @@
 //! Panics are forced through the handle behind a chain's sampler (`plugin::with`): a host callback cannot
 //! bring one in, since unwinding out of an `extern "C"` function aborts before the library sees it.
 
+#![allow(unsafe_code, reason = "it calls the C interface as C does")]
+
 use std::ffi::CStr;
 use std::ptr::{null, null_mut};
 

@@ -1,5 +1,7 @@
 //! A host's own judge through the C interface: its score, its failures, the question and the reply.
 
+#![allow(unsafe_code, reason = "it calls the C interface as C does")]
+
 use std::ffi::{CStr, CString, c_char, c_void};
 use std::ptr::{null, null_mut};
 

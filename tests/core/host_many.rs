@@ -45,7 +45,7 @@ fn held(pairs: &[Pair]) -> Vec<[Vec<Token>; 2]> {
 
 #[track_caller]
 fn assert_rows(config: Config, pair: &Pair, side: Side) {
-    assert!(pair.logits(side).unwrap() == direct(config, pair.tokens(side)), "{side:?}");
+    assert!(*pair.logits(side).unwrap() == direct(config, pair.tokens(side)), "{side:?}");
 }
 
 #[track_caller]

@@ -22,7 +22,7 @@ fn pair(host: &FakeHost) -> Pair {
 fn assert_direct(config: Config, host: &FakeHost, pair: &Pair, prompts: [&[Token]; 2]) {
     for (side, prompt) in SIDES.into_iter().zip(prompts) {
         assert_eq!(pair.tokens(side), prompt, "{side:?}");
-        assert!(pair.logits(side).unwrap() == direct(config, prompt), "logits of {side:?} {prompt:?}");
+        assert!(*pair.logits(side).unwrap() == direct(config, prompt), "logits of {side:?} {prompt:?}");
     }
     host.assert_sound();
 }
@@ -156,7 +156,7 @@ fn run(config: Config, edits: &[Edit]) {
             assert_eq!(pair.row(side).is_some(), has_logits, "{side:?} after {edit:?}");
             if has_logits {
                 let expected = direct(config, pair.tokens(side));
-                assert!(pair.logits(side).unwrap() == expected, "logits of {side:?} after {edit:?}");
+                assert!(*pair.logits(side).unwrap() == expected, "logits of {side:?} after {edit:?}");
             }
         }
         host.assert_sound();

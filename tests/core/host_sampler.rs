@@ -25,13 +25,13 @@ fn paired(host: &FakeHost, plain: i32, instructed: &[Token]) -> (SharedPair, Han
     pair.prefill(&PLAIN, instructed, &mut |_, _| true).unwrap();
     let pair = Arc::new(Mutex::new(pair));
     let sampler = Sampler::new(params(0.8), Source::Paired(Arc::clone(&pair))).unwrap();
-    (pair, Plugin::new(sampler, &host.table()))
+    (pair, Plugin::new(sampler, &host.host()))
 }
 
 fn dropin(host: &FakeHost) -> Handle {
     let branch = DropIn::new(&host.context(), &PLAIN).unwrap();
     let sampler = Sampler::new(params(0.8), Source::DropIn(Box::new(branch))).unwrap();
-    Plugin::new(sampler, &host.table())
+    Plugin::new(sampler, &host.host())
 }
 
 fn chain<const SLOTS: usize>(handle: &Handle) -> Chain<SLOTS> {
@@ -149,8 +149,7 @@ fn a_paired_clone_diverges_in_sequences_of_its_own() {
     let first: Chain<10> = chain(&handle);
     let begun = paired_loop(&host, &pair, &first, 3);
     let second = first.clone();
-    // SAFETY: the sampler lives in the chain.
-    let cloned = unsafe { plugin::handle_of(second.first()) }.unwrap();
+    let cloned = second.handle().unwrap();
     assert!(!Arc::ptr_eq(&cloned, &handle));
     let fork = Arc::new(Mutex::new(pair.lock().unwrap().fork(4, 5).unwrap()));
     plugin::with(&cloned, |plugin| plugin.sampler()?.set_pair(Arc::clone(&fork))).unwrap();
@@ -199,8 +198,7 @@ fn a_clone_that_gets_no_context_refuses_and_says_why() {
     let refused = DropIn::new(&host.context(), &PLAIN);
     assert!(matches!(refused, Err(Error::Host { call: "context_new", .. })));
     let second = first.clone();
-    // SAFETY: the sampler lives in the chain.
-    let cloned = unsafe { plugin::handle_of(second.first()) }.unwrap();
+    let cloned = second.handle().unwrap();
     assert_eq!(error(&cloned), Some(Error::Host { call: "context_new", code: 0 }));
     assert_eq!(host.log().len(), 1);
     let before = candidates(&host.feed(0, &INSTRUCTED));

@@ -11,4 +11,5 @@ mod host_sampler;
 mod judge_injection;
 mod nucleus;
 mod oracle;
+mod owned;
 mod props;

@@ -2,12 +2,12 @@
 
 use std::ffi::{CString, c_char};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, TryLockError};
+use std::sync::{Mutex, PoisonError, TryLockError};
 
 use super::super::guard::{free, get, guard, guard_or, hand_out, out};
 use super::super::text::report;
 use super::answer::{CAnswer, CGenerateParams, CToken, Request};
-use super::model::{ModelHandle, shared};
+use super::model::ModelHandle;
 use super::settings::{CEngineParams, read_engine};
 use crate::engine::{Answer, Engine, Event, Prompts};
 use crate::error::{Error, Result};
@@ -20,24 +20,15 @@ use crate::prompt::{ChatTemplate, InstructionPlacement, PairBuilder};
 /// May move between threads. Two threads must not use it at once, but for sda_engine_cancel().
 pub struct EngineHandle {
     /// A panic while it is locked poisons the lock, and so the engine.
-    state: Mutex<State>,
+    engine: Mutex<Engine>,
     cancel: AtomicBool,
     message: Mutex<CString>,
 }
 
-struct State {
-    // Dropped in this order: the engine points into the model.
-    engine: Engine<'static>,
-    model: Arc<Model>,
-}
-
 impl EngineHandle {
-    fn new(model: Arc<Model>, n_ctx: usize, options: &crate::llama::ContextOptions) -> Result<EngineHandle> {
-        // SAFETY: the model is on the heap, and the state keeps it until the engine is gone.
-        let borrowed: &'static Model = unsafe { &*Arc::as_ptr(&model) };
-        let engine = Engine::new(borrowed, n_ctx, options)?;
+    fn new(model: &Model, n_ctx: usize, options: &crate::llama::ContextOptions) -> Result<EngineHandle> {
         Ok(EngineHandle {
-            state: Mutex::new(State { engine, model }),
+            engine: Mutex::new(Engine::new(model, n_ctx, options)?),
             cancel: AtomicBool::new(false),
             message: Mutex::default(),
         })
@@ -45,9 +36,9 @@ impl EngineHandle {
 
     /// Runs `body` on the engine; an error is kept for sda_engine_error(), a panic poisons the engine. A
     /// second call while one runs is an error and does not wait: it may come from the callback.
-    fn with<T>(&self, body: impl FnOnce(&mut State) -> Result<T>) -> Result<T> {
-        let result = caught(|| match self.state.try_lock() {
-            Ok(mut state) => body(&mut state),
+    fn with<T>(&self, body: impl FnOnce(&mut Engine) -> Result<T>) -> Result<T> {
+        let result = caught(|| match self.engine.try_lock() {
+            Ok(mut engine) => body(&mut engine),
             Err(TryLockError::Poisoned(_)) => Err(Error::Panic),
             Err(TryLockError::WouldBlock) => {
                 Err(Error::State { reason: "the engine is generating; only cancelling is possible".into() })
@@ -78,7 +69,7 @@ pub unsafe extern "C" fn sda_engine_new(
         let make = || {
             let to = out(engine, "engine")?;
             // SAFETY: the caller says that the handle is live and `params` is NULL or holds its size.
-            let (model, (n_ctx, options)) = unsafe { (shared(model)?, read_engine(params)?) };
+            let (model, (n_ctx, options)) = unsafe { (get(model, "model")?.model(), read_engine(params)?) };
             // SAFETY: `to` was checked and the caller says that it can be written.
             unsafe { hand_out(to, EngineHandle::new(model, n_ctx, &options)?) };
             Ok(())
@@ -113,11 +104,11 @@ pub unsafe extern "C" fn sda_engine_generate(
     guard(|| {
         // SAFETY: the caller says that the handle is live.
         let handle = unsafe { get(engine, "engine")? };
-        handle.with(|state| {
+        handle.with(|engine| {
             // SAFETY: the caller says that `params` and all that it points to is live.
             let request = unsafe { Request::read(params)? };
             handle.cancel.store(false, Ordering::Relaxed);
-            let done = generate(state, &request, &handle.cancel)?;
+            let done = generate(engine, &request, &handle.cancel)?;
             if !answer.is_null() {
                 // SAFETY: the caller says that `answer` is NULL or can be written.
                 unsafe { answer.write((&done).into()) };
@@ -127,8 +118,8 @@ pub unsafe extern "C" fn sda_engine_generate(
     })
 }
 
-fn generate(state: &mut State, request: &Request, cancel: &AtomicBool) -> Result<Answer> {
-    let model = &state.model;
+fn generate(engine: &mut Engine, request: &Request, cancel: &AtomicBool) -> Result<Answer> {
+    let model = engine.model();
     let source = match request.chat_template {
         None => model.chat_template(),
         Some(source) => (!source.is_empty()).then(|| source.to_owned()),
@@ -159,7 +150,7 @@ fn generate(state: &mut State, request: &Request, cancel: &AtomicBool) -> Result
     }
     let mut shown = 0;
     let mut listener = Listener { request, text: Vec::new() };
-    let answer = state.engine.generate(request.arm, &prompts, &settings, &mut |event| {
+    let answer = engine.generate(request.arm, &prompts, &settings, &mut |event| {
         let mut go_on = true;
         if let Event::Token(record) = event {
             shown += record.text.len();
@@ -230,7 +221,7 @@ mod tests {
         let model = Model::load(path.as_ref(), &ModelOptions::default(), |_| true).unwrap();
         // SAFETY: NULL is fine.
         let (_, options) = unsafe { read_engine(std::ptr::null()) }.unwrap();
-        let engine = Box::into_raw(Box::new(EngineHandle::new(Arc::new(model), 64, &options).unwrap()));
+        let engine = Box::into_raw(Box::new(EngineHandle::new(&model, 64, &options).unwrap()));
         // SAFETY: the handle is live and freed once.
         unsafe {
             let hook = std::panic::take_hook();

@@ -2,9 +2,9 @@
 
 use std::ffi::{CString, c_char, c_void};
 use std::path::Path;
-use std::sync::{Arc, Once};
+use std::sync::Once;
 
-use super::super::guard::{free, get, guard, guard_or, hand_out, out};
+use super::super::guard::{free, guard, guard_or, hand_out, out};
 use super::super::params::{init_sized, read_sized};
 use super::super::text::{report, text};
 use crate::error::Result;
@@ -12,7 +12,13 @@ use crate::llama::{self, Model, ModelOptions};
 
 /// A loaded model. Any number of engines may be made from it, in any thread.
 pub struct ModelHandle {
-    model: Arc<Model>,
+    model: Model,
+}
+
+impl ModelHandle {
+    pub(super) fn model(&self) -> &Model {
+        &self.model
+    }
 }
 
 /// How to load a model. Set it up with sda_model_params_init(), then change single fields.
@@ -88,7 +94,7 @@ pub unsafe extern "C" fn sda_model_open(
                 None => true,
             })?;
             // SAFETY: `to` was checked and the caller says that it can be written.
-            unsafe { hand_out(to, ModelHandle { model: Arc::new(loaded) }) };
+            unsafe { hand_out(to, ModelHandle { model: loaded }) };
             Ok(())
         };
         // SAFETY: the caller says that `error` is NULL or holds `error_size` bytes.
@@ -147,13 +153,4 @@ pub unsafe extern "C" fn sda_log_set(
             unsafe { (to.log)(line.level as i32, text.as_ptr(), to.data) }
         });
     })
-}
-
-/// The model behind a handle.
-///
-/// # Safety
-/// `model` is NULL or a live handle.
-pub(super) unsafe fn shared(model: *const ModelHandle) -> Result<Arc<Model>> {
-    // SAFETY: see above.
-    unsafe { get(model, "model") }.map(|handle| Arc::clone(&handle.model))
 }

@@ -43,7 +43,8 @@ pub fn measure(
 
 /// Tokens a second, of all pairs together, of joint decodes without a sampler.
 fn bare(batch: &Batch, scene: &Scene) -> Outcome<f64> {
-    let mut pairs: Vec<MutexGuard<Pair>> = (0..batch.n_pairs()).map(|i| batch.pair(i)).collect();
+    let mut pairs: Vec<MutexGuard<Pair>> =
+        (0..batch.n_pairs()).map(|i| batch.pair(i)).collect::<sda::Result<_>>()?;
     for pair in &mut pairs {
         pair.prefill(&scene.prompts.plain, &scene.prompts.instructed, &mut |_, _| true)?;
     }

@@ -6,7 +6,7 @@ use sda::Params;
 use sda::dropin::DropIn;
 use sda::engine::{Arm, Engine, Event, Generation};
 use sda::host::Token;
-use sda::llama::{Chain, ContextOptions, Head, LlamaHost, Sampling};
+use sda::llama::{Chain, ContextOptions, Head, Sampling};
 use sda::pair::{Pair, Side};
 use sda::plugin::Plugin;
 use sda::sampler::{Sampler, Source};
@@ -72,7 +72,7 @@ fn quiet(_: usize, _: usize) -> bool {
 
 /// Milliseconds a step of a bare decode of both rows, or of one.
 fn bare(engine: &mut Engine, scene: &Scene, side: Option<Side>) -> Outcome<f64> {
-    let mut pair = engine.pair();
+    let mut pair = engine.pair()?;
     pair.clear()?;
     pair.prefill(&scene.prompts.plain, &scene.prompts.instructed, &mut quiet)?;
     let start = Instant::now();
@@ -91,7 +91,7 @@ fn steered(engine: &mut Engine, scene: &Scene, round: u32) -> Outcome<(f64, f64)
     let (mut steps, mut ms, mut sample) = (0, 0.0, 0.0);
     let mut seed = round << 16;
     while steps < scene.text.len() {
-        engine.pair().clear()?;
+        engine.pair()?.clear()?;
         seed += 1;
         // One token more: the time runs from the first.
         let settings = generation(seed, scene.text.len() - steps + 1);
@@ -114,7 +114,7 @@ fn steered(engine: &mut Engine, scene: &Scene, round: u32) -> Outcome<(f64, f64)
 
 /// Milliseconds to read both prompts, with their common part once or twice.
 fn prefill_ms(engine: &mut Engine, scene: &Scene, shared: bool) -> Outcome<f64> {
-    let mut pair = engine.pair();
+    let mut pair = engine.pair()?;
     pair.clear()?;
     let (plain, instructed) = (&scene.prompts.plain, &scene.prompts.instructed);
     let start = Instant::now();
@@ -129,7 +129,7 @@ fn prefill_ms(engine: &mut Engine, scene: &Scene, shared: bool) -> Outcome<f64> 
 
 /// Milliseconds of the kernel on this model's rows.
 fn kernel_ms(engine: &mut Engine, scene: &Scene) -> Outcome<f64> {
-    let mut pair = engine.pair();
+    let mut pair = engine.pair()?;
     pair.clear()?;
     pair.prefill(&scene.prompts.plain, &scene.prompts.instructed, &mut quiet)?;
     let (plain, instructed) = (pair.logits(Side::Plain)?, pair.logits(Side::Instructed)?);
@@ -137,9 +137,9 @@ fn kernel_ms(engine: &mut Engine, scene: &Scene) -> Outcome<f64> {
     let params = generation(0, 0).params;
     let mut total = 0.0;
     for _ in 0..KERNEL_CALLS {
-        row.copy_from_slice(instructed);
+        row.copy_from_slice(&instructed);
         let start = Instant::now();
-        steer_in_place(&mut row, plain, &params)?;
+        steer_in_place(&mut row, &plain, &params)?;
         total += ms_since(start);
     }
     Ok(total / f64::from(KERNEL_CALLS))
@@ -147,20 +147,15 @@ fn kernel_ms(engine: &mut Engine, scene: &Scene) -> Outcome<f64> {
 
 /// The other way into a host: an ordinary loop over a context of one sequence, whose sampler keeps the plain
 /// branch in a second context.
-struct DropInHost<'m> {
-    // Dropped before the host that it points into.
+struct DropInHost {
     pair: Pair,
-    _host: LlamaHost<'m>,
 }
 
-impl<'m> DropInHost<'m> {
-    fn new(scene: &Scene<'m>) -> Outcome<DropInHost<'m>> {
+impl DropInHost {
+    fn new(scene: &Scene) -> Outcome<DropInHost> {
         // Two sequences, because a pair wants them; the host's loop uses the one.
         let options = ContextOptions { n_ctx: scene.n_ctx as u32, n_seq_max: 2, ..scene.options };
-        let mut host = LlamaHost::new(scene.model, &options)?;
-        // SAFETY: the pair is dropped before the host, and what is made with it before that.
-        let context = unsafe { host.context() }?;
-        Ok(DropInHost { pair: Pair::new(context, 0, 1)?, _host: host })
+        Ok(DropInHost { pair: Pair::new(scene.model.new_context(&options)?, 0, 1)? })
     }
 
     /// Milliseconds a step, the first left out, in which the sampler reads the plain prompt.
@@ -168,7 +163,7 @@ impl<'m> DropInHost<'m> {
         let settings = generation(1, 0);
         let source = Source::DropIn(Box::new(DropIn::new(self.pair.context(), &scene.prompts.plain)?));
         let sampler = Sampler::new(settings.params, source)?;
-        let handle = Plugin::new(sampler, self.pair.context().table());
+        let handle = Plugin::new(sampler, self.pair.context().host());
         let n_vocab = self.pair.context().n_vocab();
         let mut chain =
             Chain::new(&Head::Steering(handle.clone()), &settings.sampling, n_vocab, scene.n_ctx)?;
@@ -176,7 +171,7 @@ impl<'m> DropInHost<'m> {
         self.pair.prefill_one(Side::Instructed, &scene.prompts.instructed, &mut quiet)?;
         let mut start = Instant::now();
         for step in 0..=scene.text.len() {
-            chain.load(self.pair.logits(Side::Instructed)?);
+            chain.load(&self.pair.logits(Side::Instructed)?);
             let token: Token = chain.sample()?;
             if step == 0 {
                 start = Instant::now();

@@ -39,7 +39,7 @@ pub fn answer<'j>(journal: &'j Journal, unit: &Input) -> Option<&'j str> {
 }
 
 /// A context with as many places as were asked for.
-pub fn batch<'m>(run: &Run<'m, '_>) -> Outcome<Batch<'m>> {
+pub fn batch(run: &Run) -> Outcome<Batch> {
     let args = &run.args.common.model;
     let n_pairs = run.args.parallel as usize;
     let n_ctx = match args.ctx_size as usize {
@@ -76,16 +76,16 @@ struct Task<'q> {
 }
 
 /// Some items under way.
-struct Work<'w, 'r, 'm, 'a> {
+struct Work<'w, 'r, 'a> {
     run: &'w Run<'r, 'a>,
-    batch: &'w mut Batch<'m>,
+    batch: &'w mut Batch,
     journal: &'w mut Journal,
     progress: &'w Progress,
     /// Plain answers that are no results, by the item's id.
     drafts: Vec<(String, String)>,
 }
 
-impl Work<'_, '_, '_, '_> {
+impl Work<'_, '_, '_> {
     fn missing<'q>(&self, question: &'q Question) -> Vec<(&Arm, &'q Input)> {
         let all = self.run.arms.iter().zip(question.units);
         all.filter(|(_, unit)| self.journal.result(&unit.key).is_none()).collect()

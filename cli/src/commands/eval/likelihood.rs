@@ -65,13 +65,13 @@ pub fn run(run: &Run, data: &Data, engine: &mut Engine) -> Outcome<Report> {
 }
 
 /// One question.
-struct Work<'w, 'm, 'a, 'e> {
+struct Work<'w, 'm, 'a> {
     run: &'w Run<'m, 'a>,
-    engine: &'w mut Engine<'e>,
+    engine: &'w mut Engine,
     question: &'w Question,
 }
 
-impl Work<'_, '_, '_, '_> {
+impl Work<'_, '_, '_> {
     /// Both prompts, which end where the answer follows.
     fn pair(&self) -> Outcome<PromptPair> {
         let (args, prompter) = (self.run.args, &self.run.prompter);

@@ -19,14 +19,14 @@ use crate::ui::output;
 use crate::ui::progress::Progress;
 
 /// Everything that the work needs.
-pub struct Work<'a, 'm> {
+pub struct Work<'a> {
     pub args: &'a GenerateArgs,
     pub strength: &'a Strength,
     pub template: Option<&'a ChatTemplate>,
     pub interrupt: &'a Interrupt,
     pub tasks: Vec<Task>,
     pub journal: Journal,
-    pub batch: Batch<'m>,
+    pub batch: Batch,
 }
 
 /// A draft on its way to the judge.
@@ -36,7 +36,7 @@ struct Question {
     assessment: OnceLock<Assessment>,
 }
 
-impl Work<'_, '_> {
+impl Work<'_> {
     /// Does what is not done.
     pub fn run(mut self) -> Outcome {
         let (mut free, mut judged, mut blocked) = (Vec::new(), Vec::new(), Vec::new());

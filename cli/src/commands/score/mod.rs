@@ -147,7 +147,7 @@ fn fingerprint(args: &ScoreArgs, assessor: &Assessor, settings: &Generation) -> 
 /// The loaded model, as it writes drafts.
 struct Writer<'a> {
     prompter: Prompter,
-    engine: Engine<'a>,
+    engine: Engine,
     model: &'a Model,
     settings: &'a Generation,
     interrupt: &'a Interrupt,

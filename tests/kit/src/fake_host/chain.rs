@@ -3,7 +3,7 @@
 use std::ffi::{CStr, CString, c_char, c_void};
 
 use sda::host::{LlamaSampler, Token};
-use sda::plugin::TokenDataArray;
+use sda::plugin::{Handle, TokenDataArray, handle_of};
 use sda::sampler::TokenData;
 
 /// `struct llama_sampler`.
@@ -38,6 +38,12 @@ impl<const SLOTS: usize> Chain<SLOTS> {
 
     pub fn first(&self) -> *mut LlamaSampler {
         self.samplers[0]
+    }
+
+    /// The library's handle behind the first sampler.
+    pub fn handle(&self) -> Option<Handle> {
+        // SAFETY: the chain keeps the sampler alive.
+        unsafe { handle_of(self.samplers[0]) }
     }
 
     /// The callback table as this generation declares it.

@@ -4,42 +4,45 @@
 //! every cell that it can see, and logits are made from that hash. So a wrong prefill, copy, rewind or
 //! fork shows up in all logits from there on. Where llama.cpp would abort or compute nonsense, the fake
 //! writes a complaint, which tests assert to be none.
+#![allow(unsafe_code, reason = "it plays the C host")]
 
 mod chain;
 mod model;
 
 use std::ffi::{CStr, c_char, c_void};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 
-use sda::host::{Context, HostTable, LlamaContext, Row, SeqId, Token};
+use sda::host::{Context, Host, HostTable, LlamaContext, Row, SeqId, Token};
 
 use chain::sampler_new;
 #[allow(unused_imports, reason = "each test program uses its own part")]
 pub use chain::{Chain, best, candidates};
 pub use model::{Config, State};
 
-/// A toy context that the test owns.
-pub struct FakeHost {
-    state: Box<Mutex<State>>,
+/// A toy context. It lives as long as the test or anything of the library needs it.
+pub struct FakeHost(Arc<Shared>);
+
+struct Shared {
+    state: Mutex<State>,
     living: Arc<AtomicUsize>,
-    log: Box<Mutex<Vec<String>>>,
+    log: Mutex<Vec<String>>,
 }
 
 impl FakeHost {
     pub fn new(config: Config) -> FakeHost {
         let living = Arc::new(AtomicUsize::new(0));
-        let state = Box::new(Mutex::new(State::new(config, Arc::clone(&living), Arc::default())));
-        FakeHost { state, living, log: Box::default() }
+        let state = Mutex::new(State::new(config, Arc::clone(&living), Arc::default()));
+        FakeHost(Arc::new(Shared { state, living, log: Mutex::default() }))
     }
 
     pub fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap()
+        self.0.state.lock().unwrap()
     }
 
-    /// The `llama_context *`.
+    /// The `llama_context *`, for C functions: valid while this value lives.
     pub fn ctx(&self) -> *mut LlamaContext {
-        (&raw const *self.state).cast_mut().cast()
+        (&raw const self.0.state).cast_mut().cast()
     }
 
     /// Every function filled in.
@@ -59,15 +62,22 @@ impl FakeHost {
             context_free: Some(context_free),
             sampler_new: Some(sampler_new),
             log: Some(log),
-            log_data: (&raw const *self.log).cast_mut().cast(),
+            log_data: (&raw const self.0.log).cast_mut().cast(),
             ..HostTable::EMPTY
         }
     }
 
-    /// The context as the library uses it. The host must outlive it.
+    /// The table as the library trusts it.
+    pub fn host(&self) -> Host {
+        // SAFETY: the functions do what they should; the keep-alive holds the log.
+        unsafe { Host::new(&self.table(), Some(self.0.clone())) }
+    }
+
+    /// The context as the library uses it.
     pub fn context(&self) -> Context {
-        // SAFETY: the functions accept this context; tests keep the host until the end.
-        unsafe { Context::new(&self.table(), self.ctx()) }.unwrap()
+        // SAFETY: the functions accept this context, which the host's keep-alive holds; tests that use it
+        // beside the library take its lock.
+        unsafe { Context::new(&self.host(), self.ctx()) }.unwrap()
     }
 
     /// Decodes tokens at the end of one sequence, as a host's own code does; logits of the last.
@@ -103,7 +113,7 @@ impl FakeHost {
 
     /// Contexts made by drop-in samplers that were not freed.
     pub fn siblings(&self) -> usize {
-        self.living.load(Ordering::SeqCst) - 1
+        self.0.living.load(Ordering::SeqCst) - 1
     }
 
     /// No further context can be made.
@@ -112,7 +122,7 @@ impl FakeHost {
     }
 
     pub fn log(&self) -> Vec<String> {
-        self.log.lock().unwrap().clone()
+        self.0.log.lock().unwrap().clone()
     }
 
     /// Nothing was done that llama.cpp would not have survived.
@@ -131,7 +141,16 @@ pub fn direct(config: Config, tokens: &[Token]) -> Vec<f32> {
 /// `ctx` came from [`FakeHost::ctx`] or [`context_new`] and lives.
 unsafe fn state<'a>(ctx: *mut LlamaContext) -> MutexGuard<'a, State> {
     // SAFETY: see above.
-    unsafe { &*ctx.cast::<Mutex<State>>() }.lock().unwrap()
+    let state = unsafe { &*ctx.cast::<Mutex<State>>() };
+    match state.try_lock() {
+        Ok(state) => state,
+        Err(TryLockError::Poisoned(error)) => panic!("{error}"),
+        Err(TryLockError::WouldBlock) => {
+            let mut state = state.lock().unwrap();
+            state.complaints.push("two threads at once".into());
+            state
+        }
+    }
 }
 
 unsafe extern "C" fn decode(ctx: *mut LlamaContext, rows: *const Row, n_rows: usize) -> i32 {

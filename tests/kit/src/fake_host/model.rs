@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use sda::host::{Row, SeqId, Token};
 
@@ -19,6 +20,8 @@ pub struct Config {
     pub window: Option<i32>,
     /// Keeps one state per sequence, which cannot be rewound.
     pub recurrent: bool,
+    /// How long a decode takes at least.
+    pub pause: Duration,
 }
 
 impl Default for Config {
@@ -31,6 +34,7 @@ impl Default for Config {
             unified: true,
             window: None,
             recurrent: false,
+            pause: Duration::ZERO,
         }
     }
 }
@@ -164,6 +168,7 @@ impl State {
         let call = self.decodes;
         self.decodes += 1;
         self.outputs.clear();
+        std::thread::sleep(self.config.pause);
         if rows.is_empty() || rows.len() > self.config.n_batch {
             self.complaints.push(format!("batch of {} rows", rows.len()));
             return -1;
