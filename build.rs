@@ -19,6 +19,7 @@ fn header() {
         .with_src(root.join("src/host/table.rs"))
         .with_src(root.join("src/ffi/status.rs"))
         .with_src(root.join("src/ffi/version.rs"))
+        .with_src(root.join("src/ffi/arm.rs"))
         .with_src(root.join("src/ffi/params.rs"))
         .with_src(root.join("src/ffi/steer.rs"))
         .with_src(root.join("src/ffi/pair.rs"))

@@ -171,9 +171,24 @@ struct llama_token_data_array;
 
 /*
  Version of the binary interface that this header describes; the number in the library's SONAME. It
- changes only when a program has to be compiled anew.
+ changes only when a program has to be compiled again.
  */
-#define SDA_ABI_VERSION 1
+#define SDA_ABI_VERSION 2
+
+/*
+ Both branches, steered.
+ */
+#define SDA_ARM_STEERED 0
+
+/*
+ The instructed prompt alone, without steering.
+ */
+#define SDA_ARM_INSTRUCTED 1
+
+/*
+ The plain prompt alone: the draft that a judge scores.
+ */
+#define SDA_ARM_PLAIN 2
 
 /*
  a = 2 (sigmoid(100/S - 1) - 1/2), the paper's function (eq. 3).
@@ -275,37 +290,7 @@ struct llama_token_data_array;
  */
 #define SDA_ON_FAILURE_INSTRUCTED 2
 
-/*
- Steer by the amplification.
- */
-#define SDA_ANSWER_STEERED 0
-
-/*
- Generate from the plain prompt alone.
- */
-#define SDA_ANSWER_PLAIN 1
-
-/*
- Generate from the instructed prompt alone.
- */
-#define SDA_ANSWER_INSTRUCTED 2
-
 #if defined(SDA_BUNDLED)
-/*
- Both branches, steered.
- */
-#define SDA_ARM_STEERED 0
-
-/*
- The instructed prompt alone.
- */
-#define SDA_ARM_INSTRUCTED 1
-
-/*
- The plain prompt alone: the draft that a judge scores.
- */
-#define SDA_ARM_PLAIN 2
-
 /*
  SDA_PLACEMENT_AFTER, or SDA_PLACEMENT_BEFORE for a model without a chat template.
  */
@@ -649,9 +634,9 @@ typedef int32_t (*sda_judge_fn)(void *user_data,
  */
 typedef struct sda_judgement {
     /*
-     One of SDA_ANSWER_*: what to generate.
+     One of SDA_ARM_*: which distribution to draw the answer from.
      */
-    int32_t answer;
+    int32_t arm;
     /*
      What the judge returned: SDA_OK, or why there is no score. SDA_ERR_JUDGE for a score out of range.
      */

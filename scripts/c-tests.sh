@@ -35,7 +35,7 @@ export UBSAN_OPTIONS=print_stacktrace=1
 
 # The loader looks for the name that is recorded in the library.
 ln -s "$libs/libsda.so" "$work/libsda.so"
-ln -s "$libs/libsda.so" "$work/libsda.so.1"
+ln -s "$libs/libsda.so" "$work/libsda.so.2"
 
 warnings='-Wall -Wextra -Werror -Wno-unused-function'
 

@@ -40,6 +40,11 @@ fn versions_agree_everywhere() {
     let abi = define("SDA_ABI_VERSION");
     let build = std::fs::read_to_string(root().join("capi/build.rs")).unwrap();
     assert!(build.contains(&format!("const ABI_VERSION: u32 = {abi};")), "capi/build.rs names another ABI");
+    // What cargo-c names the library after.
+    let manifest = std::fs::read_to_string(root().join("capi/Cargo.toml")).unwrap();
+    let (_, capi) = manifest.split_once("[package.metadata.capi.library]").unwrap();
+    let version = capi.lines().find_map(|line| line.strip_prefix("version = ")).unwrap();
+    assert_eq!(version, format!("\"{abi}.0.0\""), "capi/Cargo.toml names another ABI");
 }
 
 /// Compiles a file that includes the headers, and returns what the compiler complains about.

@@ -2,6 +2,7 @@
 
 use std::ffi::{c_char, c_void};
 
+use super::arm::{SDA_ARM_INSTRUCTED, SDA_ARM_PLAIN, SDA_ARM_STEERED};
 use super::guard::{guard, out};
 use super::params::read_judge_request;
 use super::text::{optional, report, text, write_text};
@@ -37,13 +38,6 @@ pub const SDA_ON_FAILURE_PLAIN: i32 = 1;
 /// Without a score: the instructed answer, without steering.
 pub const SDA_ON_FAILURE_INSTRUCTED: i32 = 2;
 
-/// Steer by the amplification.
-pub const SDA_ANSWER_STEERED: i32 = 0;
-/// Generate from the plain prompt alone.
-pub const SDA_ANSWER_PLAIN: i32 = 1;
-/// Generate from the instructed prompt alone.
-pub const SDA_ANSWER_INSTRUCTED: i32 = 2;
-
 /// What a judge is to score. All texts are UTF-8 and end with a NUL.
 ///
 /// The query and the draft are nobody's words to obey: sda_judge_prompt() quotes them so that they cannot
@@ -70,8 +64,8 @@ pub struct CJudgeRequest {
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct CJudgement {
-    /// One of SDA_ANSWER_*: what to generate.
-    pub answer: i32,
+    /// One of SDA_ARM_*: which distribution to draw the answer from.
+    pub arm: i32,
     /// What the judge returned: SDA_OK, or why there is no score. SDA_ERR_JUDGE for a score out of range.
     pub judge_status: i32,
     /// The score, 1 to 100; 0 if there is none.
@@ -114,21 +108,21 @@ pub unsafe extern "C" fn sda_judge_amplify(
         let request = unsafe { texts(&c_request)? };
         let mut judge = HostJudge { call, user_data, request: &c_request, status: 0 };
         let result = request.validate().and_then(|()| judge.score(&request, &|| false));
-        let without = |answer| CJudgement {
-            answer,
+        let without = |arm| CJudgement {
+            arm,
             judge_status: if judge.status == 0 { super::SDA_ERR_JUDGE } else { judge.status },
             score: 0.0,
             amplification: 0.0,
         };
         let outcome = match resolve(result, policy) {
             Resolution::Score(score) => CJudgement {
-                answer: SDA_ANSWER_STEERED,
+                arm: SDA_ARM_STEERED,
                 judge_status: super::SDA_OK,
                 score,
                 amplification: amplify(function, score)? as f32,
             },
-            Resolution::PlainOnly(_) => without(SDA_ANSWER_PLAIN),
-            Resolution::InstructedOnly(_) => without(SDA_ANSWER_INSTRUCTED),
+            Resolution::PlainOnly(_) => without(SDA_ARM_PLAIN),
+            Resolution::InstructedOnly(_) => without(SDA_ARM_INSTRUCTED),
             Resolution::Err(error) => return Err(error),
         };
         // SAFETY: `to` was checked and the caller says that it can be written.

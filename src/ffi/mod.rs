@@ -8,6 +8,7 @@
 // Every export has the same preconditions; the header states them once, under "Conventions".
 #![allow(clippy::missing_safety_doc)]
 
+mod arm;
 #[cfg(feature = "bundled")]
 mod engine;
 mod guard;
@@ -20,6 +21,7 @@ mod steer;
 mod text;
 mod version;
 
+pub use arm::*;
 #[cfg(feature = "bundled")]
 pub use engine::*;
 pub use judge::*;

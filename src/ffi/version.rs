@@ -13,8 +13,8 @@ pub const SDA_VERSION_PATCH: u32 = 0;
 /// Version of this header as one number: major * 1000000 + minor * 1000 + patch.
 pub const SDA_VERSION_NUMBER: u32 = 1000;
 /// Version of the binary interface that this header describes; the number in the library's SONAME. It
-/// changes only when a program has to be compiled anew.
-pub const SDA_ABI_VERSION: i32 = 1;
+/// changes only when a program has to be compiled again.
+pub const SDA_ABI_VERSION: i32 = 2;
 
 /// Version of the loaded library, such as "0.1.0". Static text.
 #[unsafe(no_mangle)]

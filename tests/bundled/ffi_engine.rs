@@ -199,6 +199,38 @@ fn arms_presets_scores_and_templates_have_their_effect() {
     );
 }
 
+unsafe extern "C" fn no_score(_: *mut c_void, _: *const CJudgeRequest, _: *mut f32) -> i32 {
+    SDA_ERR_IO
+}
+
+#[test]
+fn the_arm_of_a_judgement_is_the_arm_to_generate() {
+    let engine = Engine::new(512);
+    let request = CJudgeRequest {
+        struct_size: size_of::<CJudgeRequest>(),
+        query: QUERY.as_ptr(),
+        draft: c"Paris.".as_ptr(),
+        instruction: PIRATE.as_ptr(),
+        dimension: SDA_DIMENSION_NONE,
+        flags: 0,
+    };
+    let answer = |policy| {
+        let mut judgement = CJudgement { arm: -1, judge_status: 0, score: 0.0, amplification: 0.0 };
+        // SAFETY: all pointers are live.
+        let status = unsafe {
+            let function = SDA_AMPLIFY_SIGMOID;
+            sda_judge_amplify(Some(no_score), null_mut(), &request, function, policy, &mut judgement)
+        };
+        assert_eq!(status, SDA_OK);
+        engine.text(|p| p.arm = judgement.arm)
+    };
+    let (plain, instructed) = (answer(SDA_ON_FAILURE_PLAIN), answer(SDA_ON_FAILURE_INSTRUCTED));
+    // Without an instruction there is nothing but the plain answer.
+    assert_eq!(plain, engine.text(|p| p.instruction = null()));
+    assert_eq!(instructed, engine.text(|p| p.score = 100.0));
+    assert_ne!(plain, instructed);
+}
+
 #[test]
 fn text_that_was_held_back_comes_last() {
     let engine = Engine::new(512);

@@ -28,7 +28,7 @@ int main(void) {
     CHECK(sda_amplify(SDA_AMPLIFY_SIGMOID, 50.0f, &a) == SDA_OK);
     CHECK(sda_judge_amplify(judge, &script, &request, SDA_AMPLIFY_SIGMOID, SDA_ON_FAILURE_ERROR,
                             &judgement) == SDA_OK);
-    CHECK(judgement.answer == SDA_ANSWER_STEERED && judgement.score == 50.0f);
+    CHECK(judgement.arm == SDA_ARM_STEERED && judgement.score == 50.0f);
     CHECK(judgement.amplification == a && script.calls == 1);
 
     script.status = SDA_ERR_IO;
@@ -36,7 +36,7 @@ int main(void) {
                             &judgement) == SDA_ERR_JUDGE);
     CHECK(sda_judge_amplify(judge, &script, &request, SDA_AMPLIFY_SIGMOID, SDA_ON_FAILURE_PLAIN,
                             &judgement) == SDA_OK);
-    CHECK(judgement.answer == SDA_ANSWER_PLAIN && judgement.judge_status == SDA_ERR_IO);
+    CHECK(judgement.arm == SDA_ARM_PLAIN && judgement.judge_status == SDA_ERR_IO);
     CHECK(judgement.amplification == 0.0f);
 
     char prompt[8192];

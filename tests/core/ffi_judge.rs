@@ -42,7 +42,7 @@ fn request<'a>(draft: &'a CStr, instruction: Option<&'a CStr>) -> CJudgeRequest 
     }
 }
 
-const NOTHING: CJudgement = CJudgement { answer: -7, judge_status: -7, score: -7.0, amplification: -7.0 };
+const NOTHING: CJudgement = CJudgement { arm: -7, judge_status: -7, score: -7.0, amplification: -7.0 };
 
 fn ask_about(draft: &CStr, status: i32, score: Option<f32>, policy: i32) -> (i32, CJudgement, Script) {
     let mut script = Script { status, score, calls: Vec::new() };
@@ -76,10 +76,7 @@ fn a_score_becomes_the_amplification_of_sda_amplify() {
         assert_eq!(unsafe { sda_amplify(SDA_AMPLIFY_SIGMOID, score, &mut a) }, SDA_OK);
         for policy in POLICIES {
             let (status, judgement) = ask(SDA_OK, Some(score), policy);
-            assert_eq!(
-                (status, judgement.answer, judgement.judge_status),
-                (SDA_OK, SDA_ANSWER_STEERED, SDA_OK)
-            );
+            assert_eq!((status, judgement.arm, judgement.judge_status), (SDA_OK, SDA_ARM_STEERED, SDA_OK));
             assert_eq!((judgement.score, judgement.amplification), (score, a));
         }
     }
@@ -102,12 +99,12 @@ fn no_failure_of_the_judge_becomes_an_amplification() {
     ];
     for (status, score, judge_status) in failures {
         let (code, judgement) = ask(status, score, SDA_ON_FAILURE_ERROR);
-        assert_eq!((code, judgement.answer), (SDA_ERR_JUDGE, NOTHING.answer), "{status} {score:?}");
-        for (policy, answer) in
-            [(SDA_ON_FAILURE_PLAIN, SDA_ANSWER_PLAIN), (SDA_ON_FAILURE_INSTRUCTED, SDA_ANSWER_INSTRUCTED)]
+        assert_eq!((code, judgement.arm), (SDA_ERR_JUDGE, NOTHING.arm), "{status} {score:?}");
+        for (policy, arm) in
+            [(SDA_ON_FAILURE_PLAIN, SDA_ARM_PLAIN), (SDA_ON_FAILURE_INSTRUCTED, SDA_ARM_INSTRUCTED)]
         {
             let (code, judgement) = ask(status, score, policy);
-            assert_eq!((code, judgement.answer), (SDA_OK, answer), "{status} {score:?}");
+            assert_eq!((code, judgement.arm), (SDA_OK, arm), "{status} {score:?}");
             assert_eq!(judgement.judge_status, judge_status);
             assert_eq!((judgement.score, judgement.amplification), (0.0, 0.0));
         }
@@ -115,22 +112,27 @@ fn no_failure_of_the_judge_becomes_an_amplification() {
 }
 
 #[test]
+fn the_arms_keep_their_numbers() {
+    assert_eq!([SDA_ARM_STEERED, SDA_ARM_INSTRUCTED, SDA_ARM_PLAIN], [0, 1, 2]);
+}
+
+#[test]
 fn a_wish_to_stop_is_no_failure_of_the_judge() {
     for policy in POLICIES {
         let (code, judgement) = ask(SDA_ERR_CANCELLED, Some(50.0), policy);
-        assert_eq!((code, judgement.answer), (SDA_ERR_CANCELLED, NOTHING.answer));
+        assert_eq!((code, judgement.arm), (SDA_ERR_CANCELLED, NOTHING.arm));
     }
 }
 
 #[test]
 fn a_blank_draft_is_a_failure_and_nobody_is_asked() {
-    for (policy, code, answer) in [
-        (SDA_ON_FAILURE_ERROR, SDA_ERR_JUDGE, NOTHING.answer),
-        (SDA_ON_FAILURE_PLAIN, SDA_OK, SDA_ANSWER_PLAIN),
-        (SDA_ON_FAILURE_INSTRUCTED, SDA_OK, SDA_ANSWER_INSTRUCTED),
+    for (policy, code, arm) in [
+        (SDA_ON_FAILURE_ERROR, SDA_ERR_JUDGE, NOTHING.arm),
+        (SDA_ON_FAILURE_PLAIN, SDA_OK, SDA_ARM_PLAIN),
+        (SDA_ON_FAILURE_INSTRUCTED, SDA_OK, SDA_ARM_INSTRUCTED),
     ] {
         let (status, judgement, script) = ask_about(c" \n", SDA_OK, Some(50.0), policy);
-        assert_eq!((status, judgement.answer, script.calls.len()), (code, answer, 0));
+        assert_eq!((status, judgement.arm, script.calls.len()), (code, arm, 0));
     }
 }
 
@@ -145,7 +147,7 @@ fn wrong_arguments_are_refused_before_the_judge_is_asked() {
         let status = unsafe {
             sda_judge_amplify(judge, (&raw mut script).cast(), request, function, policy, &mut judgement)
         };
-        assert_eq!(judgement.answer, NOTHING.answer);
+        assert_eq!(judgement.arm, NOTHING.arm);
         status
     };
     let instruction_only = CJudgeRequest { instruction: null(), ..good };

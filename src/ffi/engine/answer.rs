@@ -2,6 +2,7 @@
 
 use std::ffi::{c_char, c_void};
 
+use super::super::arm::{SDA_ARM_INSTRUCTED, SDA_ARM_PLAIN, SDA_ARM_STEERED};
 use super::super::guard::{guard, slice};
 use super::super::pair::CPrefill;
 use super::super::params::{CParams, init_sized, read_params, read_sized};
@@ -12,13 +13,6 @@ use crate::error::{Error, Result};
 use crate::llama::Sampling;
 use crate::params::Params;
 use crate::prompt::{InstructionPlacement, Preset, Turn};
-
-/// Both branches, steered.
-pub const SDA_ARM_STEERED: i32 = 0;
-/// The instructed prompt alone.
-pub const SDA_ARM_INSTRUCTED: i32 = 1;
-/// The plain prompt alone: the draft that a judge scores.
-pub const SDA_ARM_PLAIN: i32 = 2;
 
 /// SDA_PLACEMENT_AFTER, or SDA_PLACEMENT_BEFORE for a model without a chat template.
 pub const SDA_PLACEMENT_AUTO: i32 = 0;
