@@ -12,7 +12,8 @@
 use std::hint::black_box;
 use std::time::Instant;
 
-use sda::sampler::{Sampler, TokenData};
+use sda::host::TokenData;
+use sda::sampler::Sampler;
 use sda::steer::steer_in_place;
 use sda::{Params, Result};
 use sda_test_kit::rng::Rng;

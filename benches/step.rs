@@ -12,10 +12,10 @@
 use std::hint::black_box;
 use std::time::Instant;
 
+use sda::branch::Side;
 use sda::engine::{Arm, Engine, Event, Generation, Prompts};
 use sda::llama::{Chain, ContextOptions, Model, ModelOptions, set_log};
-use sda::nucleus::Nucleus;
-use sda::pair::Side;
+use sda::steer::Nucleus;
 use sda::steer::steer;
 use sda::{Params, Result};
 

@@ -5,18 +5,21 @@
 //! by an amount that a judge's score of a plain draft decides ([`amplify`]), and lowers the
 //! temperature where the two disagree (arXiv 2511.16324).
 //!
-//! Layers, each using only those above it:
+//! Rooms, each using only those above it:
 //!
 //! 1. [`amplify`], [`params`], [`steer`]: the maths, on plain rows of logits.
-//! 2. [`host`], [`pair`], [`dropin`]: two branches of one model, through a table of C functions that the
-//!    host fills in. No llama.cpp is linked.
-//! 3. [`sampler`], [`plugin`]: the steering as a state machine, and as a `llama_sampler`.
-//! 4. [`ffi`]: the C ABI, `include/sda.h`.
+//! 2. [`host`]: the port to llama.cpp, a table of C functions that the host fills in. No llama.cpp is linked.
+//! 3. [`branch`]: two branches of one model, in the host's context or beside it.
+//! 4. [`sampler`]: the steering as a state machine, and as a `llama_sampler`.
 //! 5. [`judge`], `prompt`: what is asked of a judge, and how a conversation becomes two prompts.
 //! 6. `llama`, `engine` (feature `bundled`): llama.cpp built in, and whole answers.
+//! 7. [`ffi`]: the C ABI, `include/sda.h`.
+//!
+//! Beside them stand [`Error`] and the guard that lets no panic into C. Unsafe code stands in `ffi`, `host` and
+//! `llama` only.
 
 pub mod amplify;
-pub mod dropin;
+pub mod branch;
 #[cfg(feature = "bundled")]
 pub mod engine;
 mod error;
@@ -26,10 +29,7 @@ pub mod host;
 pub mod judge;
 #[cfg(feature = "bundled")]
 pub mod llama;
-pub mod nucleus;
-pub mod pair;
 pub mod params;
-pub mod plugin;
 #[cfg(feature = "bundled")]
 pub mod prompt;
 pub mod sampler;

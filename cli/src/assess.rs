@@ -2,11 +2,11 @@
 
 use std::time::{Duration, Instant};
 
+use sda::branch::Progress;
 use sda::engine::{Batch, Engine, ScoreDistribution};
 use sda::host::Token;
 use sda::judge::{Client, Dimension, Judge, JudgeRequest, Verdict};
 use sda::llama::Model;
-use sda::pair::Progress;
 use sda::prompt::{ChatTemplate, JudgePrompt, Preset};
 use serde_json::{Map, Value, json};
 

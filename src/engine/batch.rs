@@ -9,11 +9,10 @@ use super::run::{Next, Run};
 use super::{
     Answer, Arm, Finish, Generation, Prompts, ScoreDistribution, StepRecord, branch_length, local_judge,
 };
+use crate::branch::{Move, Pair, SharedPair, lock, step_many};
 use crate::error::{Error, Result};
 use crate::host::{Context, SeqId, Token};
 use crate::llama::{ContextOptions, Model};
-use crate::pair::{Move, Pair, step_many};
-use crate::sampler::{SharedPair, lock};
 
 /// One answer to generate.
 #[derive(Clone, Debug, Default)]

@@ -8,15 +8,13 @@
 use std::sync::Arc;
 
 use super::{Arm, Generation};
+use crate::branch::{Pair, SharedPair, Side, lock};
 use crate::error::Result;
 use crate::host::Token;
 use crate::llama::{Chain, Head, Sampling};
-use crate::nucleus::Nucleus;
-use crate::pair::{Pair, Side};
 use crate::params::Params;
-use crate::plugin::{self, Handle, Plugin};
-use crate::sampler::{Sampler, SharedPair, Source, lock};
-use crate::steer::{Step, steer, temper};
+use crate::sampler::{Sampler, SharedSampler, Source};
+use crate::steer::{Nucleus, Step, steer, temper};
 
 /// Draws the tokens of one answer.
 pub(super) struct Drawer {
@@ -33,7 +31,7 @@ enum Path {
     /// A row of log-probabilities, of which the best go to the last samplers.
     Best { sampling: Sampling, row: Vec<f32>, nucleus: Nucleus, chain: Chain },
     /// All candidates: penalties change any of them.
-    Whole { handle: Option<Handle>, chain: Chain },
+    Whole { sampler: Option<SharedSampler>, chain: Chain },
 }
 
 impl Drawer {
@@ -49,15 +47,15 @@ impl Drawer {
             let (row, nucleus) = (vec![0.0; n_vocab], Nucleus::default());
             Path::Best { sampling, row, nucleus, chain: Chain::of_best(&sampling)? }
         } else {
-            let (handle, head) = match side {
+            let (sampler, head) = match side {
                 None => {
                     let sampler = Sampler::new(params, Source::Paired(Arc::clone(pair)))?;
-                    let handle = Plugin::new(sampler, context.host());
-                    (Some(handle.clone()), Head::Steering(handle))
+                    let sampler = SharedSampler::new(sampler, context.host());
+                    (Some(sampler.clone()), Head::Steering(sampler))
                 }
                 Some(_) => (None, Head::Temperature(single_temperature(arm, &params))),
             };
-            Path::Whole { handle, chain: Chain::new(&head, &sampling, n_vocab, n_ctx)? }
+            Path::Whole { sampler, chain: Chain::new(&head, &sampling, n_vocab, n_ctx)? }
         };
         Ok(Drawer { pair: Arc::clone(pair), arm, side, params, path })
     }
@@ -72,9 +70,7 @@ impl Drawer {
         params.validate()?;
         self.params = params;
         match &self.path {
-            Path::Whole { handle: Some(handle), .. } => {
-                plugin::with(handle, |plugin| plugin.sampler()?.set_params(params))
-            }
+            Path::Whole { sampler: Some(sampler), .. } => sampler.with(|sampler| sampler.set_params(params)),
             _ => Ok(()),
         }
     }
@@ -94,16 +90,15 @@ impl Drawer {
                 chain.load_best(sampling.best(nucleus, row));
                 Ok((chain.sample()?, step))
             }
-            Path::Whole { handle, chain } => {
+            Path::Whole { sampler, chain } => {
                 // The row is copied into the candidates under the lock; the steering takes it again later.
                 chain.load(&lock(&self.pair)?.logits(self.side.unwrap_or(Side::Instructed))?);
                 let token = chain.sample()?;
-                let Some(handle) = handle else { return Ok((token, None)) };
-                let step = plugin::with(handle, |plugin| match plugin.error() {
-                    Some(error) => Err(error.clone()),
-                    None => Ok(plugin.sampler()?.last_step()),
-                })?;
-                Ok((token, step))
+                let Some(sampler) = sampler else { return Ok((token, None)) };
+                match sampler.error() {
+                    Some(error) => Err(error),
+                    None => Ok((token, sampler.with(|sampler| Ok(sampler.last_step()))?)),
+                }
             }
         }
     }

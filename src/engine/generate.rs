@@ -4,10 +4,10 @@ use std::time::{Duration, Instant};
 
 use super::run::{Next, Run};
 use super::{Engine, Prompts, TopTokens};
+use crate::branch::{Prefill, Side};
 use crate::error::{Error, Result};
 use crate::host::Token;
 use crate::llama::Sampling;
-use crate::pair::{Prefill, Side};
 use crate::params::Params;
 
 /// Which distribution the answer is drawn from.

@@ -1,9 +1,9 @@
 //! Texts that are given instead of generated: how likely is each under either branch, or steered?
 
 use super::{Engine, Prompts};
+use crate::branch::{Prefill, Visit};
 use crate::error::Result;
 use crate::host::Token;
-use crate::pair::{Prefill, Visit};
 
 impl Engine {
     /// Reads both prompts and follows `continuation` in both branches. `visit` gets, for each of its

@@ -19,11 +19,10 @@ pub use generate::{Answer, Arm, Event, Finish, Generation, StepRecord, Timings};
 pub use local_judge::ScoreDistribution;
 pub use top::{RankedToken, TopTokens};
 
+use crate::branch::{Pair, SharedPair, lock};
 use crate::error::{Error, Result};
 use crate::host::{Context, SeqId, Token};
 use crate::llama::{ContextOptions, Model};
-use crate::pair::Pair;
-use crate::sampler::{SharedPair, lock};
 
 const PLAIN_SEQ: SeqId = 0;
 const INSTRUCTED_SEQ: SeqId = 1;

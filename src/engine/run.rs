@@ -7,13 +7,12 @@ use std::time::Instant;
 use super::draw::Drawer;
 use super::top::top_tokens;
 use super::{Answer, Arm, Finish, Generation, Prompts, StepRecord, Timings};
+use crate::branch::{Prefill, Progress, SharedPair, Side, lock};
 use crate::error::{Error, Result};
 use crate::host::Token;
 use crate::llama::Model;
-use crate::pair::{Prefill, Progress, Side};
 use crate::params::Params;
 use crate::prompt::{StopMatcher, ThinkTracker, Utf8Stream};
-use crate::sampler::{SharedPair, lock};
 use crate::steer::Step;
 
 /// What an answer waits for.

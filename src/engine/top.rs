@@ -1,12 +1,11 @@
 //! The most likely tokens of each distribution, for records that are looked at later.
 
+use crate::branch::{Pair, Side};
 use crate::error::Result;
 use crate::host::Token;
 use crate::llama::Model;
-use crate::nucleus::Nucleus;
-use crate::pair::{Pair, Side};
 use crate::params::Params;
-use crate::steer::steer;
+use crate::steer::{Nucleus, steer};
 
 /// A token and how likely a distribution makes it.
 #[derive(Clone, Debug, PartialEq)]

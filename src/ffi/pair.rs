@@ -5,11 +5,10 @@ use std::sync::{Arc, Mutex};
 
 use super::guard::{free, get, get_mut, guard, guard_or, hand_out, out, slice};
 use super::params::read_host;
+use crate::branch::{Move, Pair, Prefill, SharedPair, Side, lock, step_many};
 use crate::error::{Error, Result};
 use crate::guard::caught;
 use crate::host::{Context, Host, HostTable, LlamaContext};
-use crate::pair::{Move, Pair, Prefill, Side, step_many};
-use crate::sampler::{SharedPair, lock};
 
 /// The branch that sees the query alone.
 pub const SDA_SIDE_PLAIN: i32 = 0;

@@ -7,19 +7,18 @@ use super::guard::{free, get, guard, guard_or, hand_out, out, slice};
 use super::pair::{PairHandle, open};
 use super::params::{CParams, read_host, read_params};
 use super::steer::CStep;
-use crate::dropin::DropIn;
-use crate::error::{Error, Result};
-use crate::host::{Host, HostTable, LlamaContext, LlamaSampler};
-use crate::plugin::{self, Handle, Plugin, TokenDataArray};
-use crate::sampler::{Sampler, Source, Stats, lock};
+use crate::branch::{DropIn, lock};
+use crate::error::Error;
+use crate::host::{Host, HostTable, LlamaContext, LlamaSampler, TokenDataArray, llama_sampler};
+use crate::sampler::{Sampler, SharedSampler, Source, Stats};
 
 /// Steers one generation: replaces the logits of a candidate array by steered log-probabilities.
 ///
 /// A handle beside the llama_sampler in the host's chain: either may be freed first. May move between
 /// threads; not used by two at once.
 pub struct SamplerHandle {
-    handle: Handle,
-    /// Copy of the plugin's message, so that the text stays while C reads it.
+    sampler: SharedSampler,
+    /// Copy of the sampler's message, so that the text stays while C reads it.
     message: std::cell::RefCell<CString>,
 }
 
@@ -42,18 +41,8 @@ impl From<Stats> for CStats {
 }
 
 impl SamplerHandle {
-    fn new(handle: Handle) -> SamplerHandle {
-        SamplerHandle { handle, message: std::cell::RefCell::default() }
-    }
-
-    fn with<T>(&self, body: impl FnOnce(&mut Sampler) -> Result<T>) -> Result<T> {
-        plugin::with(&self.handle, |plugin| {
-            let result = plugin.sampler().and_then(body);
-            if let Err(error) = &result {
-                plugin.note(error);
-            }
-            result
-        })
+    fn new(sampler: SharedSampler) -> SamplerHandle {
+        SamplerHandle { sampler, message: std::cell::RefCell::default() }
     }
 }
 
@@ -74,7 +63,7 @@ pub unsafe extern "C" fn sda_sampler_new_paired(
         let host = lock(pair)?.context().host().clone();
         let sampler = settings.sampler(Source::Paired(Arc::clone(pair)))?;
         // SAFETY: `to` was checked and the caller says that it can be written.
-        unsafe { hand_out(to, SamplerHandle::new(Plugin::new(sampler, &host))) };
+        unsafe { hand_out(to, SamplerHandle::new(SharedSampler::new(sampler, &host))) };
         Ok(())
     })
 }
@@ -103,7 +92,7 @@ pub unsafe extern "C" fn sda_sampler_new_dropin(
         let handle = unsafe {
             open(host, ctx, |context| {
                 let dropin = DropIn::new(&context, prompt)?;
-                Ok(Plugin::new(settings.sampler(Source::DropIn(Box::new(dropin)))?, context.host()))
+                Ok(SharedSampler::new(settings.sampler(Source::DropIn(Box::new(dropin)))?, context.host()))
             })?
         };
         // SAFETY: `to` was checked and the caller says that it can be written.
@@ -134,7 +123,7 @@ pub unsafe extern "C" fn sda_sampler_new(
         let mut sampler = Sampler::given(settings.params, n_vocab)?;
         sampler.set_top_p(settings.top_p)?;
         // SAFETY: `to` was checked and the caller says that it can be written.
-        unsafe { hand_out(to, SamplerHandle::new(Plugin::new(sampler, &host))) };
+        unsafe { hand_out(to, SamplerHandle::new(SharedSampler::new(sampler, &host))) };
         Ok(())
     })
 }
@@ -156,7 +145,7 @@ pub unsafe extern "C" fn sda_sampler_llama(
     guard(|| {
         let to = out(llama_sampler, "llama_sampler")?;
         // SAFETY: the caller says that the handle is live.
-        let made = plugin::into_llama(&unsafe { get(sampler, "sampler")? }.handle)?;
+        let made = unsafe { get(sampler, "sampler")? }.sampler.into_llama()?;
         // SAFETY: `to` was checked and the caller says that it can be written.
         unsafe { to.write(made) };
         Ok(())
@@ -173,13 +162,13 @@ pub unsafe extern "C" fn sda_sampler_from_llama(
     guard(|| {
         let to = out(sampler, "sampler")?;
         // SAFETY: the caller says that the llama_sampler is live.
-        let handle = unsafe {
+        let found = unsafe {
             get(llama_sampler, "llama_sampler")?;
-            plugin::handle_of(llama_sampler)
+            llama_sampler::find::<SharedSampler>(llama_sampler)
         };
-        let handle = handle.ok_or_else(|| Error::State { reason: "it is not an sda sampler".into() })?;
+        let found = found.ok_or_else(|| Error::State { reason: "it is not an sda sampler".into() })?;
         // SAFETY: `to` was checked and the caller says that it can be written.
-        unsafe { hand_out(to, SamplerHandle::new(handle)) };
+        unsafe { hand_out(to, SamplerHandle::new(found.clone())) };
         Ok(())
     })
 }
@@ -194,9 +183,9 @@ pub unsafe extern "C" fn sda_sampler_clone(
     guard(|| {
         let to = out(clone, "clone")?;
         // SAFETY: the caller says that the handle is live.
-        let handle = plugin::fork(&unsafe { get(sampler, "sampler")? }.handle)?;
+        let fork = unsafe { get(sampler, "sampler")? }.sampler.fork()?;
         // SAFETY: `to` was checked and the caller says that it can be written.
-        unsafe { hand_out(to, SamplerHandle::new(handle)) };
+        unsafe { hand_out(to, SamplerHandle::new(fork)) };
         Ok(())
     })
 }
@@ -214,7 +203,10 @@ pub unsafe extern "C" fn sda_sampler_apply(
     guard(|| {
         let array = out(candidates, "candidates")?;
         // SAFETY: the caller says that handle and array are live.
-        unsafe { plugin::steer(&get(sampler, "sampler")?.handle, &mut *array) }
+        unsafe {
+            let sampler = &get(sampler, "sampler")?.sampler;
+            (*array).edit(|candidates| sampler.apply(candidates))
+        }
     })
 }
 
@@ -223,7 +215,7 @@ pub unsafe extern "C" fn sda_sampler_apply(
 pub unsafe extern "C" fn sda_sampler_accept(sampler: *const SamplerHandle, token: i32) -> i32 {
     guard(|| {
         // SAFETY: the caller says that the handle is live.
-        unsafe { get(sampler, "sampler")? }.with(|sampler| {
+        unsafe { get(sampler, "sampler")? }.sampler.with(|sampler| {
             sampler.accept(token);
             Ok(())
         })
@@ -235,7 +227,7 @@ pub unsafe extern "C" fn sda_sampler_accept(sampler: *const SamplerHandle, token
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sda_sampler_reset(sampler: *const SamplerHandle) -> i32 {
     // SAFETY: the caller says that the handle is live.
-    guard(|| plugin::with(&unsafe { get(sampler, "sampler")? }.handle, Plugin::reset))
+    guard(|| unsafe { get(sampler, "sampler")? }.sampler.reset())
 }
 
 /// Changes the settings from the next step on.
@@ -247,7 +239,7 @@ pub unsafe extern "C" fn sda_sampler_set_params(
     guard(|| {
         // SAFETY: the caller says that the handle is live and `params` holds its `struct_size`.
         let (sampler, settings) = unsafe { (get(sampler, "sampler")?, read_params(params)?) };
-        sampler.with(|sampler| {
+        sampler.sampler.with(|sampler| {
             sampler.set_top_p(settings.top_p)?;
             sampler.set_params(settings.params)
         })
@@ -261,7 +253,7 @@ pub unsafe extern "C" fn sda_sampler_set_pair(sampler: *const SamplerHandle, pai
         // SAFETY: the caller says that both handles are live.
         let (sampler, pair) = unsafe { (get(sampler, "sampler")?, get(pair, "pair")?.shared()) };
         drop(lock(pair)?);
-        sampler.with(|sampler| sampler.set_pair(Arc::clone(pair)))
+        sampler.sampler.with(|sampler| sampler.set_pair(Arc::clone(pair)))
     })
 }
 
@@ -277,7 +269,7 @@ pub unsafe extern "C" fn sda_sampler_set_prompt(
         // SAFETY: the caller says that the handle is live and the array holds that many tokens.
         let (sampler, prompt) =
             unsafe { (get(sampler, "sampler")?, slice(plain_prompt, n_plain_prompt, "plain_prompt")?) };
-        sampler.with(|sampler| sampler.set_prompt(prompt))
+        sampler.sampler.with(|sampler| sampler.set_prompt(prompt))
     })
 }
 
@@ -291,7 +283,7 @@ pub unsafe extern "C" fn sda_sampler_set_plain_logits(
     guard(|| {
         // SAFETY: the caller says that the handle is live and the row holds `n_vocab` values.
         let (sampler, plain) = unsafe { (get(sampler, "sampler")?, slice(plain, n_vocab, "plain")?) };
-        sampler.with(|sampler| sampler.set_plain_logits(plain))
+        sampler.sampler.with(|sampler| sampler.set_plain_logits(plain))
     })
 }
 
@@ -302,7 +294,7 @@ pub unsafe extern "C" fn sda_sampler_status(sampler: *const SamplerHandle) -> i3
     guard(|| {
         // SAFETY: the caller says that the handle is live.
         let sampler = unsafe { get(sampler, "sampler")? };
-        plugin::with(&sampler.handle, |plugin| plugin.error().cloned().map_or(Ok(()), Err))
+        sampler.sampler.error().map_or(Ok(()), Err)
     })
 }
 
@@ -314,7 +306,7 @@ pub unsafe extern "C" fn sda_sampler_error(sampler: *const SamplerHandle) -> *co
         // SAFETY: the caller says that it is NULL or a live handle.
         let Ok(sampler) = (unsafe { get(sampler, "sampler") }) else { return std::ptr::null() };
         let mut message = sampler.message.borrow_mut();
-        *message = plugin::message(&sampler.handle);
+        *message = sampler.sampler.message();
         message.as_ptr()
     })
 }
@@ -325,10 +317,8 @@ pub unsafe extern "C" fn sda_sampler_last_step(sampler: *const SamplerHandle, st
     guard(|| {
         let to = out(step, "step")?;
         // SAFETY: the caller says that the handle is live.
-        let last = plugin::with(&unsafe { get(sampler, "sampler")? }.handle, |plugin| {
-            let none = || Error::State { reason: "there was no step yet".into() };
-            plugin.sampler()?.last_step().ok_or_else(none)
-        })?;
+        let last = unsafe { get(sampler, "sampler")? }.sampler.with(|sampler| Ok(sampler.last_step()))?;
+        let last = last.ok_or_else(|| Error::State { reason: "there was no step yet".into() })?;
         // SAFETY: `to` was checked and the caller says that it can be written.
         unsafe { to.write(last.into()) };
         Ok(())
@@ -341,8 +331,7 @@ pub unsafe extern "C" fn sda_sampler_stats(sampler: *const SamplerHandle, stats:
     guard(|| {
         let to = out(stats, "stats")?;
         // SAFETY: the caller says that the handle is live.
-        let counted =
-            plugin::with(&unsafe { get(sampler, "sampler")? }.handle, |p| Ok(p.sampler()?.stats()))?;
+        let counted = unsafe { get(sampler, "sampler")? }.sampler.with(|sampler| Ok(sampler.stats()))?;
         // SAFETY: `to` was checked and the caller says that it can be written.
         unsafe { to.write(counted.into()) };
         Ok(())

@@ -3,10 +3,9 @@
 use llama_cpp_sys_2 as sys;
 
 use crate::error::{Error, Result};
-use crate::host::Token;
-use crate::nucleus::Nucleus;
-use crate::plugin::{self, Handle, TokenDataArray};
-use crate::sampler::TokenData;
+use crate::host::{Token, TokenData, TokenDataArray};
+use crate::sampler::SharedSampler;
+use crate::steer::Nucleus;
 
 /// Settings of the samplers after the steering. Temperature is not among them: it belongs to the
 /// steering ([`crate::Params`]).
@@ -103,7 +102,7 @@ impl Sampling {
 /// What stands at the head of a chain.
 pub enum Head {
     /// The steering, on the full vocabulary.
-    Steering(Handle),
+    Steering(SharedSampler),
     /// A plain temperature, for a generation that is not steered. 0 or less is greedy.
     Temperature(f32),
 }
@@ -124,7 +123,7 @@ impl Chain {
     pub fn new(head: &Head, settings: &Sampling, n_vocab: usize, n_ctx: usize) -> Result<Chain> {
         settings.validate()?;
         let head: *mut sys::llama_sampler = match head {
-            Head::Steering(handle) => plugin::into_llama(handle)?.cast(),
+            Head::Steering(sampler) => sampler.into_llama()?.cast(),
             // SAFETY: a plain constructor.
             Head::Temperature(t) => unsafe { sys::llama_sampler_init_temp(*t) },
         };

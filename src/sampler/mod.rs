@@ -1,58 +1,22 @@
 //! The sampler: replaces the logits of a candidate array by steered log-probabilities.
 //!
 //! One state machine for all ways into a host; they differ only in where the plain branch's logits
-//! come from ([`Source`]). It knows no llama.cpp: [`crate::ffi`] dresses it as a `llama_sampler`.
+//! come from ([`Source`]). It knows no llama.cpp: as a [`SharedSampler`] it can go into a host's chain.
 
 mod rows;
+mod shared;
+mod source;
 
-use std::sync::{Arc, Mutex, MutexGuard};
+pub use shared::{NAME, SharedSampler};
+pub use source::Source;
 
 use rows::{PROBES, check_accepted, check_row, gather, probe, steer_row};
 
-use crate::dropin::DropIn;
+use crate::branch::{SharedPair, Side, lock};
 use crate::error::{Error, Result};
-use crate::host::Token;
-use crate::nucleus::Nucleus;
-use crate::pair::{Pair, Side};
+use crate::host::{Token, TokenData};
 use crate::params::Params;
-use crate::steer::Step;
-
-/// One candidate: the host's `llama_token_data`.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct TokenData {
-    /// Token id.
-    pub id: Token,
-    /// Logit.
-    pub logit: f32,
-    /// Probability; not read, and written only with [`Sampler::set_top_p`].
-    pub p: f32,
-}
-
-/// A pair that a sampler and its host both use.
-pub type SharedPair = Arc<Mutex<Pair>>;
-
-/// A pair's lock, or [`Error::Panic`] if a panic has left the pair in an unknown state.
-pub fn lock(pair: &SharedPair) -> Result<MutexGuard<'_, Pair>> {
-    pair.lock().map_err(|_| Error::Panic)
-}
-
-/// Where the plain branch's logits come from.
-pub enum Source {
-    /// The host hands them in before each step.
-    Given {
-        /// Size of the vocabulary.
-        n_vocab: usize,
-        /// The plain logits that were set last.
-        logits: Vec<f32>,
-        /// False once a token was accepted: they are then those of an earlier step.
-        fresh: bool,
-    },
-    /// The plain row of a pair in the host's own context.
-    Paired(SharedPair),
-    /// A context of the sampler's own.
-    DropIn(Box<DropIn>),
-}
+use crate::steer::{Nucleus, Step};
 
 /// Steers one generation. May move between threads; not used by two at once.
 pub struct Sampler {
@@ -211,7 +175,7 @@ impl Sampler {
     }
 
     fn try_apply(&mut self, candidates: &mut [TokenData]) -> Result<Step> {
-        let in_order = gather(candidates, self.n_vocab()?, &mut self.row)?;
+        let in_order = gather(candidates, self.source.n_vocab()?, &mut self.row)?;
         let probes = probe(&self.row);
         let step = match &mut self.source {
             Source::Given { fresh: false, .. } => {
@@ -264,37 +228,21 @@ impl Sampler {
         }
         self.accepted = Some(token);
         self.unaccepted = None;
-        match &mut self.source {
-            Source::Given { fresh, .. } => *fresh = false,
-            Source::Paired(_) => {}
-            Source::DropIn(dropin) => dropin.accept(token),
-        }
+        self.source.accept(token);
         true
     }
 
     /// Goes back to the state before the first step; a drop-in sampler goes back to its prompt.
     pub fn reset(&mut self) -> Result<()> {
         self.forget();
-        match &mut self.source {
-            Source::Given { fresh, .. } => *fresh = false,
-            Source::Paired(_) => {}
-            Source::DropIn(dropin) => dropin.reset()?,
-        }
-        Ok(())
+        self.source.reset()
     }
 
     /// A sampler at the same point that goes on by itself. In paired mode it reads the same pair until
     /// [`Sampler::set_pair`]; in drop-in mode it gets a context of its own.
     pub fn fork(&self) -> Result<Sampler> {
-        let source = match &self.source {
-            Source::Given { n_vocab, logits, fresh } => {
-                Source::Given { n_vocab: *n_vocab, logits: logits.clone(), fresh: *fresh }
-            }
-            Source::Paired(pair) => Source::Paired(Arc::clone(pair)),
-            Source::DropIn(dropin) => Source::DropIn(Box::new(dropin.fork()?)),
-        };
         Ok(Sampler {
-            source,
+            source: self.source.fork()?,
             row: Vec::new(),
             top_p: self.top_p,
             nucleus: Nucleus::default(),
@@ -305,14 +253,6 @@ impl Sampler {
             accepted: self.accepted,
             started: self.started,
             stats: self.stats,
-        })
-    }
-
-    fn n_vocab(&self) -> Result<usize> {
-        Ok(match &self.source {
-            Source::Given { n_vocab, .. } => *n_vocab,
-            Source::Paired(pair) => lock(pair)?.context().n_vocab(),
-            Source::DropIn(dropin) => dropin.n_vocab(),
         })
     }
 

@@ -1,8 +1,8 @@
 //! Rows of candidates: gathered by token id, told apart, steered.
 
-use super::TokenData;
+use crate::branch::{Pair, Side};
 use crate::error::{Error, Result};
-use crate::pair::{Pair, Side};
+use crate::host::TokenData;
 use crate::params::Params;
 use crate::steer::{Step, steer_in_place};
 

@@ -25,7 +25,7 @@ pub enum Isa {
 }
 
 /// Work that is compiled once per instruction set.
-pub(crate) trait Job {
+pub(super) trait Job {
     type Output;
 
     /// Must be `#[inline(always)]`, as everything it calls: only code that ends up inside
@@ -48,7 +48,7 @@ impl Isa {
     }
 
     /// The best instruction set of this machine.
-    pub(crate) fn best() -> Isa {
+    pub(super) fn best() -> Isa {
         static BEST: LazyLock<Isa> = LazyLock::new(|| Isa::available().last().unwrap_or(Isa::Portable));
         *BEST
     }
@@ -65,7 +65,7 @@ impl Isa {
     }
 
     /// Runs `job` compiled for this instruction set, or refuses if the machine has not got it.
-    pub(crate) fn run<J: Job>(self, job: J) -> Result<J::Output> {
+    pub(super) fn run<J: Job>(self, job: J) -> Result<J::Output> {
         let level = Level::new();
         macro_rules! on {
             ($token:expr) => {

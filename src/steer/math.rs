@@ -16,7 +16,7 @@ const LN_2: [f32; 2] = [0.693_359_4, -2.121_944_4e-4];
 
 /// `exp(t)` for `t <= 0`, to about 1e-7 relative; below [`LOWEST`], and for `-inf`, 1.6e-38.
 #[inline(always)]
-pub(crate) fn exp<S: Simd>(simd: S, t: S::f32s) -> S::f32s {
+pub(super) fn exp<S: Simd>(simd: S, t: S::f32s) -> S::f32s {
     exp_in_range(simd, t.max(LOWEST))
 }
 

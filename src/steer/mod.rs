@@ -38,17 +38,19 @@
 //! change with the compiler's version.
 
 mod divergence;
-pub(crate) mod isa;
-pub(crate) mod math;
+mod isa;
+mod math;
+mod nucleus;
 mod passes;
 mod scan;
 mod steered;
 mod temper;
-pub(crate) mod tiles;
+mod tiles;
 
 use crate::error::{Error, Result};
 use crate::params::Params;
 pub use isa::Isa;
+pub use nucleus::Nucleus;
 use passes::{MakePlan, Plan, Write};
 pub use temper::{temper, temper_with};
 

@@ -10,7 +10,7 @@ pub(super) const MASKED: f32 = f32::NEG_INFINITY;
 pub(super) const TILE: usize = 1024;
 
 /// Vectors handled without a branch in between.
-pub(crate) const GROUP: usize = 4;
+pub(super) const GROUP: usize = 4;
 
 /// Every tile's length is a multiple of this, whatever the vector width (16 lanes at most).
 const MULTIPLE: usize = 16 * GROUP;
@@ -71,7 +71,7 @@ impl<'a> Tiles<'a> {
 
 /// The vectors of a group.
 #[inline(always)]
-pub(crate) fn load_group<S: Simd>(simd: S, group: &[f32]) -> [S::f32s; GROUP] {
+pub(super) fn load_group<S: Simd>(simd: S, group: &[f32]) -> [S::f32s; GROUP] {
     let n = S::f32s::LEN;
     [
         S::f32s::from_slice(simd, &group[..n]),

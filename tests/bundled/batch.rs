@@ -5,10 +5,11 @@
 
 use crate::models::{gemma, gemma_f32, smollm2, smollm2_f32};
 use crate::rows::{GEMMA_EXACT, QUANTIZED, SMOLLM2_EXACT, alone, difference, exact, options, quiet};
+
+use sda::branch::{Move, Pair, Side, step_many};
 use sda::engine::{Answer, Arm, Batch, BatchEvent, Engine, Finish, Generation, Job, Prompts};
 use sda::host::Token;
 use sda::llama::{ContextOptions, Model, Sampling};
-use sda::pair::{Move, Pair, Side, step_many};
 use sda::{Error, Params};
 
 const SIDES: [Side; 2] = [Side::Plain, Side::Instructed];

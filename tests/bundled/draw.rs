@@ -3,13 +3,12 @@ use std::sync::{Arc, Mutex};
 
 use crate::models::{gemma, smollm2};
 use sda::Params;
+use sda::branch::{Pair, SharedPair, Side};
 use sda::engine::{Arm, Engine, Generation, Prompts};
 use sda::host::Token;
 use sda::llama::{Chain, ContextOptions, Head, Model, Sampling};
-use sda::nucleus::Nucleus;
-use sda::pair::{Pair, Side};
-use sda::plugin::Plugin;
-use sda::sampler::{Sampler, SharedPair, Source};
+use sda::sampler::{Sampler, SharedSampler, Source};
+use sda::steer::Nucleus;
 use sda::steer::{steer, temper};
 
 const QUERY: &str = "The three things that matter most in life are";
@@ -35,7 +34,7 @@ fn whole(pair: &SharedPair, side: Option<Side>, params: &Params, sampling: &Samp
         Some(_) => Head::Temperature(params.temperature),
         None => {
             let sampler = Sampler::new(*params, Source::Paired(Arc::clone(pair))).unwrap();
-            Head::Steering(Plugin::new(sampler, context.host()))
+            Head::Steering(SharedSampler::new(sampler, context.host()))
         }
     };
     let mut chain = Chain::new(&head, sampling, context.n_vocab(), 256).unwrap();

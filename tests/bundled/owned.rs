@@ -5,10 +5,9 @@
 use std::path::PathBuf;
 
 use sda::Error;
-use sda::dropin::DropIn;
+use sda::branch::{DropIn, Pair, Side};
 use sda::engine::{Arm, Batch, Engine, Generation, Prompts};
 use sda::llama::{ContextOptions, Model, ModelOptions, set_log};
-use sda::pair::{Pair, Side};
 
 fn model() -> Model {
     let path = std::env::var_os("SDA_TEST_MODEL").expect("SDA_TEST_MODEL is not set: run `make test`");

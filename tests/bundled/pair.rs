@@ -6,9 +6,9 @@
 use crate::models::{gemma, gemma_f32, smollm2, smollm2_f32};
 use crate::rows::{GEMMA_EXACT, QUANTIZED, SMOLLM2_EXACT, alone, difference, exact, lab, options, quiet};
 use sda::Error;
+use sda::branch::{Pair, Prefill, Side};
 use sda::engine::Engine;
 use sda::llama::{ContextOptions, Model};
-use sda::pair::{Pair, Prefill, Side};
 
 /// Runs a pair of texts together and apart, with the same continuation, and compares every row.
 fn rows_agree(model: &Model, options: ContextOptions, tolerance: f32, texts: [&str; 3]) {

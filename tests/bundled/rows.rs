@@ -1,8 +1,8 @@
 //! Rows of logits of real models, and how far two of them may differ.
 
+use sda::branch::{Pair, Side};
 use sda::host::Token;
 use sda::llama::{ContextOptions, KvCacheType, Model};
-use sda::pair::{Pair, Side};
 
 /// Largest difference that counts as equal, as a share of the spread of a row of logits, when weights and
 /// KV cache are 32-bit floats and attention is not fused. What is left is the order of additions, which

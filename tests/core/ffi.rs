@@ -1,7 +1,7 @@
 //! Every export of the C interface, called as C does: NULL for each pointer, wrong sizes and numbers,
 //! older and newer callers.
 //!
-//! Panics are forced through the handle behind a chain's sampler (`plugin::with`): a host callback cannot
+//! Panics are forced through the handle behind a chain's sampler (`SharedSampler::with`): a host callback cannot
 //! bring one in, since unwinding out of an `extern "C"` function aborts before the library sees it.
 
 #![allow(unsafe_code, reason = "it calls the C interface as C does")]
@@ -11,8 +11,7 @@ use std::ptr::{null, null_mut};
 
 use sda::Error;
 use sda::ffi::*;
-use sda::host::{HostTable, LlamaSampler};
-use sda::plugin::{self, TokenDataArray};
+use sda::host::{HostTable, LlamaSampler, TokenDataArray};
 use sda::sampler::Source;
 use sda_test_kit::fake_host::{Config, FakeHost, candidates};
 use sda_test_kit::maths::{assert_log_prob, params as golden_params};
@@ -321,9 +320,9 @@ fn after_a_panic_a_handle_can_only_be_freed() {
     unsafe {
         assert_eq!(sda_sampler_llama(sampler, &mut llama), SDA_OK);
         let chain = sda_test_kit::fake_host::Chain::<10>::new(llama);
-        let handle = plugin::handle_of(llama).unwrap();
+        let handle = chain.sampler();
         std::panic::set_hook(Box::new(|_| {}));
-        let _ = plugin::with(&handle, |_| -> sda::Result<()> { panic!("forced by a test") });
+        let _ = handle.with(|_| -> sda::Result<()> { panic!("forced by a test") });
         let _ = std::panic::take_hook();
         let mut clone = null_mut();
         assert_eq!(sda_sampler_status(sampler), SDA_ERR_PANIC);
@@ -347,10 +346,10 @@ fn poison(pair: *mut PairHandle) {
         assert_eq!(sda_sampler_new_paired(pair, &params(), &mut sampler), SDA_OK);
         assert_eq!(sda_sampler_llama(sampler, &mut llama), SDA_OK);
         let chain = sda_test_kit::fake_host::Chain::<6>::new(llama);
-        let handle = plugin::handle_of(llama).unwrap();
+        let handle = chain.sampler();
         std::panic::set_hook(Box::new(|_| {}));
-        let result = plugin::with(&handle, |plugin| -> sda::Result<()> {
-            let Source::Paired(pair) = plugin.sampler()?.source() else { unreachable!() };
+        let result = handle.with(|sampler| -> sda::Result<()> {
+            let Source::Paired(pair) = sampler.source() else { unreachable!() };
             let _held = pair.lock();
             panic!("forced by a test")
         });

@@ -1,8 +1,8 @@
 //! Given texts on a toy llama.cpp: the rows before each token are those of a run of their own.
 
 use sda::Error;
+use sda::branch::{Pair, Side};
 use sda::host::Token;
-use sda::pair::{Pair, Side};
 use sda_test_kit::fake_host::{Config, FakeHost, direct};
 
 const PLAIN: [Token; 4] = [1, 2, 3, 4];

@@ -4,8 +4,8 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 use sda::Error;
+use sda::branch::{Move, Pair, Side, step_many};
 use sda::host::{SeqId, Token};
-use sda::pair::{Move, Pair, Side, step_many};
 use sda_test_kit::fake_host::{Config, FakeHost, direct};
 
 const SIDES: [Side; 2] = [Side::Plain, Side::Instructed];

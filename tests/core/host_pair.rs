@@ -4,8 +4,8 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 use sda::Error;
+use sda::branch::{Pair, Prefill, Side};
 use sda::host::Token;
-use sda::pair::{Pair, Prefill, Side};
 use sda_test_kit::fake_host::{Config, FakeHost, direct};
 
 const SIDES: [Side; 2] = [Side::Plain, Side::Instructed];

@@ -3,11 +3,9 @@
 
 use std::sync::{Arc, Mutex};
 
-use sda::dropin::DropIn;
-use sda::host::Token;
-use sda::pair::{Pair, Side};
-use sda::plugin::{self, Handle, Plugin, TokenDataArray};
-use sda::sampler::{Sampler, SharedPair, Source, TokenData};
+use sda::branch::{DropIn, Pair, SharedPair, Side};
+use sda::host::{Token, TokenData, TokenDataArray};
+use sda::sampler::{NAME, Sampler, SharedSampler, Source};
 use sda::steer::steer;
 use sda::{Error, Params};
 use sda_test_kit::fake_host::{Chain, Config, FakeHost, best, candidates, direct};
@@ -20,26 +18,26 @@ fn params(amplification: f32) -> Params {
     Params { amplification, ..Params::default() }
 }
 
-fn paired(host: &FakeHost, plain: i32, instructed: &[Token]) -> (SharedPair, Handle) {
+fn paired(host: &FakeHost, plain: i32, instructed: &[Token]) -> (SharedPair, SharedSampler) {
     let mut pair = Pair::new(host.context(), plain, plain + 1).unwrap();
     pair.prefill(&PLAIN, instructed, &mut |_, _| true).unwrap();
     let pair = Arc::new(Mutex::new(pair));
     let sampler = Sampler::new(params(0.8), Source::Paired(Arc::clone(&pair))).unwrap();
-    (pair, Plugin::new(sampler, &host.host()))
+    (pair, SharedSampler::new(sampler, &host.host()))
 }
 
-fn dropin(host: &FakeHost) -> Handle {
+fn dropin(host: &FakeHost) -> SharedSampler {
     let branch = DropIn::new(&host.context(), &PLAIN).unwrap();
     let sampler = Sampler::new(params(0.8), Source::DropIn(Box::new(branch))).unwrap();
-    Plugin::new(sampler, &host.host())
+    SharedSampler::new(sampler, &host.host())
 }
 
-fn chain<const SLOTS: usize>(handle: &Handle) -> Chain<SLOTS> {
-    Chain::new(plugin::into_llama(handle).unwrap())
+fn chain<const SLOTS: usize>(handle: &SharedSampler) -> Chain<SLOTS> {
+    Chain::new(handle.into_llama().unwrap())
 }
 
-fn error(handle: &Handle) -> Option<Error> {
-    handle.lock().unwrap().error().cloned()
+fn error(handle: &SharedSampler) -> Option<Error> {
+    handle.error()
 }
 
 /// What the library should do, from two runs that have nothing to do with it.
@@ -92,7 +90,7 @@ fn every_generation<const SLOTS: usize>() {
     let host = FakeHost::new(config);
     let (pair, handle) = paired(&host, 0, &INSTRUCTED);
     let first: Chain<SLOTS> = chain(&handle);
-    assert_eq!(first.names(), [plugin::NAME.to_owned()]);
+    assert_eq!(first.names(), [NAME.to_owned()]);
     assert_eq!(first.extra(), 0, "a later callback is set");
     assert_eq!(paired_loop(&host, &pair, &first, 8), tokens);
     assert_eq!(error(&handle), None);
@@ -149,10 +147,9 @@ fn a_paired_clone_diverges_in_sequences_of_its_own() {
     let first: Chain<10> = chain(&handle);
     let begun = paired_loop(&host, &pair, &first, 3);
     let second = first.clone();
-    let cloned = second.handle().unwrap();
-    assert!(!Arc::ptr_eq(&cloned, &handle));
+    let cloned = second.sampler();
     let fork = Arc::new(Mutex::new(pair.lock().unwrap().fork(4, 5).unwrap()));
-    plugin::with(&cloned, |plugin| plugin.sampler()?.set_pair(Arc::clone(&fork))).unwrap();
+    cloned.with(|sampler| sampler.set_pair(Arc::clone(&fork))).unwrap();
     for (pair, chain, token) in [(&pair, &first, 30), (&fork, &second, 31)] {
         pair.lock().unwrap().step(token).unwrap();
         let given = [&begun[..], &[token]].concat();
@@ -198,7 +195,7 @@ fn a_clone_that_gets_no_context_refuses_and_says_why() {
     let refused = DropIn::new(&host.context(), &PLAIN);
     assert!(matches!(refused, Err(Error::Host { call: "context_new", .. })));
     let second = first.clone();
-    let cloned = second.handle().unwrap();
+    let cloned = second.sampler();
     assert_eq!(error(&cloned), Some(Error::Host { call: "context_new", code: 0 }));
     assert_eq!(host.log().len(), 1);
     let before = candidates(&host.feed(0, &INSTRUCTED));
@@ -218,7 +215,7 @@ fn reset_starts_over() {
     chain.reset();
     let again = FakeHost::new(config);
     assert_eq!(own_loop(&again, &chain, again.feed(0, &INSTRUCTED), 4), tokens);
-    assert_eq!(handle.lock().unwrap().sampler().unwrap().stats().steered, 4);
+    assert_eq!(handle.with(|sampler| Ok(sampler.stats())).unwrap().steered, 4);
 }
 
 #[test]
@@ -241,7 +238,7 @@ fn prompt_tokens_and_double_accepts_are_ignored() {
         })
         .collect::<Vec<_>>();
     assert_eq!(tokens, expected(config, &INSTRUCTED, &[], 6));
-    assert_eq!(handle.lock().unwrap().sampler().unwrap().stats().repeated_accepts, 6);
+    assert_eq!(handle.with(|sampler| Ok(sampler.stats())).unwrap().repeated_accepts, 6);
 }
 
 #[test]
@@ -272,9 +269,7 @@ fn top_p_cuts_the_array_down_to_the_nucleus_in_order() {
     let mut order: Vec<TokenData> = candidates(&steered);
     order.sort_by(|a, b| b.logit.total_cmp(&a.logit).then(a.id.cmp(&b.id)));
     let set = |top_p, params| {
-        let mut plugin = handle.lock().unwrap();
-        plugin.sampler().unwrap().set_top_p(top_p).unwrap();
-        plugin.sampler().unwrap().set_params(params).unwrap();
+        handle.with(|sampler| sampler.set_top_p(top_p).and_then(|()| sampler.set_params(params))).unwrap();
     };
     for top_p in [1e-6_f32, 0.3, 0.9] {
         set(top_p, params(0.8));
@@ -299,8 +294,8 @@ fn top_p_cuts_the_array_down_to_the_nucleus_in_order() {
         }
     }
     // A copy goes on with the same setting; a greedy step keeps all, in case a later sampler bans its token.
-    let copy = plugin::fork(&handle).unwrap();
-    let size = |handle: &Handle| {
+    let copy = handle.fork().unwrap();
+    let size = |handle: &SharedSampler| {
         let mut data = candidates(&row);
         let mut array = TokenDataArray::new(&mut data);
         chain::<6>(handle).apply(&mut array);
@@ -312,7 +307,7 @@ fn top_p_cuts_the_array_down_to_the_nucleus_in_order() {
     set(1.0, params(0.8));
     assert_eq!(size(&handle), (false, false));
     for top_p in [0.0, -1.0, 1.1, f32::NAN] {
-        assert!(handle.lock().unwrap().sampler().unwrap().set_top_p(top_p).is_err(), "{top_p}");
+        assert!(handle.with(|sampler| sampler.set_top_p(top_p)).is_err(), "{top_p}");
     }
 }
 
@@ -405,7 +400,7 @@ fn a_panic_poisons_the_handle_and_leaves_candidates_alone() {
     let (pair, handle) = paired(&host, 0, &INSTRUCTED);
     let chain: Chain<6> = chain(&handle);
     std::panic::set_hook(Box::new(|_| {}));
-    let result = plugin::with(&handle, |_| -> sda::Result<()> { panic!("forced by a test") });
+    let result = handle.with(|_| -> sda::Result<()> { panic!("forced by a test") });
     let _ = std::panic::take_hook();
     assert_eq!(result, Err(Error::Panic));
     let before = candidates(&instructed_row(&host, &pair));

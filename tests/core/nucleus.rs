@@ -1,7 +1,7 @@
 //! Top-k and top-p against a version that sorts everything, and the tempering of a single row.
 
 use proptest::prelude::*;
-use sda::nucleus::Nucleus;
+use sda::steer::Nucleus;
 use sda::steer::{Isa, steer, temper, temper_with};
 use sda::{Error, Params};
 use sda_test_kit::maths::assert_log_prob;

@@ -9,9 +9,8 @@ mod programs {
     use std::time::Duration;
 
     use sda::Error;
-    use sda::dropin::DropIn;
+    use sda::branch::{DropIn, Move, Pair, Side, step_many};
     use sda::host::Token;
-    use sda::pair::{Move, Pair, Side, step_many};
     use sda_test_kit::fake_host::{Config, FakeHost, direct};
 
     const PLAIN: [Token; 4] = [1, 2, 3, 4];

@@ -3,8 +3,8 @@
 use std::sync::MutexGuard;
 use std::time::{Duration, Instant};
 
+use sda::branch::{Move, Pair, step_many};
 use sda::engine::{Arm, Batch, BatchEvent, Job};
-use sda::pair::{Move, Pair, step_many};
 
 use super::report::{Many, Report};
 use super::single::generation;

@@ -3,13 +3,11 @@
 use std::time::Instant;
 
 use sda::Params;
-use sda::dropin::DropIn;
+use sda::branch::{DropIn, Pair, Side};
 use sda::engine::{Arm, Engine, Event, Generation};
 use sda::host::Token;
 use sda::llama::{Chain, ContextOptions, Head, Sampling};
-use sda::pair::{Pair, Side};
-use sda::plugin::Plugin;
-use sda::sampler::{Sampler, Source};
+use sda::sampler::{Sampler, SharedSampler, Source};
 use sda::steer::steer_in_place;
 
 use super::report::Report;
@@ -163,10 +161,10 @@ impl DropInHost {
         let settings = generation(1, 0);
         let source = Source::DropIn(Box::new(DropIn::new(self.pair.context(), &scene.prompts.plain)?));
         let sampler = Sampler::new(settings.params, source)?;
-        let handle = Plugin::new(sampler, self.pair.context().host());
+        let sampler = SharedSampler::new(sampler, self.pair.context().host());
         let n_vocab = self.pair.context().n_vocab();
         let mut chain =
-            Chain::new(&Head::Steering(handle.clone()), &settings.sampling, n_vocab, scene.n_ctx)?;
+            Chain::new(&Head::Steering(sampler.clone()), &settings.sampling, n_vocab, scene.n_ctx)?;
         self.pair.clear()?;
         self.pair.prefill_one(Side::Instructed, &scene.prompts.instructed, &mut quiet)?;
         let mut start = Instant::now();
@@ -181,10 +179,9 @@ impl DropInHost {
             }
         }
         let ms = ms_since(start) / scene.text.len() as f64;
-        sda::plugin::with(&handle, |plugin| match plugin.error() {
-            Some(error) => Err(error.clone()),
-            None => Ok(()),
-        })?;
-        Ok(ms)
+        match sampler.error() {
+            Some(error) => Err(error.into()),
+            None => Ok(ms),
+        }
     }
 }

@@ -2,9 +2,8 @@
 
 use std::ffi::{CStr, CString, c_char, c_void};
 
-use sda::host::{LlamaSampler, Token};
-use sda::plugin::{Handle, TokenDataArray, handle_of};
-use sda::sampler::TokenData;
+use sda::host::{LlamaSampler, Token, TokenData, TokenDataArray, llama_sampler};
+use sda::sampler::SharedSampler;
 
 /// `struct llama_sampler`.
 #[repr(C)]
@@ -40,10 +39,12 @@ impl<const SLOTS: usize> Chain<SLOTS> {
         self.samplers[0]
     }
 
-    /// The library's handle behind the first sampler.
-    pub fn handle(&self) -> Option<Handle> {
+    /// The library's handle onto the first sampler.
+    pub fn sampler(&self) -> SharedSampler {
         // SAFETY: the chain keeps the sampler alive.
-        unsafe { handle_of(self.samplers[0]) }
+        unsafe { llama_sampler::find::<SharedSampler>(self.samplers[0]) }
+            .expect("it is the library's")
+            .clone()
     }
 
     /// The callback table as this generation declares it.

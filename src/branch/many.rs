@@ -1,7 +1,7 @@
 //! Many pairs of one context in step: a single decode for all of them, so that the weights are read once
 //! for every branch of every pair.
 
-use super::{Pair, Side, sides};
+use super::pair::{Pair, Side, sides};
 use crate::error::{Error, Result};
 use crate::host::{Row, Token};
 

@@ -1,17 +1,6 @@
 //! The prompt pair: a plain and an instructed sequence in one context, fed with the same tokens.
-//!
-//! The tokens that both prompts begin with are decoded once and shared through the KV cache; after
-//! that every step decodes one token in both sequences with a single batch of two rows, so the weights
-//! are read once for both branches.
 
-mod continuation;
-mod many;
-mod prefill;
-
-pub use continuation::Visit;
-pub use many::{Move, step_many};
-pub use prefill::{Prefill, Progress};
-
+use super::many::{Move, step_many};
 use crate::error::{Error, Result};
 use crate::host::{Context, Logits, LogitsRow, Row, SeqId, Token};
 
@@ -25,16 +14,16 @@ pub enum Side {
 }
 
 /// The branches that are meant: one, or both.
-fn sides(only: Option<Side>) -> impl Iterator<Item = Side> {
+pub(super) fn sides(only: Option<Side>) -> impl Iterator<Item = Side> {
     [Side::Plain, Side::Instructed].into_iter().filter(move |&side| only.is_none_or(|only| only == side))
 }
 
-struct Branch {
-    seq: SeqId,
+pub(super) struct Branch {
+    pub(super) seq: SeqId,
     /// What the KV cache holds of this sequence, in order.
-    tokens: Vec<Token>,
+    pub(super) tokens: Vec<Token>,
     /// This branch's logits after its last token.
-    row: Option<LogitsRow>,
+    pub(super) row: Option<LogitsRow>,
 }
 
 impl Branch {
@@ -42,7 +31,7 @@ impl Branch {
         Branch { seq, tokens: Vec::new(), row: None }
     }
 
-    fn next_row(&self, token: Token) -> Row {
+    pub(super) fn next_row(&self, token: Token) -> Row {
         Row { token, pos: self.tokens.len() as i32, seq: self.seq, wants_logits: 1 }
     }
 }
@@ -52,9 +41,9 @@ impl Branch {
 /// Logits are valid until anything else is decoded in the context, and refused afterwards. May move between
 /// threads; not used by two at once.
 pub struct Pair {
-    context: Context,
-    plain: Branch,
-    instructed: Branch,
+    pub(super) context: Context,
+    pub(super) plain: Branch,
+    pub(super) instructed: Branch,
     /// The most tokens that a branch may hold.
     limit: usize,
 }
@@ -157,28 +146,28 @@ impl Pair {
         Ok(())
     }
 
-    fn branch(&self, side: Side) -> &Branch {
+    pub(super) fn branch(&self, side: Side) -> &Branch {
         match side {
             Side::Plain => &self.plain,
             Side::Instructed => &self.instructed,
         }
     }
 
-    fn branch_mut(&mut self, side: Side) -> &mut Branch {
+    pub(super) fn branch_mut(&mut self, side: Side) -> &mut Branch {
         match side {
             Side::Plain => &mut self.plain,
             Side::Instructed => &mut self.instructed,
         }
     }
 
-    fn forget_rows(&mut self) {
+    pub(super) fn forget_rows(&mut self) {
         self.plain.row = None;
         self.instructed.row = None;
     }
 
     /// An aborted decode leaves the rows that it has done in the cache: drops what the branches do not hold.
     /// The error of that decode is the one to report, so a failure here is none.
-    fn drop_unfinished(&mut self) {
+    pub(super) fn drop_unfinished(&mut self) {
         for side in [Side::Plain, Side::Instructed] {
             let (seq, held) = (self.seq(side), self.tokens(side).len());
             if !self.context.seq_truncate(seq, held).unwrap_or(false) {
@@ -188,7 +177,7 @@ impl Pair {
         }
     }
 
-    fn check_length(&self, needed: usize) -> Result<()> {
+    pub(super) fn check_length(&self, needed: usize) -> Result<()> {
         let available = self.limit.min(self.context.n_ctx_seq());
         if needed > available {
             return Err(Error::ContextFull { needed, available });
@@ -197,17 +186,17 @@ impl Pair {
     }
 
     /// Tokens that both branches hold together.
-    fn held(&self) -> usize {
+    pub(super) fn held(&self) -> usize {
         self.plain.tokens.len() + self.instructed.tokens.len()
     }
 
     /// The host only says that there was no room; this says how much was asked of how much.
-    fn full_context(&self, error: Error) -> Error {
+    pub(super) fn full_context(&self, error: Error) -> Error {
         self.full_with(error, self.held())
     }
 
     /// [`Pair::full_context`] when `held` tokens, of this pair and of others, were there already.
-    fn full_with(&self, error: Error, held: usize) -> Error {
+    pub(super) fn full_with(&self, error: Error, held: usize) -> Error {
         match error {
             Error::ContextFull { needed, .. } => {
                 Error::ContextFull { needed: needed + held, available: self.context.n_ctx() }

@@ -8,9 +8,9 @@
 
 use fearless_simd::prelude::*;
 
-use crate::steer::isa::{Isa, Job};
-use crate::steer::math::exp;
-use crate::steer::tiles::{GROUP, load_group};
+use super::isa::{Isa, Job};
+use super::math::exp;
+use super::tiles::{GROUP, load_group};
 
 /// Lower end of the first band.
 const FIRST: f32 = -7.0;

@@ -1,0 +1,20 @@
+//! Branches of one model: sequences that hold different prompts and the same generated tokens.
+//!
+//! [`Pair`] keeps both branches in the host's own context: the tokens that both prompts begin with are decoded
+//! once and shared through the KV cache, and every step decodes one token in both with a single batch of two
+//! rows, so the weights are read once. [`DropIn`] keeps the plain branch alone, in a context of its own, beside
+//! a host that keeps its loop.
+
+mod continuation;
+mod dropin;
+mod many;
+mod pair;
+mod prefill;
+mod shared;
+
+pub use continuation::Visit;
+pub use dropin::DropIn;
+pub use many::{Move, step_many};
+pub use pair::{Pair, Side};
+pub use prefill::{Prefill, Progress};
+pub use shared::{SharedPair, lock};
