@@ -6,7 +6,7 @@
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
-MAKEFLAGS += --no-builtin-rules
+MAKEFLAGS += --no-builtin-rules --no-print-directory
 .SUFFIXES:
 
 CARGO ?= cargo
@@ -69,8 +69,7 @@ TESTFLAGS ?=
 
 .PHONY: all help setup env model model-gemma build dist bundled plugin demo test test-header test-core test-judge test-bundled \
     test-viewer fmt fmt-check clippy clippy-core clippy-bundled doc header bench bench-torch eval-results \
-    test-c asan valgrind install install-cli \
-    uninstall install-check clean
+    tree test-c asan valgrind install install-cli uninstall clean
 
 all: build plugin ## build the command and the plugin library
 
@@ -173,17 +172,27 @@ bench-torch: plugin ## time the kernel beside PyTorch, which is fetched (some GB
 	"$(TORCH)/bin/python" benches/reference_torch.py "$(PLUGIN_TARGET_DIR)/release/libsda.so" \
 	    $(if $(PUBLISHED),--published "$(PUBLISHED)")
 
+# Installed for the tests, with a LIBDIR of two levels, as Debian has it; then moved, as it may be.
+TREE := $(CARGO_TARGET_DIR)/tree
+SDA_DIR := $(TREE)/lib/triplet/cmake/sda
+tree: plugin
+	@rm -rf "$(TREE)" "$(TREE).stage"
+	@$(MAKE) install DESTDIR="$(TREE).stage" PREFIX=/sda LIBDIR=/sda/lib/triplet \
+	    INCLUDEDIR=/sda/include
+	@mv "$(TREE).stage/sda" "$(TREE)"
+
 # The same programs three times: as they are, under ASan and UBSan, and under valgrind.
-C_TESTS := SDA_PLUGIN_DIR="$(PLUGIN_TARGET_DIR)/release" SDA_NATIVE_LIBS="$(NATIVE_LIBS)" scripts/c-tests.sh
+C_TESTS = build="$(CARGO_TARGET_DIR)/c/$@" && $(RUN) cmake -S tests/c -B "$$build" -Dsda_DIR="$(SDA_DIR)" $(1) && \
+    $(RUN) cmake --build "$$build" && $(RUN) ctest --test-dir "$$build" --output-on-failure --no-tests=error
 
-test-c: plugin ## build and run the C tests, with the static and with the shared library
-	$(C_TESTS) plain
+test-c: setup tree ## build and run the C tests against an installed and moved tree, static and shared
+	$(call C_TESTS)
 
-asan: plugin ## the C tests under AddressSanitizer and UndefinedBehaviorSanitizer
-	$(C_TESTS) asan
+asan: setup tree ## the C tests under AddressSanitizer and UndefinedBehaviorSanitizer
+	$(call C_TESTS,-DSANITIZE=ON)
 
-valgrind: plugin ## the C tests under valgrind
-	$(C_TESTS) valgrind
+valgrind: setup tree ## the C tests under valgrind
+	$(call C_TESTS,-DVALGRIND=ON)
 
 # Under sudo nothing is built: cargo is the user's, and so should be the files in the target folder.
 install: $(if $(SUDO_USER),,plugin) ## install headers, plugin library, pkg-config file and CMake package
@@ -202,9 +211,6 @@ uninstall: ## remove what install and install-cli have put there
 	DESTDIR="$(DESTDIR)" PREFIX="$(PREFIX)" LIBDIR="$(LIBDIR)" INCLUDEDIR="$(INCLUDEDIR)" \
 	    scripts/install.sh uninstall
 	rm -f "$(DESTDIR)$(BINDIR)/sda"
-
-install-check: setup ## build C programs against an installed and moved tree
-	$(RUN) scripts/install-check.sh
 
 clean: ## remove what cargo built; models and tools stay in the cache
 	"$(CARGO)" clean
