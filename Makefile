@@ -61,7 +61,7 @@ NATIVE_LIBS := $(PLUGIN_TARGET_DIR)/native-static-libs.txt
 LTO := CARGO_PROFILE_RELEASE_LTO=thin CARGO_PROFILE_RELEASE_CODEGEN_UNITS=4
 
 RUN := scripts/tools.sh run
-FETCH := "$(PYTHON)" scripts/fetch_model.py
+FETCH := "$(PYTHON)" scripts/fetch.py
 SDA := "$(CARGO_TARGET_DIR)/release/sda"
 
 # Further arguments to cargo test, such as --no-fail-fast or the name of a test.
@@ -162,7 +162,7 @@ bench: ## time the kernel, in the release profile
 	"$(CARGO)" bench --locked
 
 eval-results: build ## make the figures of docs/results.md anew, which takes hours
-	$(RUN) scripts/eval_results.sh "$(CARGO_TARGET_DIR)/eval-results"
+	$(RUN) eval/results.sh "$(CARGO_TARGET_DIR)/eval-results"
 
 # The authors' own step is timed, too, if PUBLISHED is a clone of their repository.
 TORCH := $(HOME)/.cache/sda/torch

@@ -24,7 +24,7 @@ ok() {
 # Threads that wait for one another by spinning cost minutes on a machine that is busy otherwise.
 export OMP_WAIT_POLICY="${OMP_WAIT_POLICY:-passive}"
 
-model=${SDA_TEST_MODEL:-$("$python" scripts/fetch_model.py smollm2)}
+model=${SDA_TEST_MODEL:-$("$python" scripts/fetch.py smollm2)}
 [ -f "$model" ] || die "the test model $model is missing"
 
 work=${HOSTS_DIR:-}
@@ -52,7 +52,7 @@ build() {
     case $host in
     paired) compiler="$cc -std=c99 -pedantic" source=examples/c/paired.c ;;
     paired-static) compiler="$cc -std=c99 -pedantic" source=examples/c/paired.c ;;
-    dropin) compiler="$cc -std=c99 -pedantic" source=examples/c_dropin/dropin.c ;;
+    dropin) compiler="$cc -std=c99 -pedantic" source=examples/c/dropin.c ;;
     paired-cpp) compiler="$cxx -std=c++17 -pedantic" source=examples/cpp/paired.cpp ;;
     readme) compiler="$cc -std=c99 -pedantic" source=tests/hosts/readme.c ;;
     behaviour) compiler="$cc -std=c99 -pedantic -g" source=tests/hosts/behaviour.c ;;
@@ -77,7 +77,7 @@ make_bundled() {
     mkdir -p "$work/bundled"
     ln -sf "$bundled" "$work/bundled/$(readlink "$libsda")"
     # shellcheck disable=SC2086 # the compiler is several words
-    $cc -std=c99 -pedantic -O1 -Wall -Wextra -Werror -I"$sda/include" examples/c_engine/engine.c "$bundled" \
+    $cc -std=c99 -pedantic -O1 -Wall -Wextra -Werror -I"$sda/include" examples/c/engine.c "$bundled" \
         -lpthread -Wl,-rpath,"$work/bundled" -o "$work/engine"
 }
 

@@ -28,7 +28,7 @@ fn c_engine(test: &str) -> PathBuf {
     let output = Command::new(std::env::var("CC").unwrap_or_else(|_| "cc".into()))
         .args(["-std=c99", "-pedantic", "-Wall", "-Wextra", "-Werror", "-O1", "-I"])
         .arg(format!("{root}/include"))
-        .arg(format!("{root}/examples/c_engine/engine.c"))
+        .arg(format!("{root}/examples/c/engine.c"))
         .arg(&soname)
         .arg(format!("-Wl,-rpath,{}", folder.display()))
         .args(["-lpthread", "-o"])

@@ -1,8 +1,8 @@
 """How well does a judge tell a good answer from a bad one? Scores both answers of every pair with `sda
 score`, and prints the share of pairs in the right order and the spread of the scores.
 
-    python3 scripts/judge_pairs.py SDA PAIRS.jsonl --judge local -m MODEL
-    python3 scripts/judge_pairs.py SDA PAIRS.jsonl --judge http://127.0.0.1:8080/v1 --judge-model NAME
+    python3 eval/judge_pairs.py SDA PAIRS.jsonl --judge local -m MODEL
+    python3 eval/judge_pairs.py SDA PAIRS.jsonl --judge http://127.0.0.1:8080/v1 --judge-model NAME
 
 A pair has the fields id, query, good, bad, and dimension or instruction. Pairs with an even number in the
 file are told apart, for whoever tunes on the odd ones.

@@ -26,7 +26,7 @@ PHRASES = ["That is all.", "Thank you for reading.", "What do you think?", "See 
 
 
 def kinds(draw):
-    """One of each kind, with arguments drawn anew."""
+    """One of each kind, with arguments drawn again."""
     two = draw.sample(WORDS, 2)
     return [
         ("change_case:english_capital", {}),
@@ -75,7 +75,7 @@ def main():
                 if not instruction.startswith("language:"):
                     record["topic"] = words(topic)
                 records.append(record)
-    path = pathlib.Path(__file__).with_suffix(".jsonl")
+    path = pathlib.Path(__file__).with_name("short_instructions.jsonl")
     path.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
 
 

@@ -1,19 +1,19 @@
 #!/bin/sh
-# Makes the figures of docs/results.md anew: scripts/eval_results.sh FOLDER
+# Repeats the measurements of docs/results.md: eval/results.sh FOLDER
 #
-# Results go into FOLDER, one file a run; a run that was stopped goes on where it was. SDA is the command,
+# Results go into FOLDER, one file a run; a run that was stopped continues where it was. SDA is the command,
 # SMOLLM2 and GEMMA are the models (fetched if not given), THREADS how many threads a run has. TUNED,
 # SHORT_PROMPTS and PROMPTS say how many records the generating runs answer; docs/results.md tells how many its
 # figures have. All of it takes hours on two cores.
 set -eu
 
-folder=${1:?usage: scripts/eval_results.sh FOLDER}
+folder=${1:?usage: eval/results.sh FOLDER}
 here=$(cd "$(dirname "$0")/.." && pwd)
 sda=${SDA:-"$here/target/release/sda"}
 python=${PYTHON:-python3}
-smollm2=${SMOLLM2:-$("$python" "$here/scripts/fetch_model.py" smollm2)}
-gemma=${GEMMA:-$("$python" "$here/scripts/fetch_model.py" gemma)}
-ifeval=$("$python" "$here/scripts/fetch_eval_data.py" ifeval)
+smollm2=${SMOLLM2:-$("$python" "$here/scripts/fetch.py" smollm2)}
+gemma=${GEMMA:-$("$python" "$here/scripts/fetch.py" gemma)}
+ifeval=$("$python" "$here/scripts/fetch.py" ifeval)
 tuned=${TUNED:-100}
 short_prompts=${SHORT_PROMPTS:-100}
 prompts=${PROMPTS:-100}
@@ -30,8 +30,8 @@ evaluate() {
 }
 
 sharp=sigma=0.01,t_min=0.2
-questions=$here/examples/eval/misconceptions.jsonl
-short=$here/examples/eval/short_instructions.jsonl
+questions=$here/eval/misconceptions.jsonl
+short=$here/eval/short_instructions.jsonl
 mc=plain,instructed,guidance=1.5,guidance=2,guidance=3,guidance=1.5:$sharp
 for half in first second; do
     evaluate "mc-before-$half" truthfulqa-mc "$mc,guidance=1.25,guidance=1.5:sigma=inf,sda,sda:$sharp" \
