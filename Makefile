@@ -23,29 +23,29 @@ BINDIR ?= $(PREFIX)/bin
 LIBDIR ?= $(PREFIX)/lib
 INCLUDEDIR ?= $(PREFIX)/include
 
-# Builds are for this machine's CPU (.cargo/config.toml) unless PORTABLE says otherwise:
+# What holds llama.cpp is built for this machine's CPU unless PORTABLE, or RUSTFLAGS of your own, say otherwise:
 #   PORTABLE=1     any x86-64 CPU with AVX2 (x86-64-v3, since about 2013); elsewhere the target's baseline
 #   PORTABLE=CPU   the name of a CPU, as rustc and the C compiler know it (x86-64-v4, cortex-a76, ...)
-# They have a target folder of their own, since both would otherwise overwrite target/release/sda.
+# Portable builds have a target folder of their own, since both would otherwise overwrite target/release/sda.
+#
+# llama-cpp-sys-2 turns ggml's native kernels on only when it sees target-cpu=native among rustc's flags; without it
+# they lack AVX-512, VNNI and ARM's dot products and are slower. The flag is here and not in .cargo/config.toml,
+# which also reaches cargo-c, cross builds and whoever else builds in this tree for other machines.
 PORTABLE ?=
+RUSTFLAGS ?= -C target-cpu=native
 ifneq ($(PORTABLE),)
   ifneq ($(PORTABLE),1)
     PORTABLE_CPU := $(PORTABLE)
   else ifneq ($(filter x86_64 amd64,$(shell uname -m)),)
     PORTABLE_CPU := x86-64-v3
   endif
-  # An empty RUSTFLAGS, too, replaces the flags of .cargo/config.toml.
-  export RUSTFLAGS := $(if $(PORTABLE_CPU),-C target-cpu=$(PORTABLE_CPU))
+  override RUSTFLAGS := $(if $(PORTABLE_CPU),-C target-cpu=$(PORTABLE_CPU))
+  # ggml takes these for granted when it is not told otherwise.
   ifneq ($(filter x86-64 x86-64-v2,$(PORTABLE_CPU)),)
-    # ggml takes these for granted when it is not told otherwise.
-    export GGML_AVX := OFF
-    export GGML_AVX2 := OFF
-    export GGML_BMI2 := OFF
-    export GGML_F16C := OFF
-    export GGML_FMA := OFF
-    ifeq ($(PORTABLE_CPU),x86-64)
-      export GGML_SSE42 := OFF
-    endif
+    $(foreach feature,AVX AVX2 BMI2 F16C FMA,$(eval export GGML_$(feature) := OFF))
+  endif
+  ifeq ($(PORTABLE_CPU),x86-64)
+    export GGML_SSE42 := OFF
   endif
   # A make that is called by this one has the folder in its environment already.
   override CARGO_TARGET_DIR := $(CARGO_TARGET_DIR:/portable=)/portable
@@ -60,7 +60,8 @@ NATIVE_LIBS := $(PLUGIN_TARGET_DIR)/native-static-libs.txt
 # For what is shipped: thin LTO takes minutes over llama.cpp, and is left out while developing.
 LTO := CARGO_PROFILE_RELEASE_LTO=thin CARGO_PROFILE_RELEASE_CODEGEN_UNITS=4
 
-RUN := scripts/tools.sh run
+RUN := RUSTFLAGS='$(RUSTFLAGS)' scripts/tools.sh run
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/sda
 FETCH := "$(PYTHON)" scripts/fetch.py
 SDA := "$(CARGO_TARGET_DIR)/release/sda"
 
@@ -81,7 +82,7 @@ setup: ## fetch the build tools that this machine lacks
 	@scripts/tools.sh setup
 
 env: ## print the variables for a plain `cargo build`: eval "$(make -s env)"
-	@scripts/tools.sh env
+	@RUSTFLAGS='$(RUSTFLAGS)' scripts/tools.sh env
 
 model: ## fetch the default model (SmolLM2 135M, 94 MiB) once
 	@$(FETCH) smollm2
@@ -165,7 +166,7 @@ eval-results: build ## make the figures of docs/results.md anew, which takes hou
 	$(RUN) eval/results.sh "$(CARGO_TARGET_DIR)/eval-results"
 
 # The authors' own step is timed, too, if PUBLISHED is a clone of their repository.
-TORCH := $(HOME)/.cache/sda/torch
+TORCH := $(CACHE)/torch
 bench-torch: plugin ## time the kernel beside PyTorch, which is fetched (some GB)
 	test -x "$(TORCH)/bin/python" || "$(PYTHON)" -m venv "$(TORCH)"
 	"$(TORCH)/bin/python" -c 'import torch' 2>/dev/null || "$(TORCH)/bin/pip" install torch numpy
@@ -177,8 +178,8 @@ TREE := $(CARGO_TARGET_DIR)/tree
 SDA_DIR := $(TREE)/lib/triplet/cmake/sda
 tree: plugin
 	@rm -rf "$(TREE)" "$(TREE).stage"
-	@$(MAKE) install DESTDIR="$(TREE).stage" PREFIX=/sda LIBDIR=/sda/lib/triplet \
-	    INCLUDEDIR=/sda/include
+	@DESTDIR="$(TREE).stage" PREFIX=/sda LIBDIR=/sda/lib/triplet INCLUDEDIR=/sda/include \
+	    scripts/install.sh install "$(PLUGIN_TARGET_DIR)/release" "$(NATIVE_LIBS)"
 	@mv "$(TREE).stage/sda" "$(TREE)"
 
 # The same programs three times: as they are, under ASan and UBSan, and under valgrind.

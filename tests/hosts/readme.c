@@ -3,7 +3,7 @@
  *
  *     readme MODEL.gguf PROMPT INSTRUCTION SCORE SEED N_TOKENS --ids
  *
- * test-hosts.sh cuts them out into readme_snippet.h.
+ * tests/hosts.rs cuts them out into readme_snippet.h.
  */
 #include <stdio.h>
 #include <stdlib.h>
