@@ -2,11 +2,11 @@
 //! rights and other processes.
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sda::judge::{Cache, Client, Dimension, JudgeRequest, ResponseFormat, Settings, Template};
+use sda_test_kit::again::{again, assert_passed};
 use sda_test_kit::fault_server::{FaultServer, chat, status};
 
 const REQUEST: JudgeRequest<'_> =
@@ -188,13 +188,8 @@ fn a_cache_that_cannot_be_used_warns_once_and_fails_no_score() {
 const CHILD_URL: &str = "SDA_TEST_CACHE_URL";
 const CHILD_DIR: &str = "SDA_TEST_CACHE_DIR";
 
-/// Not a test of its own: what each process of the next test does.
-#[test]
-#[ignore = "run by several_processes_share_one_cache"]
-fn one_process_of_several() {
-    let (Ok(url), Ok(dir)) = (std::env::var(CHILD_URL), std::env::var(CHILD_DIR)) else {
-        return; // Somebody runs all ignored tests.
-    };
+/// What each process of the next test does.
+fn one_process_of_several(url: String, dir: std::ffi::OsString) {
     let client = Client::new(Settings::new(url, "m"))
         .unwrap()
         .with_cache(Cache::new(dir))
@@ -211,6 +206,9 @@ fn one_process_of_several() {
 
 #[test]
 fn several_processes_share_one_cache() {
+    if let Ok(url) = std::env::var(CHILD_URL) {
+        return one_process_of_several(url, std::env::var_os(CHILD_DIR).unwrap());
+    }
     let server = FaultServer::start(|request, _| {
         let prompt = request.prompt();
         let number = prompt.split("draft ").nth(1).unwrap().split('!').next().unwrap();
@@ -218,17 +216,14 @@ fn several_processes_share_one_cache() {
     });
     let dir = tempfile::tempdir().unwrap();
     let child = || {
-        Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "--ignored", "cache::one_process_of_several"])
+        again(module_path!(), "several_processes_share_one_cache")
             .env(CHILD_URL, server.url())
             .env(CHILD_DIR, dir.path())
             .spawn()
             .unwrap()
     };
     let children: Vec<_> = (0..4).map(|_| child()).collect();
-    for mut child in children {
-        assert!(child.wait().unwrap().success());
-    }
+    children.into_iter().for_each(assert_passed);
     let entries = files(dir.path());
     assert_eq!(entries.len(), 20, "{entries:?}");
     assert!(entries.iter().all(|p| p.extension().is_some_and(|e| e == "json")), "{entries:?}");

@@ -2,7 +2,6 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
-use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -10,6 +9,7 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair,
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use sda::Error;
 use sda::judge::{ApiKey, Client, JudgeRequest, Settings, Verdict};
+use sda_test_kit::again::{again, assert_passed};
 use sda_test_kit::fault_server::{FaultServer, Reply, Request, chat, status};
 use tempfile::TempDir;
 
@@ -215,16 +215,11 @@ fn a_bad_proxy_is_refused_without_showing_its_password() {
 const CHILD_URL: &str = "SDA_TEST_PROXY_URL";
 const CHILD_KEY: &str = "SDA_TEST_PROXY_KEY";
 
-/// Not a test of its own: what the processes of the next test do in their changed environment.
-#[test]
-#[ignore = "run by the_environments_proxy_is_used_for_other_machines_only"]
-fn one_score_with_an_environment() {
-    let Ok(url) = std::env::var(CHILD_URL) else {
-        return; // Somebody runs all ignored tests.
-    };
+/// What the processes of the next test do in their changed environment.
+fn two_scores_with_an_environment(url: &str) {
     let warnings = Arc::new(Mutex::new(Vec::new()));
     let kept = warnings.clone();
-    let mut s = settings(&url);
+    let mut s = settings(url);
     s.key = Some(ApiKey::from_env(CHILD_KEY).unwrap());
     let client =
         Client::new(s).unwrap().with_warnings(move |text| kept.lock().unwrap().push(text.to_string()));
@@ -241,19 +236,21 @@ fn one_score_with_an_environment() {
 
 #[test]
 fn the_environments_proxy_is_used_for_other_machines_only() {
+    if let Ok(url) = std::env::var(CHILD_URL) {
+        return two_scores_with_an_environment(&url);
+    }
     let server = FaultServer::start(|_, _| chat("{\"score\": 71}"));
     let proxy = proxy_to(server.address());
     let child = |url: &str| {
-        let mut command = Command::new(std::env::current_exe().unwrap());
+        let mut command = again(module_path!(), "the_environments_proxy_is_used_for_other_machines_only");
         for name in ["ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY"] {
             command.env_remove(name).env_remove(name.to_lowercase());
         }
         command
-            .args(["--exact", "--ignored", "tls::one_score_with_an_environment"])
             .env("HTTP_PROXY", format!("http://{}", proxy.address()))
             .env(CHILD_URL, url)
             .env(CHILD_KEY, "s3cr3t");
-        assert!(command.status().unwrap().success());
+        assert_passed(command.spawn().unwrap());
     };
     child(&server.url());
     assert_eq!((server.count(), proxy.count()), (2, 0));

@@ -1,5 +1,6 @@
 //! What the tests of this repository share; never published.
 
+pub mod again;
 pub mod fake_host;
 pub mod fault_server;
 pub mod maths;
