@@ -68,8 +68,8 @@ SDA := "$(CARGO_TARGET_DIR)/release/sda"
 # Further arguments to cargo test, such as --no-fail-fast or the name of a test.
 TESTFLAGS ?=
 
-.PHONY: all help setup env model model-gemma build dist bundled plugin demo test test-header test-core test-judge test-bundled \
-    test-viewer fmt fmt-check clippy clippy-core clippy-bundled doc header bench bench-torch eval-results \
+.PHONY: all help setup env model model-gemma build dist bundled plugin demo test test-header test-core test-judge \
+    test-bundled fmt fmt-check clippy clippy-core clippy-bundled doc header bench bench-torch eval-results \
     tree test-c asan valgrind install install-cli uninstall clean
 
 all: build plugin ## build the command and the plugin library
@@ -133,10 +133,6 @@ test-bundled: bundled ## test what needs llama.cpp, on real models
 	$(RUN) "$(CARGO)" test --release --locked --features bundled,judge --lib --test core --test header --test symbols \
 	    --test bundled $(TESTFLAGS) && \
 	$(RUN) "$(CARGO)" test --release --locked -p sda-cli $(TESTFLAGS)
-
-# Its screenshots are left in the target folder. Installs Debian's chromium where it is missing, as root.
-test-viewer: build ## drive the page of `sda plot viewer` in headless Chromium
-	"$(PYTHON)" scripts/test-viewer.py $(SDA) "$(CARGO_TARGET_DIR)/viewer"
 
 fmt: ## format the sources
 	"$(CARGO)" fmt
@@ -217,4 +213,4 @@ clean: ## remove what cargo built; models and tools stay in the cache
 	"$(CARGO)" clean
 
 include mk/hosts.mk
-include mk/judge.mk
+include mk/python.mk

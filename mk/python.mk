@@ -1,0 +1,16 @@
+# Tests with real programs around the command: a browser, a judge's server. Included by the Makefile.
+
+.PHONY: python-tests test-viewer test-judge-server
+
+PYTEST := $(CACHE)/python-tests/bin/python -m pytest -p no:cacheprovider
+python-tests:
+	@test -x "$(CACHE)/python-tests/bin/python" || "$(PYTHON)" -m venv "$(CACHE)/python-tests"
+	@"$(CACHE)/python-tests/bin/pip" install --quiet --disable-pip-version-check -r tests/python/requirements.txt
+
+# The page that `sda plot viewer` writes. Screenshots are left in the target folder.
+test-viewer: build python-tests ## drive the page of `sda plot viewer` in headless Chromium
+	SDA=$(SDA) SDA_SCREENSHOTS="$(CARGO_TARGET_DIR)/viewer" $(PYTEST) tests/python/test_viewer.py
+
+# A judge behind a real server, which serves the default model. The model's path can be given from outside.
+test-judge-server: build python-tests ## serve the default model with llama.cpp's server, and let it judge
+	SDA=$(SDA) SDA_TEST_MODEL="$${SDA_TEST_MODEL:-$$($(FETCH) smollm2)}" $(PYTEST) tests/python/test_judge_server.py
