@@ -2,6 +2,14 @@
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
+    // `make build` sets it; a plain cargo in the wrong shell would only be slow.
+    let flags = std::env::var("CARGO_ENCODED_RUSTFLAGS").unwrap_or_default();
+    if cfg!(feature = "bundled") && !flags.contains("target-cpu=") {
+        println!(
+            "cargo:warning=llama.cpp is built without the newer instructions of this CPU and is slow: \
+             run `make build`, or set the variables of `make env` first"
+        );
+    }
     #[cfg(feature = "header")]
     header();
 }
