@@ -1,6 +1,6 @@
 //! What both branches think of a text that is given: the rows of logits before each of its tokens.
 
-use super::{Pair, Side};
+use super::pair::{Pair, Side};
 use crate::error::{Error, Result};
 use crate::host::{Row, Token};
 
@@ -18,7 +18,7 @@ impl Pair {
     /// a token each. On an error both sequences are emptied.
     pub fn continuation(&mut self, tokens: &[Token], visit: Visit) -> Result<()> {
         let Some((_, body)) = tokens.split_last() else { return Ok(()) };
-        let longest = self.plain.tokens.len().max(self.instructed.tokens.len()) + body.len();
+        let longest = self.plain.len().max(self.instructed.len()) + body.len();
         self.check_length(longest)?;
         let first = visit(0, &self.logits(Side::Plain)?, &self.logits(Side::Instructed)?);
         first.and_then(|()| self.follow(body, visit)).map_err(|error| {
@@ -37,8 +37,8 @@ impl Pair {
             rows.clear();
             for side in [Side::Plain, Side::Instructed] {
                 for &token in tokens {
-                    rows.push(self.branch(side).next_row(token));
-                    self.branch_mut(side).tokens.push(token);
+                    rows.push(self.sequence(side).next_row(token, true));
+                    self.split(side).1.push(token, None);
                 }
             }
             if rows.len() > self.context.n_batch() {

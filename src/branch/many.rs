@@ -31,7 +31,7 @@ pub fn step_many(moves: &mut [Move]) -> Result<()> {
             return Err(Error::State { reason: "pairs that step together must share one context".into() });
         }
         a_move.pair.check_next(a_move.side)?;
-        rows.extend(sides(a_move.side).map(|side| a_move.pair.branch(side).next_row(a_move.token)));
+        rows.extend(sides(a_move.side).map(|side| a_move.pair.sequence(side).next_row(a_move.token, true)));
     }
     if rows.len() > n_batch {
         let allowed = "at least the rows of a joint step, two a pair";
@@ -48,9 +48,7 @@ pub fn step_many(moves: &mut [Move]) -> Result<()> {
     for a_move in moves {
         a_move.pair.context.note(decoded)?;
         for side in sides(a_move.side) {
-            let branch = a_move.pair.branch_mut(side);
-            branch.tokens.push(a_move.token);
-            branch.row = Some(decoded.row(index));
+            a_move.pair.split(side).1.push(a_move.token, Some(decoded.row(index)));
             index += 1;
         }
     }

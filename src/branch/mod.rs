@@ -10,6 +10,7 @@ mod dropin;
 mod many;
 mod pair;
 mod prefill;
+mod sequence;
 mod shared;
 
 pub use continuation::Visit;
@@ -17,4 +18,6 @@ pub use dropin::DropIn;
 pub use many::{Move, step_many};
 pub use pair::{Pair, Side};
 pub use prefill::{Prefill, Progress};
+#[cfg(feature = "bundled")]
+pub(crate) use sequence::{Sequence, check_prompt};
 pub use shared::{SharedPair, lock};

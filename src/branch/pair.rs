@@ -1,8 +1,9 @@
 //! The prompt pair: a plain and an instructed sequence in one context, fed with the same tokens.
 
 use super::many::{Move, step_many};
+use super::sequence::Sequence;
 use crate::error::{Error, Result};
-use crate::host::{Context, Logits, LogitsRow, Row, SeqId, Token};
+use crate::host::{Context, Logits, SeqId, Token};
 
 /// One of the two branches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,48 +19,31 @@ pub(super) fn sides(only: Option<Side>) -> impl Iterator<Item = Side> {
     [Side::Plain, Side::Instructed].into_iter().filter(move |&side| only.is_none_or(|only| only == side))
 }
 
-pub(super) struct Branch {
-    pub(super) seq: SeqId,
-    /// What the KV cache holds of this sequence, in order.
-    pub(super) tokens: Vec<Token>,
-    /// This branch's logits after its last token.
-    pub(super) row: Option<LogitsRow>,
-}
-
-impl Branch {
-    fn new(seq: SeqId) -> Branch {
-        Branch { seq, tokens: Vec::new(), row: None }
-    }
-
-    pub(super) fn next_row(&self, token: Token) -> Row {
-        Row { token, pos: self.tokens.len() as i32, seq: self.seq, wants_logits: 1 }
-    }
-}
-
 /// Two sequences of one context that hold different prompts and the same generated tokens.
 ///
 /// Logits are valid until anything else is decoded in the context, and refused afterwards. May move between
 /// threads; not used by two at once.
 pub struct Pair {
     pub(super) context: Context,
-    pub(super) plain: Branch,
-    pub(super) instructed: Branch,
+    pub(super) plain: Sequence,
+    pub(super) instructed: Sequence,
     /// The most tokens that a branch may hold.
     limit: usize,
 }
 
 impl Pair {
     /// Takes over two sequences of a context, and empties them.
-    pub fn new(mut context: Context, plain: SeqId, instructed: SeqId) -> Result<Pair> {
+    pub fn new(context: Context, plain: SeqId, instructed: SeqId) -> Result<Pair> {
         context.check_seq("plain_seq", plain)?;
         context.check_seq("instructed_seq", instructed)?;
         if plain == instructed {
             return Err(Error::param("instructed_seq", instructed, "different from plain_seq"));
         }
-        context.seq_truncate(plain, 0)?;
-        context.seq_truncate(instructed, 0)?;
         let limit = context.n_ctx_seq();
-        Ok(Pair { context, plain: Branch::new(plain), instructed: Branch::new(instructed), limit })
+        let (plain, instructed) = (Sequence::new(plain), Sequence::new(instructed));
+        let mut pair = Pair { context, plain, instructed, limit };
+        pair.clear()?;
+        Ok(pair)
     }
 
     /// Lets each branch hold this many tokens at most, if the context has room for them: so pairs that share
@@ -80,25 +64,25 @@ impl Pair {
 
     /// Sequence id of a branch.
     pub fn seq(&self, side: Side) -> SeqId {
-        self.branch(side).seq
+        self.sequence(side).id()
     }
 
     /// Tokens that the cache holds of a branch.
     pub fn tokens(&self, side: Side) -> &[Token] {
-        &self.branch(side).tokens
+        self.sequence(side).tokens()
     }
 
     /// Row of the last decode that holds a branch's logits: the `idx` for `llama_sampler_sample`. None before
     /// the first, and after something else was decoded in the context.
     pub fn row(&self, side: Side) -> Option<i32> {
-        let row = self.branch(side).row.filter(|&row| self.context.is_current(row))?;
+        let row = self.sequence(side).row().filter(|&row| self.context.is_current(row))?;
         Some(row.index())
     }
 
     /// Logits of a branch after its last token, `n_vocab` values. While they are borrowed, nothing can be
     /// decoded in the context; [`Error::State`] if something else was decoded in it since.
     pub fn logits(&self, side: Side) -> Result<Logits<'_>> {
-        let row = self.branch(side).row.ok_or_else(|| Error::State {
+        let row = self.sequence(side).row().ok_or_else(|| Error::State {
             reason: format!("the {side:?} branch has no logits, prefill or step it first"),
         })?;
         self.context.logits(row)
@@ -122,58 +106,50 @@ impl Pair {
     /// to the same prompts. Both then have the same logits, until the next decode.
     pub fn fork(&mut self, plain: SeqId, instructed: SeqId) -> Result<Pair> {
         for (field, seq) in [("plain_seq", plain), ("instructed_seq", instructed)] {
-            if seq == self.plain.seq || seq == self.instructed.seq {
+            if seq == self.plain.id() || seq == self.instructed.id() {
                 return Err(Error::param(field, seq, "a sequence that the first pair does not use"));
             }
         }
         let mut fork = Pair::new(self.context.clone(), plain, instructed)?;
         fork.limit = self.limit;
-        for side in [Side::Plain, Side::Instructed] {
-            self.context.seq_cp(self.seq(side), fork.seq(side), -1, -1)?;
-            fork.branch_mut(side).tokens = self.branch(side).tokens.clone();
-            fork.branch_mut(side).row = self.branch(side).row;
-        }
+        fork.plain.fork(&mut self.context, &self.plain)?;
+        fork.instructed.fork(&mut self.context, &self.instructed)?;
         Ok(fork)
     }
 
     /// Empties both sequences.
     pub fn clear(&mut self) -> Result<()> {
-        for side in [Side::Plain, Side::Instructed] {
-            let seq = self.seq(side);
-            self.context.seq_truncate(seq, 0)?;
-            *self.branch_mut(side) = Branch::new(seq);
-        }
-        Ok(())
+        self.plain.clear(&mut self.context)?;
+        self.instructed.clear(&mut self.context)
     }
 
-    pub(super) fn branch(&self, side: Side) -> &Branch {
+    pub(super) fn sequence(&self, side: Side) -> &Sequence {
         match side {
             Side::Plain => &self.plain,
             Side::Instructed => &self.instructed,
         }
     }
 
-    pub(super) fn branch_mut(&mut self, side: Side) -> &mut Branch {
-        match side {
+    /// The context and one of the sequences, to work with.
+    pub(super) fn split(&mut self, side: Side) -> (&mut Context, &mut Sequence) {
+        let sequence = match side {
             Side::Plain => &mut self.plain,
             Side::Instructed => &mut self.instructed,
-        }
+        };
+        (&mut self.context, sequence)
     }
 
     pub(super) fn forget_rows(&mut self) {
-        self.plain.row = None;
-        self.instructed.row = None;
+        self.plain.forget_row();
+        self.instructed.forget_row();
     }
 
     /// An aborted decode leaves the rows that it has done in the cache: drops what the branches do not hold.
     /// The error of that decode is the one to report, so a failure here is none.
     pub(super) fn drop_unfinished(&mut self) {
-        for side in [Side::Plain, Side::Instructed] {
-            let (seq, held) = (self.seq(side), self.tokens(side).len());
-            if !self.context.seq_truncate(seq, held).unwrap_or(false) {
-                let _ = self.clear();
-                break;
-            }
+        let context = &mut self.context;
+        if !(self.plain.drop_unfinished(context) && self.instructed.drop_unfinished(context)) {
+            let _ = self.clear();
         }
     }
 
@@ -187,7 +163,7 @@ impl Pair {
 
     /// Tokens that both branches hold together.
     pub(super) fn held(&self) -> usize {
-        self.plain.tokens.len() + self.instructed.tokens.len()
+        self.plain.len() + self.instructed.len()
     }
 
     /// The host only says that there was no room; this says how much was asked of how much.

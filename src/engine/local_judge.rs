@@ -7,11 +7,10 @@
 use std::collections::BTreeMap;
 
 use super::{Engine, JUDGE_SEQ};
+use crate::branch::{Progress, Sequence, check_prompt};
 use crate::error::{Error, Result};
-use crate::host::{Context, LogitsRow, Row, SeqId, Token};
+use crate::host::{Context, SeqId, Token};
 use crate::llama::Model;
-
-const PREFILL_ROWS: usize = 512;
 
 /// What a local judge thinks of an answer.
 #[derive(Clone, Debug, PartialEq)]
@@ -42,11 +41,7 @@ impl ScoreDistribution {
 impl Engine {
     /// Reads a judge prompt, which must end where the number follows, and returns the distribution of
     /// the score. It runs in a sequence of its own, which is emptied afterwards; the prompt pair stays.
-    pub fn score(
-        &mut self,
-        judge_prompt: &[Token],
-        progress: &mut dyn FnMut(usize, usize) -> bool,
-    ) -> Result<ScoreDistribution> {
+    pub fn score(&mut self, judge_prompt: &[Token], progress: Progress) -> Result<ScoreDistribution> {
         score(&self.model, &mut self.judge, JUDGE_SEQ, judge_prompt, progress)
     }
 }
@@ -57,11 +52,13 @@ pub(super) fn score(
     context: &mut Context,
     seq: SeqId,
     judge_prompt: &[Token],
-    progress: &mut dyn FnMut(usize, usize) -> bool,
+    progress: Progress,
 ) -> Result<ScoreDistribution> {
+    check_prompt("judge", judge_prompt)?;
     let digits = digit_tokens(model)?;
-    let result = Walk { context, seq, digits: &digits }.run(judge_prompt, progress);
-    context.seq_truncate(seq, 0)?;
+    let mut walk = Walk { context, sequence: Sequence::new(seq), digits: &digits };
+    let result = walk.run(judge_prompt, progress);
+    walk.sequence.clear(context)?;
     result
 }
 
@@ -87,28 +84,21 @@ fn as_score(text: &str) -> Option<usize> {
 
 struct Walk<'a> {
     context: &'a mut Context,
-    seq: SeqId,
+    sequence: Sequence,
     digits: &'a [(Token, String)],
 }
 
 impl Walk<'_> {
-    fn run(
-        &mut self,
-        prompt: &[Token],
-        progress: &mut dyn FnMut(usize, usize) -> bool,
-    ) -> Result<ScoreDistribution> {
-        if prompt.is_empty() {
-            return Err(Error::Prompt {
-                reason: "the judge prompt holds 0 tokens, must hold at least 1".into(),
-            });
-        }
+    fn run(&mut self, prompt: &[Token], progress: Progress) -> Result<ScoreDistribution> {
         let probabilities = self.read(prompt, progress)?;
         let mut mass = vec![0.0; 100];
         // Beginnings of a number that may go on, with the probability that the text begins so.
         let mut open: BTreeMap<String, (Vec<Token>, f64)> = BTreeMap::new();
         self.spread("", &[], 1.0, &probabilities, &mut open, &mut mass);
         while let Some((text, (tokens, p))) = open.pop_first() {
-            let probabilities = self.follow(prompt.len(), &tokens)?;
+            // The numbers are read in the same batches whatever was read before.
+            self.sequence.truncate(self.context, prompt.len())?;
+            let probabilities = self.read(&[prompt, &tokens].concat(), &mut |_, _| true)?;
             self.spread(&text, &tokens, p, &probabilities, &mut open, &mut mass);
         }
         let total: f64 = mass.iter().sum();
@@ -152,49 +142,15 @@ impl Walk<'_> {
         }
     }
 
-    fn read(&mut self, prompt: &[Token], progress: &mut dyn FnMut(usize, usize) -> bool) -> Result<Vec<f64>> {
-        let chunk = self.context.n_batch().min(PREFILL_ROWS);
-        let mut last = None;
-        for (n, tokens) in prompt.chunks(chunk).enumerate() {
-            if !progress(n * chunk, prompt.len()) {
-                return Err(Error::Cancelled);
-            }
-            last = Some(self.append(n * chunk, tokens, prompt.len() - 1)?);
-        }
-        progress(prompt.len(), prompt.len());
-        let last = last.ok_or_else(|| Error::State { reason: "the judge prompt is empty".into() })?;
-        Ok(softmax(&self.context.logits(last)?))
-    }
-
-    /// Probabilities of the token after the prompt and `tokens`; the sequence then holds the prompt only.
-    fn follow(&mut self, n_prompt: usize, tokens: &[Token]) -> Result<Vec<f64>> {
-        if !self.context.seq_truncate(self.seq, n_prompt)? {
-            return Err(Error::Judge {
-                reason: "the local model's memory cannot rewind, use another judge".into(),
-            });
-        }
-        let last = self.append(n_prompt, tokens, n_prompt + tokens.len() - 1)?;
-        Ok(softmax(&self.context.logits(last)?))
-    }
-
-    fn append(&mut self, from: usize, tokens: &[Token], last: usize) -> Result<LogitsRow> {
-        let rows: Vec<Row> = tokens
-            .iter()
-            .enumerate()
-            .map(|(i, &token)| Row {
-                token,
-                pos: (from + i) as i32,
-                seq: self.seq,
-                wants_logits: i32::from(from + i == last),
-            })
-            .collect();
-        let decoded = self.context.decode(&rows).map_err(|error| match error {
+    /// Probabilities of the token after `tokens`, which the sequence then holds.
+    fn read(&mut self, tokens: &[Token], progress: Progress) -> Result<Vec<f64>> {
+        self.sequence.read(self.context, tokens, progress).map_err(|error| match error {
             Error::ContextFull { .. } => {
-                Error::ContextFull { needed: from + tokens.len(), available: self.context.n_ctx() }
+                Error::ContextFull { needed: tokens.len(), available: self.context.n_ctx() }
             }
             other => other,
         })?;
-        Ok(decoded.row(tokens.len() - 1))
+        Ok(softmax(&self.sequence.logits(self.context)?))
     }
 }
 

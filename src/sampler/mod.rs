@@ -233,9 +233,9 @@ impl Sampler {
     }
 
     /// Goes back to the state before the first step; a drop-in sampler goes back to its prompt.
-    pub fn reset(&mut self) -> Result<()> {
+    pub fn reset(&mut self) {
         self.forget();
-        self.source.reset()
+        self.source.reset();
     }
 
     /// A sampler at the same point that goes on by itself. In paired mode it reads the same pair until

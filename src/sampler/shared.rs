@@ -85,7 +85,8 @@ impl SharedSampler {
         self.locked(|state| {
             state.error = None;
             state.message = CString::default();
-            state.sampler.reset()
+            state.sampler.reset();
+            Ok(())
         })
     }
 
@@ -157,11 +158,8 @@ impl ChainSampler for SharedSampler {
     }
 
     fn reset(&self) {
-        let _ = self.locked(|state| {
-            state.error = None;
-            state.message = CString::default();
-            state.sampler.reset().inspect_err(|error| state.fail(error.clone()))
-        });
+        // It fails after a panic only, which is kept.
+        let _ = SharedSampler::reset(self);
     }
 
     /// Some hosts use a clone without a look, so one that failed is a sampler that refuses every step and

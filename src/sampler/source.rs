@@ -43,13 +43,12 @@ impl Source {
     }
 
     /// Goes back to the state before the first step; a pair is left alone.
-    pub(super) fn reset(&mut self) -> Result<()> {
+    pub(super) fn reset(&mut self) {
         match self {
             Source::Given { fresh, .. } => *fresh = false,
             Source::Paired(_) => {}
-            Source::DropIn(dropin) => dropin.reset()?,
+            Source::DropIn(dropin) => dropin.reset(),
         }
-        Ok(())
     }
 
     /// The source of a sampler at the same point: the same pair, or a branch in a context of its own.
