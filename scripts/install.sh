@@ -59,7 +59,8 @@ INCLUDEDIR=${INCLUDEDIR%/}
 lib=$(below_prefix "$LIBDIR" LIBDIR)
 include=$(below_prefix "$INCLUDEDIR" INCLUDEDIR)
 up=$(way_up "$lib")
-version=$(sed -n '/^\[package\]/,/^\[/s/^version = "\(.*\)"/\1/p' "$root/Cargo.toml")
+version=$(sed -n '/^\[workspace.package\]/,/^\[/s/^version = "\(.*\)"/\1/p' "$root/Cargo.toml")
+[ -n "$version" ] || die "$root/Cargo.toml has no version in [workspace.package]"
 to_lib=$DESTDIR$LIBDIR
 to_include=$DESTDIR$INCLUDEDIR
 
