@@ -99,3 +99,22 @@ fn the_library_with_llama_cpp_exports_all_functions_of_the_header_and_no_others(
     assert_eq!(exported(&library), declared(true));
     assert_soname(&library);
 }
+
+/// A library that was built for one CPU has wide vectors everywhere.
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn the_plugin_uses_avx_only_in_functions_that_are_chosen_at_run_time() {
+    let Some(library) = plugin() else { return };
+    let code = run("objdump", &["--disassemble", "--demangle", "--no-show-raw-insn"], &library);
+    let (mut function, mut wide) = ("", BTreeSet::new());
+    for line in code.lines() {
+        if line.ends_with(">:") {
+            function = line;
+        } else if line.contains("%ymm") || line.contains("%zmm") {
+            wide.insert(function);
+        }
+    }
+    assert!(wide.iter().any(|name| name.contains("Avx512")), "{wide:#?}");
+    wide.retain(|name| !name.to_lowercase().contains("avx"));
+    assert!(wide.is_empty(), "{wide:#?}");
+}
