@@ -173,3 +173,27 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
+
+/// How much of a foreign text an error shows, in characters.
+const EXCERPT_CHARS: usize = 200;
+
+/// A reply or another foreign text for an error message: at most 200 characters, on one line, with
+/// control, zero-width and direction characters escaped so that it cannot act on a terminal.
+pub fn excerpt(text: &str) -> String {
+    let text = text.trim();
+    let mut out = String::new();
+    for (count, c) in text.chars().enumerate() {
+        if count == EXCERPT_CHARS {
+            out.push_str("...");
+            break;
+        }
+        let invisible = matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+            | '\u{feff}' | '\u{ad}' | '\u{61c}' | '\u{e0000}'..='\u{e007f}');
+        if c.is_control() || invisible {
+            out.extend(c.escape_default());
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}

@@ -7,7 +7,7 @@
 //!
 //! Rooms, each using only those above it:
 //!
-//! 1. [`amplify`], [`params`], [`steer`]: the maths, on plain rows of logits.
+//! 1. [`amplify`], [`params`], [`strength`], [`steer`]: the maths, on plain rows of logits.
 //! 2. [`host`]: the port to llama.cpp, a table of C functions that the host fills in. No llama.cpp is linked.
 //! 3. [`branch`]: two branches of one model, in the host's context or beside it.
 //! 4. [`sampler`]: the steering as a state machine, and as a `llama_sampler`.
@@ -32,8 +32,12 @@ pub mod llama;
 pub mod params;
 #[cfg(feature = "bundled")]
 pub mod prompt;
+pub mod quality;
 pub mod sampler;
 pub mod steer;
+pub mod strength;
 
 pub use error::{Error, Result};
 pub use params::Params;
+pub use quality::Quality;
+pub use strength::Strength;

@@ -16,7 +16,7 @@ const SMALLEST_T: f64 = 1e-30;
 /// Settings of one steered generation (paper eq. 4 to 8).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Params {
-    /// Amplification *a*, from a judge's score through [`crate::amplify`] or chosen by hand. Finite.
+    /// Amplification *a*, from a [`Strength`](crate::Strength) or chosen by hand. Finite.
     /// 0, the default, leaves the instructed distribution as it is; negative values steer away
     /// from the instruction.
     pub amplification: f32,
@@ -58,13 +58,13 @@ impl Params {
     }
 
     /// `k * a`: how many times the difference of the two branches is added to the instructed one.
-    pub fn strength(&self) -> f64 {
+    pub fn gain(&self) -> f64 {
         f64::from(self.k) * f64::from(self.amplification)
     }
 
-    /// Classifier-free guidance scale that this strength is the same as: `1 + k * a`.
+    /// Classifier-free guidance scale that this gain is the same as: `1 + k * a`.
     pub fn guidance(&self) -> f64 {
-        1.0 + self.strength()
+        1.0 + self.gain()
     }
 
     /// True when the next token is the most likely one, without a draw.
@@ -75,7 +75,7 @@ impl Params {
     /// False if a step does not depend on the plain branch: `k a = 0`, and a temperature that no
     /// divergence changes (greedy, an infinite `sigma`, or a floor above `T0`).
     pub fn needs_plain(&self) -> bool {
-        self.strength() != 0.0 || self.temperature_at(0.0) != self.temperature_at(std::f64::consts::LN_2)
+        self.gain() != 0.0 || self.temperature_at(0.0) != self.temperature_at(std::f64::consts::LN_2)
     }
 
     /// Temperature for a divergence in nats: `max(T_min, T0 * 0.5^(JS / sigma))` (paper eq. 7, 8).

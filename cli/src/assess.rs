@@ -2,12 +2,13 @@
 
 use std::time::{Duration, Instant};
 
+use sda::Quality;
 use sda::branch::Progress;
 use sda::engine::{Batch, Engine, ScoreDistribution};
 use sda::host::Token;
-use sda::judge::{Client, Dimension, Judge, JudgeRequest, Verdict};
+use sda::judge::{Client, Judge, JudgeRequest, Verdict};
 use sda::llama::Model;
-use sda::prompt::{ChatTemplate, JudgePrompt, Preset};
+use sda::prompt::{ChatTemplate, JudgePrompt};
 use serde_json::{Map, Value, json};
 
 use crate::args::judge::JudgeArgs;
@@ -21,7 +22,7 @@ pub const LOCAL: &str = "local";
 pub struct Assessor {
     who: Who,
     /// What to score by; None is the instruction.
-    pub dimension: Option<Dimension>,
+    pub dimension: Option<Quality>,
 }
 
 enum Who {
@@ -63,7 +64,7 @@ impl Scores for Batch {
 
 impl Assessor {
     /// `judge` is "local" or a URL.
-    pub fn new(judge: &str, args: &JudgeArgs, preset: Option<Preset>) -> Outcome<Assessor> {
+    pub fn new(judge: &str, args: &JudgeArgs, preset: Option<Quality>) -> Outcome<Assessor> {
         let who = match judge {
             LOCAL => {
                 args.check_local()?;
@@ -122,11 +123,7 @@ fn local_score(
         return Err(sda::Error::Judge { reason: "no model is loaded".into() });
     };
     // A small model makes more of the preset's plain words than of a long criterion.
-    let preset = request.dimension.and_then(|dimension| dimension.name().parse::<Preset>().ok());
-    let instruction = match preset {
-        Some(preset) => preset.instruction(),
-        None => request.instruction,
-    };
+    let instruction = request.dimension.map_or(request.instruction, |quality| quality.instruction());
     let prompt = JudgePrompt { query: request.query, instruction, draft: request.draft };
     let tokens = engine.model().tokenize_prompt(&prompt.local(template)?)?;
     let bar = if show { Bar::new("judging") } else { Bar::hidden() };

@@ -9,9 +9,10 @@ use super::text::{optional, report, text, write_text};
 use crate::amplify::{Amplify, amplify};
 use crate::error::{Error, Result};
 use crate::judge::{
-    Dimension, Judge, JudgeRequest, OnFailure, ReplyFormat, Resolution, Template, Verdict, holds_score,
-    parse_score, resolve,
+    Judge, JudgeRequest, OnFailure, ReplyFormat, Resolution, Template, Verdict, holds_score, parse_score,
+    resolve,
 };
+use crate::quality::Quality;
 
 /// Score by the instruction.
 pub const SDA_DIMENSION_NONE: i32 = 0;
@@ -257,14 +258,14 @@ fn on_failure_of(number: i32) -> Result<OnFailure> {
     }
 }
 
-fn dimension_of(number: i32) -> Result<Option<Dimension>> {
+fn dimension_of(number: i32) -> Result<Option<Quality>> {
     match number {
         SDA_DIMENSION_NONE => Ok(None),
-        SDA_DIMENSION_EMPATHY => Ok(Some(Dimension::Empathy)),
-        SDA_DIMENSION_HARMLESSNESS => Ok(Some(Dimension::Harmlessness)),
-        SDA_DIMENSION_HELPFULNESS => Ok(Some(Dimension::Helpfulness)),
-        SDA_DIMENSION_REASONING => Ok(Some(Dimension::Reasoning)),
-        SDA_DIMENSION_TRUTHFULNESS => Ok(Some(Dimension::Truthfulness)),
+        SDA_DIMENSION_EMPATHY => Ok(Some(Quality::Empathy)),
+        SDA_DIMENSION_HARMLESSNESS => Ok(Some(Quality::Harmlessness)),
+        SDA_DIMENSION_HELPFULNESS => Ok(Some(Quality::Helpfulness)),
+        SDA_DIMENSION_REASONING => Ok(Some(Quality::Reasoning)),
+        SDA_DIMENSION_TRUTHFULNESS => Ok(Some(Quality::Truthfulness)),
         other => Err(Error::param("dimension", other, "one of SDA_DIMENSION_*")),
     }
 }

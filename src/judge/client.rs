@@ -8,11 +8,11 @@ use std::time::{Instant, SystemTime};
 use super::cache::{Cache, CacheKey};
 use super::endpoint::Endpoint;
 use super::http::{Http, Reply};
-use super::parse::{excerpt, holds_score, read_score};
+use super::parse::{holds_score, read_score};
 use super::settings::Settings;
 use super::wire::{self, Dialect};
 use super::{Judge, JudgeRequest, Verdict, retry};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, excerpt};
 
 type Warn = Box<dyn Fn(&str) + Send + Sync>;
 
@@ -22,7 +22,8 @@ type Warn = Box<dyn Fn(&str) + Send + Sync>;
 /// what it has learned about the server. Making one does not touch the network.
 ///
 /// ```no_run
-/// use sda::judge::{Cache, Client, Dimension, JudgeRequest, OnFailure, Resolution, Settings, resolve};
+/// use sda::Quality;
+/// use sda::judge::{Cache, Client, JudgeRequest, OnFailure, Resolution, Settings, resolve};
 ///
 /// let settings = Settings::new("http://127.0.0.1:8080/v1", "qwen3-8b");
 /// let client = Client::new(settings)?.with_cache(Cache::new("/tmp/judge-cache"));
@@ -30,7 +31,7 @@ type Warn = Box<dyn Fn(&str) + Send + Sync>;
 ///     query: "My cat died yesterday.",
 ///     draft: "Cats live twelve to eighteen years.",
 ///     instruction: "",
-///     dimension: Some(Dimension::Empathy),
+///     dimension: Some(Quality::Empathy),
 /// };
 /// match resolve(client.score(&request, &|| false), OnFailure::Instructed) {
 ///     Resolution::Score(score) => println!("steer by {score}"),

@@ -3,7 +3,7 @@
 //! A [`Judge`] takes a query, the plain draft that answers it and a criterion, and gives a
 //! [`Verdict`] of 1 to 100: how well the draft meets the criterion *before* any steering. Through
 //! [`crate::amplify`] a low score becomes a strong steering and a high score a weak one (paper
-//! eq. 4).
+//! eq. 3).
 //!
 //! The rule of this module is that a judge never fails silently. Whatever is not exactly one number
 //! in the agreed place is an [`Error::Judge`] that shows what came back, and [`resolve`] turns a
@@ -25,7 +25,6 @@
 mod cache;
 #[cfg(feature = "judge")]
 mod client;
-mod dimension;
 #[cfg(feature = "judge")]
 mod endpoint;
 mod failure;
@@ -48,13 +47,12 @@ mod wire;
 pub use cache::{Cache, default_cache_dir};
 #[cfg(feature = "judge")]
 pub use client::Client;
-pub use dimension::Dimension;
 pub use failure::{OnFailure, Resolution, resolve};
 #[cfg(feature = "judge")]
 pub use key::ApiKey;
 pub use many::score_each;
 pub use nonce::Nonce;
-pub use parse::{excerpt, holds_score, parse_score};
+pub use parse::{holds_score, parse_score};
 pub use prompt::{ReplyFormat, Template};
 #[cfg(feature = "judge")]
 pub use retry::RetryPolicy;
@@ -65,7 +63,9 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
+pub use crate::error::excerpt;
 use crate::error::{Error, Result};
+use crate::quality::Quality;
 
 /// Lowest score there is.
 pub const MIN_SCORE: f32 = 1.0;
@@ -84,8 +84,8 @@ pub struct JudgeRequest<'a> {
     /// The instruction that the steered answer shall follow. It is the criterion when `dimension`
     /// is `None`, and must then not be blank.
     pub instruction: &'a str,
-    /// One of the built-in criteria, or `None` to judge by `instruction`.
-    pub dimension: Option<Dimension>,
+    /// One of the built-in qualities, or `None` to judge by `instruction`.
+    pub dimension: Option<Quality>,
 }
 
 impl JudgeRequest<'_> {
@@ -206,7 +206,7 @@ mod tests {
         let ok = JudgeRequest { query: "", draft: "d", instruction: "be brief", dimension: None };
         assert!(ok.validate().is_ok());
         assert!(
-            JudgeRequest { instruction: " ", dimension: Some(Dimension::Empathy), ..ok }.validate().is_ok()
+            JudgeRequest { instruction: " ", dimension: Some(Quality::Empathy), ..ok }.validate().is_ok()
         );
         assert!(matches!(JudgeRequest { instruction: " ", ..ok }.validate(), Err(Error::Param { .. })));
         assert!(matches!(JudgeRequest { draft: "\n ", ..ok }.validate(), Err(Error::Judge { .. })));

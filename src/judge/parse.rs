@@ -3,10 +3,7 @@
 use serde_json::Value;
 
 use super::check_score;
-use crate::error::{Error, Result};
-
-/// How much of a reply an error shows, in characters.
-const EXCERPT_CHARS: usize = 200;
+use crate::error::{Error, Result, excerpt};
 
 /// What was read, or the reason why not.
 type Read<T> = std::result::Result<T, String>;
@@ -77,27 +74,6 @@ pub fn holds_score(text: &str, score: f32) -> bool {
         let number = value[..length].trim_end_matches(['.', 'e', 'E', '+', '-']);
         number.parse().is_ok_and(|n: f64| n as f32 == score)
     })
-}
-
-/// A reply or another foreign text for an error message: at most 200 characters, on one line, with
-/// control, zero-width and direction characters escaped so that it cannot act on a terminal.
-pub fn excerpt(text: &str) -> String {
-    let text = text.trim();
-    let mut out = String::new();
-    for (count, c) in text.chars().enumerate() {
-        if count == EXCERPT_CHARS {
-            out.push_str("...");
-            break;
-        }
-        let invisible = matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
-            | '\u{feff}' | '\u{ad}' | '\u{61c}' | '\u{e0000}'..='\u{e007f}');
-        if c.is_control() || invisible {
-            out.extend(c.escape_default());
-        } else {
-            out.push(c);
-        }
-    }
-    out
 }
 
 /// The text inside a Markdown code fence that encloses all of it, or the text itself.

@@ -284,7 +284,7 @@ fn looks_like_control(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::judge::Dimension;
+    use crate::quality::Quality;
 
     const REQUEST: JudgeRequest<'_> = JudgeRequest {
         query: "what is {draft}?",
@@ -308,9 +308,9 @@ mod tests {
 
     #[test]
     fn a_dimension_brings_its_own_criterion_and_a_free_instruction_is_the_criterion() {
-        let by_dimension = JudgeRequest { dimension: Some(Dimension::Empathy), ..REQUEST };
+        let by_dimension = JudgeRequest { dimension: Some(Quality::Empathy), ..REQUEST };
         let out = render("{criterion} {draft}", &by_dimension);
-        assert!(out.contains(Dimension::Empathy.criterion()));
+        assert!(out.contains(Quality::Empathy.criterion()));
         assert!(!out.contains(REQUEST.instruction));
         assert!(render("{criterion} {draft}", &REQUEST).contains(REQUEST.instruction));
     }

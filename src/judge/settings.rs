@@ -6,12 +6,12 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::Dimension;
 use super::endpoint::{Endpoint, printable};
 use super::key::ApiKey;
 use super::prompt::Template;
 use super::retry::RetryPolicy;
 use crate::error::{Error, Result};
+use crate::quality::Quality;
 
 /// How the judge is held to the form of its reply.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -100,7 +100,7 @@ pub struct Settings {
     /// Body of the prompt.
     pub template: Template,
     /// Bodies for single dimensions, in place of `template`.
-    pub templates: BTreeMap<Dimension, Template>,
+    pub templates: BTreeMap<Quality, Template>,
 }
 
 impl Settings {
@@ -127,7 +127,7 @@ impl Settings {
     }
 
     /// The body for a request about `dimension`.
-    pub(crate) fn template(&self, dimension: Option<Dimension>) -> &Template {
+    pub(crate) fn template(&self, dimension: Option<Quality>) -> &Template {
         dimension.and_then(|d| self.templates.get(&d)).unwrap_or(&self.template)
     }
 

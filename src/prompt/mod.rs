@@ -1,9 +1,7 @@
-//! Text on its way into and out of the model: chat templates, the prompt pair, ready instructions,
-//! `<think>` blocks, stop texts and UTF-8. Pure text, no llama.cpp.
+//! Text on its way into and out of the model: chat templates, the prompt pair, `<think>` blocks, stop texts and UTF-8. Pure text, no llama.cpp.
 
 mod judge;
 mod pair;
-mod preset;
 mod stop;
 mod template;
 mod think;
@@ -11,7 +9,6 @@ mod utf8;
 
 pub use judge::JudgePrompt;
 pub use pair::{InstructionPlacement, PairBuilder, PromptPair, Turn};
-pub use preset::Preset;
 pub use stop::StopMatcher;
 pub use template::{ChatTemplate, Message, Role};
 pub use think::{Stripped, ThinkTracker, strip_think};

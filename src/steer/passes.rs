@@ -44,7 +44,7 @@ impl Job for MakePlan<'_> {
         let rows = scan(simd, &tiles, &mut peaks)?;
         let divergence = divergence(simd, &tiles, &peaks, &rows);
         let temperature = self.params.temperature_at(divergence);
-        let steered = Steered::new(&rows, self.params.strength(), temperature);
+        let steered = Steered::new(&rows, self.params.gain(), temperature);
         let ending = match self.params.is_greedy() {
             true => Ending::Token(arg_max(simd, &tiles, &steered)),
             false => Ending::LogSoftmax(normalise(simd, &tiles, &steered)),

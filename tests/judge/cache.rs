@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use sda::judge::{Cache, Client, Dimension, JudgeRequest, ResponseFormat, Settings, Template};
+use sda::Quality;
+use sda::judge::{Cache, Client, JudgeRequest, ResponseFormat, Settings, Template};
 use sda_test_kit::again::{again, assert_passed};
 use sda_test_kit::fault_server::{FaultServer, chat, status};
 
@@ -78,8 +79,8 @@ fn whatever_the_score_depends_on_makes_another_question() {
         JudgeRequest { query: "q2", ..REQUEST },
         JudgeRequest { draft: "d2", ..REQUEST },
         JudgeRequest { instruction: "be long", ..REQUEST },
-        JudgeRequest { dimension: Some(Dimension::Empathy), ..REQUEST },
-        JudgeRequest { dimension: Some(Dimension::Reasoning), ..REQUEST },
+        JudgeRequest { dimension: Some(Quality::Empathy), ..REQUEST },
+        JudgeRequest { dimension: Some(Quality::Reasoning), ..REQUEST },
     ];
     let text_for_text: &dyn Fn(&mut Settings) = &|s| s.response_format = ResponseFormat::JsonSchema;
     let mut asked = 0;

@@ -6,8 +6,8 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::Args;
-use sda::judge::{ApiKey, Cache, Client, Dimension, ResponseFormat, Settings, Template, default_cache_dir};
-use sda::prompt::Preset;
+use sda::Quality;
+use sda::judge::{ApiKey, Cache, Client, ResponseFormat, Settings, Template, default_cache_dir};
 
 use crate::failure::{Failure, Outcome};
 use crate::ui::console::note;
@@ -77,7 +77,7 @@ pub struct JudgeArgs {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Criterion {
     Instruction,
-    Dimension(Dimension),
+    Dimension(Quality),
 }
 
 impl FromStr for Criterion {
@@ -86,9 +86,10 @@ impl FromStr for Criterion {
     fn from_str(text: &str) -> Result<Criterion, String> {
         match text {
             "instruction" => Ok(Criterion::Instruction),
-            _ => {
-                text.parse().map(Criterion::Dimension).map_err(|e: sda::Error| format!("{e}, or instruction"))
-            }
+            _ => match Quality::named("dimension", text) {
+                Ok(quality) => Ok(Criterion::Dimension(quality)),
+                Err(error) => Err(format!("{error}, or instruction")),
+            },
         }
     }
 }
@@ -129,7 +130,7 @@ impl FromStr for Seconds {
 /// A template's file, and the dimension that it is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PromptFile {
-    dimension: Option<Dimension>,
+    dimension: Option<Quality>,
     path: PathBuf,
 }
 
@@ -148,11 +149,11 @@ impl FromStr for PromptFile {
 
 impl JudgeArgs {
     /// What to score by when a record does not say.
-    pub fn dimension(&self, preset: Option<Preset>) -> Option<Dimension> {
+    pub fn dimension(&self, preset: Option<Quality>) -> Option<Quality> {
         match self.judge_dimension {
             Some(Criterion::Dimension(dimension)) => Some(dimension),
             Some(Criterion::Instruction) => None,
-            None => preset.map(dimension_of),
+            None => preset,
         }
     }
 
@@ -238,17 +239,6 @@ impl JudgeArgs {
     }
 }
 
-/// The dimension that a preset's instruction aims at.
-fn dimension_of(preset: Preset) -> Dimension {
-    match preset {
-        Preset::Empathy => Dimension::Empathy,
-        Preset::Harmlessness => Dimension::Harmlessness,
-        Preset::Helpfulness => Dimension::Helpfulness,
-        Preset::Reasoning => Dimension::Reasoning,
-        Preset::Truthfulness => Dimension::Truthfulness,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -257,7 +247,7 @@ mod tests {
     fn a_prompt_file_is_for_a_dimension_only_when_it_names_one() {
         let parse = |text: &str| text.parse::<PromptFile>().unwrap();
         let file = |dimension, path: &str| PromptFile { dimension, path: path.into() };
-        assert_eq!(parse("empathy=a=b.txt"), file(Some(Dimension::Empathy), "a=b.txt"));
+        assert_eq!(parse("empathy=a=b.txt"), file(Some(Quality::Empathy), "a=b.txt"));
         assert_eq!(parse("a=b.txt"), file(None, "a=b.txt"));
         assert_eq!(parse("empathy"), file(None, "empathy"));
     }
@@ -268,11 +258,11 @@ mod tests {
             let judge_dimension = criterion.map(|text| text.parse().unwrap());
             JudgeArgs { judge_dimension, ..JudgeArgs::default() }.dimension(preset)
         };
-        for preset in Preset::ALL {
+        for preset in Quality::ALL {
             assert_eq!(dimension(None, Some(preset)).unwrap().name(), preset.name());
         }
-        assert_eq!(dimension(Some("instruction"), Some(Preset::Empathy)), None);
-        assert_eq!(dimension(Some("reasoning"), Some(Preset::Empathy)), Some(Dimension::Reasoning));
+        assert_eq!(dimension(Some("instruction"), Some(Quality::Empathy)), None);
+        assert_eq!(dimension(Some("reasoning"), Some(Quality::Empathy)), Some(Quality::Reasoning));
         assert_eq!(dimension(None, None), None);
         let why = "kindness".parse::<Criterion>().unwrap_err();
         assert!(why.contains("empathy") && why.contains("instruction"), "{why}");

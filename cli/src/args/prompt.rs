@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use sda::Quality;
 
 #[derive(Args)]
 #[command(next_help_heading = "Prompt")]
@@ -14,8 +15,8 @@ pub struct PromptArgs {
     #[arg(long, value_name = "FILE", conflicts_with = "preset")]
     pub instruction_file: Option<PathBuf>,
     /// Use a ready instruction.
-    #[arg(long, value_name = "NAME")]
-    pub preset: Option<sda::prompt::Preset>,
+    #[arg(long, value_name = "NAME", value_parser = preset)]
+    pub preset: Option<Quality>,
     /// Where the instruction stands. [default: after, or before if the model has no chat template]
     #[arg(long, value_enum)]
     pub instruction_placement: Option<Placement>,
@@ -50,4 +51,9 @@ pub enum Placement {
     Before,
     /// In the system message.
     System,
+}
+
+/// Parses the name of a ready instruction, for clap.
+fn preset(name: &str) -> sda::Result<Quality> {
+    Quality::named("preset", name)
 }

@@ -5,7 +5,7 @@
 
 use serde_json::Value;
 
-use sda::prompt::Preset;
+use sda::Quality;
 
 /// The data that the paper measures win rates on, told by the field names that its authors' files have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,13 +49,13 @@ impl Dataset {
 
     /// What the answers are steered towards and judged by, if nothing else is said. BeaverTails and
     /// HarmfulQA are measured twice in the paper, for helpfulness and for harmlessness.
-    pub fn preset(self) -> Preset {
+    pub fn preset(self) -> Quality {
         match self {
-            Dataset::EDialogue => Preset::Empathy,
-            Dataset::DialogSum => Preset::Reasoning,
-            Dataset::BeaverTails | Dataset::HarmfulQa => Preset::Harmlessness,
-            Dataset::TruthfulQa => Preset::Truthfulness,
-            Dataset::Own => Preset::Helpfulness,
+            Dataset::EDialogue => Quality::Empathy,
+            Dataset::DialogSum => Quality::Reasoning,
+            Dataset::BeaverTails | Dataset::HarmfulQa => Quality::Harmlessness,
+            Dataset::TruthfulQa => Quality::Truthfulness,
+            Dataset::Own => Quality::Helpfulness,
         }
     }
 

@@ -7,12 +7,14 @@ use super::super::guard::{guard, slice};
 use super::super::pair::CPrefill;
 use super::super::params::{CParams, init_sized, read_params, read_sized};
 use super::super::text::{optional, text};
-use crate::amplify::{Amplify, amplify};
+use crate::amplify::Amplify;
 use crate::engine::{Answer, Arm, Finish, Generation, StepRecord};
 use crate::error::{Error, Result};
 use crate::llama::Sampling;
 use crate::params::Params;
-use crate::prompt::{InstructionPlacement, Preset, Turn};
+use crate::prompt::{InstructionPlacement, Turn};
+use crate::quality::Quality;
+use crate::strength::Strength;
 
 /// SDA_PLACEMENT_AFTER, or SDA_PLACEMENT_BEFORE for a model without a chat template.
 pub const SDA_PLACEMENT_AUTO: i32 = 0;
@@ -149,9 +151,6 @@ pub struct CGenerateParams {
 
 /// Fields up to here are in every version of the struct.
 const SMALLEST: usize = std::mem::offset_of!(CGenerateParams, instruction);
-
-/// Guidance scale 1.5 with the default gain.
-const DEFAULT_AMPLIFICATION: f32 = 0.25;
 
 impl CGenerateParams {
     fn defaults() -> CGenerateParams {
@@ -298,7 +297,7 @@ impl<'a> Request<'a> {
             (Some(_), Some(preset)) => {
                 return Err(Error::param("preset", preset, "NULL where instruction is not"));
             }
-            (None, Some(preset)) => preset.parse::<Preset>()?.instruction(),
+            (None, Some(preset)) => Quality::named("preset", preset)?.instruction(),
             (instruction, None) => instruction.unwrap_or_default(),
         };
         // SAFETY: see above.
@@ -316,11 +315,13 @@ impl<'a> Request<'a> {
         };
         // SAFETY: see above.
         let stop = |&stop: &*const c_char| Ok(unsafe { text(stop, "stop")? }.to_owned());
-        let mut params =
-            params.unwrap_or(Params { amplification: DEFAULT_AMPLIFICATION, ..Params::default() });
-        if c.score != 0.0 {
-            params.amplification = amplify(Amplify::from_i32(c.amplify)?, c.score)? as f32;
-        }
+        let params = match (c.score, params) {
+            (0.0, Some(params)) => params,
+            (0.0, None) => Strength::default().apply(&Params::default())?,
+            (score, params) => {
+                Strength::score(score, Amplify::from_i32(c.amplify)?).apply(&params.unwrap_or_default())?
+            }
+        };
         let settings = Generation {
             params,
             sampling: sampling(&c),

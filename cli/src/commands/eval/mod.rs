@@ -18,9 +18,9 @@ use std::cell::RefCell;
 
 use crate::measure::report::Report;
 use crate::measure::{Arm, Bootstrap};
+use sda::Quality;
 use sda::engine::Generation;
 use sda::llama::Model;
-use sda::prompt::Preset;
 use serde_json::{Value, json};
 
 pub use args::EvalArgs;
@@ -100,7 +100,7 @@ fn set_defaults(args: &mut EvalArgs) {
             let placement = if args.apply_chat_template { Placement::Before } else { Placement::After };
             prompt.instruction_placement.get_or_insert(placement);
             if !has_instruction {
-                prompt.preset = Some(Preset::Truthfulness);
+                prompt.preset = Some(Quality::Truthfulness);
             }
         }
         Task::Ifeval => {}

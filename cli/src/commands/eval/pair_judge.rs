@@ -7,8 +7,9 @@
 use std::path::Path;
 
 use crate::measure::winrate::Preference;
+use sda::Quality;
 use sda::engine::Engine;
-use sda::judge::{Client, Dimension, Judge, JudgeRequest, Template, score_each};
+use sda::judge::{Client, Judge, JudgeRequest, Template, score_each};
 use sda::llama::{ContextOptions, Model};
 use sda::prompt::{ChatTemplate, JudgePrompt};
 use sha2::{Digest, Sha256};
@@ -48,7 +49,7 @@ pub struct Said {
 type Done<'d> = &'d mut dyn FnMut(&Comparison, Result<[Said; 2], String>) -> Outcome;
 
 pub enum PairJudge {
-    Server { client: Box<Client>, dimension: Option<Dimension> },
+    Server { client: Box<Client>, dimension: Option<Quality> },
     Local(Box<LocalJudge>),
 }
 
@@ -88,7 +89,7 @@ impl PairJudge {
         settings.template = Template::parse(BODY)?;
         // No cache: the output file holds every result already.
         let client = Client::new(settings)?.with_warnings(note);
-        let dimension = run.args.common.prompt.preset.and_then(|preset| preset.name().parse().ok());
+        let dimension = run.args.common.prompt.preset;
         Ok(PairJudge::Server { client: Box::new(client), dimension })
     }
 
@@ -125,7 +126,7 @@ impl PairJudge {
     fn ask(
         &self,
         client: &Client,
-        dimension: Option<Dimension>,
+        dimension: Option<Quality>,
         run: &Run,
         comparisons: Vec<Comparison>,
         done: Done,

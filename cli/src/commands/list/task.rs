@@ -1,7 +1,7 @@
 //! What is to be done for a list: one task for each record and arm.
 
+use sda::Quality;
 use sda::engine::{Arm, Generation, Job, Prompts};
-use sda::judge::Dimension;
 use sda::llama::Model;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -21,7 +21,7 @@ pub struct Task {
     pub query: String,
     pub instruction: String,
     /// What a judge scores by; None is the instruction.
-    pub dimension: Option<Dimension>,
+    pub dimension: Option<Quality>,
     prompts: Prompts,
     settings: Generation,
     /// What it is drawn from.
@@ -159,7 +159,7 @@ impl TaskMaker<'_> {
         if let Some(assessor) = judge {
             let name = assessor.client().map_or_else(|| assessor.name(), |client| client.fingerprint());
             let steering = &self.args.common.steering;
-            let dimension = assessor.dimension.map(Dimension::name);
+            let dimension = assessor.dimension.map(Quality::name);
             let on_failure = steering.on_judge_failure.name();
             text.push_str(&format!(" {name} {dimension:?} {on_failure} {:?}", steering.amplify));
         }

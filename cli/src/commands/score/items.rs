@@ -1,6 +1,7 @@
 //! What the records of `sda score` ask for.
 
-use sda::judge::{Dimension, JudgeRequest};
+use sda::Quality;
+use sda::judge::JudgeRequest;
 use sda::prompt::strip_think;
 
 use super::ScoreArgs;
@@ -14,7 +15,7 @@ pub struct Item<'a> {
     /// The draft that the record brings; None is to be written.
     pub draft: Option<&'a str>,
     instruction: String,
-    dimension: Option<Dimension>,
+    dimension: Option<Quality>,
 }
 
 impl Item<'_> {
@@ -49,7 +50,7 @@ fn item<'a>(args: &ScoreArgs, input: &'a Input, instruction: &str) -> Outcome<It
     }
     let own = input.text("instruction")?;
     let dimension = match input.text("dimension")? {
-        Some(name) => match name.parse() {
+        Some(name) => match Quality::named("dimension", name) {
             Ok(dimension) => Some(dimension),
             Err(error) => return wrong(format!("{error}")),
         },
