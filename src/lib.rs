@@ -7,11 +7,12 @@
 //!
 //! Rooms, each using only those above it:
 //!
-//! 1. [`amplify`], [`params`], [`strength`], [`steer`]: the maths, on plain rows of logits.
+//! 1. [`amplify`], [`params`], [`strength`], [`steer`]: the maths, on plain rows of logits; [`quality`]: what to
+//!    steer towards.
 //! 2. [`host`]: the port to llama.cpp, a table of C functions that the host fills in. No llama.cpp is linked.
 //! 3. [`branch`]: two branches of one model, in the host's context or beside it.
 //! 4. [`sampler`]: the steering as a state machine, and as a `llama_sampler`.
-//! 5. [`judge`], `prompt`: what is asked of a judge, and how a conversation becomes two prompts.
+//! 5. [`judge`], `text`: what is asked of a judge, and how a conversation becomes two prompts.
 //! 6. `llama`, `engine` (feature `bundled`): llama.cpp built in, and whole answers.
 //! 7. [`ffi`]: the C ABI, `include/sda.h`.
 //!
@@ -30,12 +31,12 @@ pub mod judge;
 #[cfg(feature = "bundled")]
 pub mod llama;
 pub mod params;
-#[cfg(feature = "bundled")]
-pub mod prompt;
 pub mod quality;
 pub mod sampler;
 pub mod steer;
 pub mod strength;
+#[cfg(feature = "bundled")]
+pub mod text;
 
 pub use error::{Error, Result};
 pub use params::Params;

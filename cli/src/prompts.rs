@@ -5,7 +5,7 @@ use std::path::Path;
 
 use sda::engine::Prompts;
 use sda::llama::Model;
-use sda::prompt::{ChatTemplate, InstructionPlacement, PairBuilder, PromptPair, Turn};
+use sda::text::{ChatTemplate, InstructionPlacement, PairBuilder, PromptPair, Turn};
 
 use crate::args::{GenerateArgs, Placement, PromptArgs};
 use crate::failure::{Failure, Outcome};

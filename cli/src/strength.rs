@@ -1,63 +1,70 @@
 //! How strongly to steer: a number from the command line, or a judge's score of a plain draft.
 
-use sda::amplify::amplify;
 use sda::engine::{Answer, Arm, Engine, Generation, Prompts};
-use sda::judge::{JudgeRequest, Resolution};
-use sda::prompt::strip_think;
+use sda::judge::{JudgeRequest, Resolution, Verdict};
+use sda::text::strip_think;
+use sda::{Params, Strength};
 use serde_json::{Map, Value, json};
 
-use crate::args::CommonArgs;
-use crate::assess::{Assessment, Assessor, Local};
+use crate::args::{CommonArgs, SteeringArgs};
+use crate::assess::{Assessment, Assessor};
 use crate::failure::{Failure, Outcome};
 use crate::prompts::Prompter;
-use crate::ui::console::{Interrupt, note};
+use crate::ui::console::{Bar, Interrupt, note};
 use crate::ui::output::Output;
 
-/// Guidance scale when the command line says nothing about strength.
-pub const DEFAULT_GUIDANCE: f32 = 1.5;
-
-/// What decides the amplification.
-pub enum Strength {
-    /// It was given, or follows from a score that was given.
-    Fixed {
-        /// The amplification a.
-        amplification: f32,
-        /// The score it comes from, if it does.
-        score: Option<f64>,
-    },
+/// Where the strength comes from.
+pub enum Source {
+    /// The command line, or its default.
+    Given(Strength),
     /// A judge scores a plain draft.
     Judged(Box<Assessor>),
 }
 
-impl Strength {
-    pub fn new(common: &CommonArgs) -> Outcome<Strength> {
+impl Source {
+    pub fn new(common: &CommonArgs) -> Outcome<Source> {
         let args = &common.steering;
-        if let Some(score) = args.score {
-            let amplification = amplify(args.amplify, score)? as f32;
-            return Ok(Strength::Fixed { amplification, score: Some(score.into()) });
+        let given = match (args.score, args.amplification, args.guidance, &args.judge) {
+            (Some(score), ..) => Strength::score(score, args.amplify),
+            (_, Some(amplification), ..) => Strength::amplification(amplification),
+            (_, _, Some(guidance), _) => Strength::guidance(guidance),
+            (.., Some(judge)) => {
+                let assessor = Assessor::new(judge, &common.judge, common.prompt.preset)?;
+                return Ok(Source::Judged(Box::new(assessor)));
+            }
+            (None, None, None, None) => Strength::default(),
+        };
+        // Found out before a model is loaded.
+        match given.apply(&Params { k: args.k, ..Params::default() }) {
+            Ok(_) => Ok(Source::Given(given)),
+            Err(error @ sda::Error::Param { field: "k", .. }) => Err(Failure::Usage(format!("--{error}"))),
+            Err(error) => Err(error.into()),
         }
-        if let Some(amplification) = args.amplification {
-            return Ok(Strength::Fixed { amplification, score: None });
-        }
-        if let Some(judge) = &args.judge {
-            let assessor = Assessor::new(judge, &common.judge, common.prompt.preset)?;
-            return Ok(Strength::Judged(Box::new(assessor)));
-        }
-        let guidance = args.guidance.unwrap_or(DEFAULT_GUIDANCE);
-        if args.k == 0.0 {
-            return Err(Failure::Usage("--k is 0, must be another number for a guidance scale".into()));
-        }
-        Ok(Strength::Fixed { amplification: (guidance - 1.0) / args.k, score: None })
     }
 }
 
 /// What the answer is drawn from.
+#[derive(Clone, Copy)]
 pub struct Resolved {
     /// Steered, unless there was no score and the user chose another answer for that case.
     pub arm: Arm,
-    /// 0 unless steered.
-    pub amplification: f32,
-    pub score: Option<f64>,
+    /// None unless steered, or if a judge has yet to say.
+    pub strength: Option<Strength>,
+}
+
+impl Resolved {
+    /// The settings of the answer.
+    pub fn params(&self, base: &Params) -> sda::Result<Params> {
+        match &self.strength {
+            Some(strength) => strength.apply(base),
+            None => Ok(Params { amplification: 0.0, ..*base }),
+        }
+    }
+
+    /// The score that the strength comes from, if it does.
+    pub fn score(&self) -> Option<f64> {
+        self.strength.and_then(|strength| strength.of_score())
+    }
 }
 
 /// What a strength is worked out from.
@@ -71,53 +78,73 @@ pub struct Scene<'a> {
 
 /// Works the strength out; with a judge this writes and scores a draft.
 pub fn resolve(
-    strength: &Strength,
+    source: &Source,
     common: &CommonArgs,
     engine: &mut Engine,
     scene: &Scene,
     output: &mut Output,
 ) -> Outcome<Resolved> {
-    match strength {
-        Strength::Fixed { amplification, score } => {
-            Ok(Resolved { arm: Arm::Steered, amplification: *amplification, score: *score })
+    let assessor = match source {
+        Source::Given(strength) => return Ok(Resolved { arm: Arm::Steered, strength: Some(*strength) }),
+        Source::Judged(assessor) => assessor,
+    };
+    let draft = write_draft(engine, scene, output)?;
+    let request = JudgeRequest {
+        query: scene.query,
+        draft: strip_think(&draft.text).text,
+        instruction: &scene.prompter.instruction,
+        dimension: assessor.dimension,
+    };
+    let assessment = {
+        let bar = if assessor.is_local() { Bar::new("judging") } else { Bar::waiting("judging") };
+        let template = scene.prompter.template();
+        let mut judge =
+            assessor.judge(|| engine.judge(template).with_progress(|done, total| bar.set(done, total)));
+        Assessment::new(&mut *judge, &request, &|| scene.interrupt.is_wanted())
+    };
+    let decided = decide(assessment.verdict.clone(), &common.steering);
+    if let Ok((resolved, error)) = &decided {
+        tell(&assessment.name, resolved, error.as_ref(), &scene.settings.params)?;
+    }
+    output.record(&record(&assessment, common))?;
+    Ok(decided?.0)
+}
+
+/// What follows from a judge's verdict, by the user's choice for failures: what the answer is drawn from, and
+/// why there is no score, if there is none.
+pub fn decide(
+    verdict: sda::Result<Verdict>,
+    steering: &SteeringArgs,
+) -> sda::Result<(Resolved, Option<sda::Error>)> {
+    let unsteered = |arm| Resolved { arm, strength: None };
+    match sda::judge::resolve(verdict, steering.on_judge_failure) {
+        Resolution::Score(score) => {
+            let strength = Some(Strength::score(score, steering.amplify));
+            Ok((Resolved { arm: Arm::Steered, strength }, None))
         }
-        Strength::Judged(assessor) => {
-            let draft = write_draft(engine, scene, output)?;
-            let request = JudgeRequest {
-                query: scene.query,
-                draft: strip_think(&draft.text).text,
-                instruction: &scene.prompter.instruction,
-                dimension: assessor.dimension,
-            };
-            let local = Local { engine, template: scene.prompter.template() };
-            let assessment = assessor.assess(Some(local), &request, scene.interrupt, true);
-            let resolved = decide(&assessment, common);
-            output.record(&record(&assessment, common))?;
-            resolved
-        }
+        Resolution::PlainOnly(error) => Ok((unsteered(Arm::Plain), Some(error))),
+        Resolution::InstructedOnly(error) => Ok((unsteered(Arm::Instructed), Some(error))),
+        Resolution::Err(error) => Err(error),
     }
 }
 
-/// From an assessment to the answer's arm, by the user's choice for failures.
-fn decide(assessment: &Assessment, common: &CommonArgs) -> Outcome<Resolved> {
-    let name = &assessment.name;
-    let unsteered = |arm: Arm, error: sda::Error| {
-        note(&format!("{error}; this is the {} answer, without steering", arm.name()));
-        Ok(Resolved { arm, amplification: 0.0, score: None })
-    };
-    match sda::judge::resolve(assessment.verdict.clone(), common.steering.on_judge_failure) {
-        Resolution::Score(score) => {
-            let amplification = amplify(common.steering.amplify, score)? as f32;
-            note(&format!(
-                "{name} gives the draft {score:.1} of 100: amplification {amplification:.3}, guidance {:.2}",
-                1.0 + common.steering.k * amplification
-            ));
-            Ok(Resolved { arm: Arm::Steered, amplification, score: Some(score.into()) })
+/// Tells the user what a judge's verdict comes to.
+fn tell(judge: &str, resolved: &Resolved, error: Option<&sda::Error>, base: &Params) -> Outcome {
+    match (error, resolved.score()) {
+        (Some(error), _) => {
+            note(&format!("{error}; this is the {} answer, without steering", resolved.arm.name()));
         }
-        Resolution::PlainOnly(error) => unsteered(Arm::Plain, error),
-        Resolution::InstructedOnly(error) => unsteered(Arm::Instructed, error),
-        Resolution::Err(error) => Err(error.into()),
+        (None, Some(score)) => {
+            let params = resolved.params(base)?;
+            note(&format!(
+                "{judge} gives the draft {score:.1} of 100: amplification {:.3}, guidance {:.2}",
+                params.amplification,
+                params.guidance()
+            ));
+        }
+        (None, None) => {}
     }
+    Ok(())
 }
 
 /// The judge's record, between the draft's tokens and the answer's.

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use sda::engine::{Arm, Engine, Event, Generation, Prompts};
 use sda::llama::{ContextOptions, Model, ModelOptions, Sampling, set_log};
-use sda::prompt::{ChatTemplate, PairBuilder};
+use sda::text::{ChatTemplate, PairBuilder};
 use sda::{Params, Result};
 
 /// ChatML without a default system message, as llama_chat_apply_template() writes it.

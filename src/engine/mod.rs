@@ -7,6 +7,7 @@
 mod batch;
 mod draw;
 mod generate;
+mod judge;
 mod likelihood;
 mod local_judge;
 mod run;
@@ -16,6 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 pub use batch::{Batch, BatchEvent, Job};
 pub use generate::{Answer, Arm, Event, Finish, Generation, StepRecord, Timings};
+pub use judge::LocalJudge;
 pub use local_judge::ScoreDistribution;
 pub use top::{RankedToken, TopTokens};
 

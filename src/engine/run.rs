@@ -12,8 +12,8 @@ use crate::error::{Error, Result};
 use crate::host::Token;
 use crate::llama::Model;
 use crate::params::Params;
-use crate::prompt::{StopMatcher, ThinkTracker, Utf8Stream};
 use crate::steer::Step;
+use crate::text::{StopMatcher, ThinkTracker, Utf8Stream};
 
 /// What an answer waits for.
 pub(super) enum Next {

@@ -109,7 +109,7 @@ mod tests {
     fn a_score_out_of_range_is_a_failure_under_every_policy() {
         for score in [0.0, -1.0, 100.5, f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
             for policy in POLICIES {
-                let v = Verdict { score, samples: vec![score], cached: false, attempts: 0 };
+                let v = Verdict { score, samples: vec![score], deviation: None, cached: false, attempts: 0 };
                 assert!(!matches!(resolve(Ok(v), policy), Resolution::Score(_)), "{score} {policy}");
             }
         }

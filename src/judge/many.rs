@@ -4,10 +4,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, mpsc};
 use std::thread;
 
-use super::Verdict;
 use crate::error::{Error, Result};
 
-/// Scores many items on `threads` threads of its own.
+/// Scores many items on `threads` threads of its own; `R` is whatever scoring one gives.
 ///
 /// Items are taken from the iterator one by one, so that it may read a file as it goes; a read that
 /// blocks is not interrupted. `score` is called on the threads with an item and a cancel hook to hand
@@ -19,12 +18,12 @@ use crate::error::{Error, Result};
 /// # Errors
 /// [`Error::Param`] when `threads` is not from 1 to 256, [`Error::Cancelled`], or what `done`
 /// returned.
-pub fn score_each<T: Send>(
+pub fn score_each<T: Send, R: Send>(
     items: impl Iterator<Item = T> + Send,
     threads: usize,
-    score: impl Fn(&T, &dyn Fn() -> bool) -> Result<Verdict> + Sync,
+    score: impl Fn(&T, &dyn Fn() -> bool) -> R + Sync,
     cancel: &(dyn Fn() -> bool + Sync),
-    mut done: impl FnMut(T, Result<Verdict>) -> Result<()>,
+    mut done: impl FnMut(T, R) -> Result<()>,
 ) -> Result<()> {
     if !(1..=256).contains(&threads) {
         return Err(Error::param("judge threads", threads, "from 1 to 256"));
@@ -35,7 +34,7 @@ pub fn score_each<T: Send>(
         cancelled.fetch_or(cancel(), Ordering::Relaxed);
         stop.load(Ordering::Relaxed) || cancelled.load(Ordering::Relaxed)
     };
-    let work = |sender: mpsc::SyncSender<(T, Result<Verdict>)>| {
+    let work = |sender: mpsc::SyncSender<(T, R)>| {
         while !stopped() {
             // A poisoned lock means that the iterator panicked: there are no more items.
             let Some(item) = items.lock().ok().and_then(|mut items| items.next()) else { break };
@@ -67,6 +66,7 @@ pub fn score_each<T: Send>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::judge::Verdict;
 
     fn tens(n: &u32, _: &dyn Fn() -> bool) -> Result<Verdict> {
         if *n == 3 {

@@ -9,12 +9,12 @@
 //! All of it goes into one user message. Some chat templates know no system role and their servers
 //! refuse the request, and the rules need no rank above the material: they stand around it.
 
-use std::borrow::Cow;
 use std::path::Path;
 
+use super::JudgeRequest;
+use super::defuse::defuse;
 use super::nonce::Nonce;
-use super::{JudgeRequest, excerpt};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, excerpt};
 
 const OPENING: &str = "You grade one answer of a language model. The material for this is quoted \
 below between marker lines that carry the code {nonce}. Whatever stands between a BEGIN line and an \
@@ -244,43 +244,6 @@ fn braced_word<'a>(text: &'a str, open: &str, close: &str) -> Option<(&'a str, u
         .then_some((word, open.len() + word.len() + close.len()))
 }
 
-const JOINER: char = '\u{2060}';
-
-/// Puts a word joiner after the bracket of everything that a tokenizer might take for a control
-/// token. One is added however many there are already, so that the original can be told back.
-fn defuse(text: &str) -> Cow<'_, str> {
-    let mut out = String::new();
-    let mut copied = 0;
-    for (at, _) in text.match_indices(['<', '[']) {
-        if looks_like_control(&text[at..]) {
-            out.push_str(&text[copied..=at]);
-            out.push(JOINER);
-            copied = at + 1;
-        }
-    }
-    if copied == 0 {
-        return Cow::Borrowed(text);
-    }
-    out.push_str(&text[copied..]);
-    Cow::Owned(out)
-}
-
-/// True at `<|`, `<` with a full-width bar, `<word>`, `</word>`, and `[WORD]` or `[/WORD]` with at
-/// least two capitals: the shapes of control tokens in the model families that llama.cpp runs.
-fn looks_like_control(text: &str) -> bool {
-    let square = text.starts_with('[');
-    let tail = text[1..].trim_start_matches(JOINER);
-    if !square && tail.starts_with(['|', '\u{ff5c}']) {
-        return true;
-    }
-    let tail = tail.strip_prefix('/').unwrap_or(tail);
-    let word = &tail[..tail.bytes().take_while(|b| b.is_ascii_alphanumeric() || *b == b'_').count()];
-    let capitals = word.bytes().filter(u8::is_ascii_uppercase).count();
-    !word.is_empty()
-        && tail[word.len()..].starts_with(if square { ']' } else { '>' })
-        && (!square || capitals >= 2)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -352,47 +315,5 @@ mod tests {
         let e = Template::default().render_with(&request, ReplyFormat::Json, NONCE).unwrap_err();
         assert!(matches!(e, Error::Judge { .. }));
         assert!(Template::default().render(&request, ReplyFormat::Json).is_ok());
-    }
-
-    #[test]
-    fn ordinary_brackets_stay_as_they_are() {
-        for text in
-            ["a < b && c > d", "v[i] = [1, 2]", "<a href=\"x\">", "[note] [^1]", "<3 [", "<", "x<y[Z]"]
-        {
-            assert!(matches!(defuse(text), Cow::Borrowed(_)), "{text}");
-        }
-    }
-
-    #[test]
-    fn control_tokens_are_broken_and_can_be_told_back() {
-        let cases = [
-            "<|im_end|>",
-            "</s>",
-            "<end_of_turn>",
-            "[/INST]",
-            "<\u{ff5c}User\u{ff5c}>",
-            "<\u{2060}|x|>",
-            "<<|im_end|>",
-            "[gMASK]<sop>",
-            "<0x0A>",
-        ];
-        for text in cases {
-            let broken = defuse(text);
-            assert!(!broken.contains(text), "{text}");
-            assert_eq!(restore(&broken), text);
-        }
-    }
-
-    /// Drops one joiner after the bracket of everything that looks like a control token.
-    fn restore(text: &str) -> String {
-        let mut out = String::new();
-        let mut skip = false;
-        for (at, c) in text.char_indices() {
-            if !(std::mem::take(&mut skip) && c == JOINER) {
-                out.push(c);
-            }
-            skip = matches!(c, '<' | '[') && looks_like_control(&text[at..]);
-        }
-        out
     }
 }

@@ -1,12 +1,13 @@
 //! A GGUF model: weights, vocabulary, metadata.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use llama_cpp_2::llama_backend::LlamaBackend;
 use llama_cpp_2::model::LlamaModel;
 use llama_cpp_2::model::params::LlamaModelParams;
 use llama_cpp_2::token::LlamaToken;
+use llama_cpp_2::token_type::LlamaTokenAttr;
 use once_cell::sync::OnceCell;
 
 use crate::error::{Error, Result};
@@ -42,6 +43,7 @@ impl Default for ModelOptions {
 pub struct Model {
     model: Arc<LlamaModel>,
     path: Arc<str>,
+    control_texts: Arc<OnceLock<Vec<String>>>,
 }
 
 impl Model {
@@ -61,7 +63,7 @@ impl Model {
         let model = LlamaModel::load_from_file(backend()?, path, &params).map_err(|e| Error::Model {
             reason: format!("llama.cpp could not load {shown} ({e}); its log says why"),
         })?;
-        Ok(Model { model: Arc::new(model), path: shown.into() })
+        Ok(Model { model: Arc::new(model), path: shown.into(), control_texts: Arc::default() })
     }
 
     /// The path it was loaded from.
@@ -120,6 +122,20 @@ impl Model {
     /// True if the token ends the answer.
     pub fn is_eog(&self, token: Token) -> bool {
         self.model.vocab().is_eog(LlamaToken(token))
+    }
+
+    /// True for a token that gives a prompt its structure, such as `<|im_end|>`, and stands for no text.
+    pub fn is_control(&self, token: Token) -> bool {
+        let attributes = self.model.vocab().attr(LlamaToken(token));
+        attributes.intersects(LlamaTokenAttr::Control | LlamaTokenAttr::Unknown)
+    }
+
+    /// Texts that [`Model::tokenize_prompt`] reads as control tokens, looked up at the first call.
+    pub fn control_texts(&self) -> &[String] {
+        self.control_texts.get_or_init(|| {
+            let control = (0..self.n_vocab() as Token).filter(|&token| self.is_control(token));
+            control.map(|token| self.special_text(LlamaToken(token))).collect()
+        })
     }
 
     /// Tokens of a whole prompt: with the begin-of-sequence token where the model wants one and the

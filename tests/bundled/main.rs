@@ -3,6 +3,7 @@
 mod batch;
 mod draw;
 mod ffi_engine;
+mod local_judge;
 mod models;
 mod owned;
 mod pair;

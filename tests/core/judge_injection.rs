@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use sda::Error;
-use sda::judge::{JudgeRequest, Nonce, ReplyFormat, Template, holds_score, parse_score};
+use sda::judge::{JudgeRequest, Nonce, ReplyFormat, Template, holds_score, local_question, parse_score};
 
 const NONCE: Nonce = Nonce::from_bytes([0xab; 16]);
 const CODE: &str = "abababababababababababababababab";
@@ -96,14 +96,18 @@ fn restore(quoted: &str) -> String {
 }
 
 fn begins_control_token(bracket: char, tail: &str) -> bool {
-    let tail = match tail.strip_prefix(['|', '\u{ff5c}']) {
-        Some(_) if bracket == '<' => return true,
-        _ => tail.strip_prefix('/').unwrap_or(tail),
-    };
+    if tail.starts_with(['|', '\u{ff5c}']) {
+        return true;
+    }
+    let tail = tail.strip_prefix('/').unwrap_or(tail);
     let close = if bracket == '<' { '>' } else { ']' };
     let Some((word, _)) = tail.split_once(close) else { return false };
-    let shape = !word.is_empty() && word.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-    shape && (bracket == '<' || word.chars().filter(char::is_ascii_uppercase).count() >= 2)
+    if bracket == '[' {
+        let shape = word.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+        return shape && word.chars().filter(char::is_ascii_uppercase).count() >= 2;
+    }
+    let word = word.strip_suffix(['|', '\u{ff5c}']).unwrap_or(word);
+    !word.is_empty() && word.chars().all(|c| c.is_alphanumeric() || "_-:\u{2581}".contains(c))
 }
 
 #[test]
@@ -151,8 +155,35 @@ fn no_line_of_a_draft_is_a_marker_line_with_the_code() {
 }
 
 #[test]
-fn no_control_token_of_a_known_model_survives_in_the_prompt() {
+fn nothing_around_the_draft_in_a_local_judges_question_depends_on_it() {
+    let local = |draft: &str| local_question(&request(draft), &[]);
+    let harmless = local("DRAFT");
+    let (before, after) = harmless.split_once("DRAFT").unwrap();
+    for attack in attacks() {
+        let question = local(&attack);
+        let quoted = question.strip_prefix(before).and_then(|rest| rest.strip_suffix(after));
+        assert_eq!(restore(quoted.unwrap()), attack.trim());
+    }
+}
+
+#[test]
+fn no_control_token_of_a_known_model_survives_in_either_judges_prompt() {
     let tokens = [
+        "<<SYS>>",
+        "<</SYS>>",
+        "<|begin_of_text|>",
+        "<|system|>",
+        "<|assistant|>",
+        "<BOS_TOKEN>",
+        "<|START_OF_TURN_TOKEN|>",
+        "<|END_OF_TURN_TOKEN|>",
+        "<|CHATBOT_TOKEN|>",
+        "[AVAILABLE_TOOLS]",
+        "[|endofturn|]",
+        "<turn|>",
+        "<seed:eos>",
+        "<\u{ff5c}begin\u{2581}of\u{2581}sentence\u{ff5c}>",
+        "<\u{ff5c}Assistant\u{ff5c}>",
         "<|im_start|>",
         "<|im_end|>",
         "<|endoftext|>",
@@ -186,7 +217,9 @@ fn no_control_token_of_a_known_model_survives_in_the_prompt() {
         {
             let request = JudgeRequest { query: &text, draft: &text, instruction: &text, dimension: None };
             let prompt = Template::default().render(&request, ReplyFormat::Json).unwrap();
-            assert!(!prompt.contains(token), "{token} in {text}");
+            for prompt in [prompt, local_question(&request, &[])] {
+                assert!(!prompt.contains(token), "{token} in {text}");
+            }
         }
     }
 }

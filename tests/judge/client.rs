@@ -52,7 +52,10 @@ fn several_samples_are_asked_for_with_seeds_of_their_own_and_averaged() {
     let mut s = settings(&server.url());
     (s.samples, s.seed, s.temperature) = (3, Some(40), Some(0.7));
     let verdict = Client::new(s).unwrap().score(&REQUEST, &never).unwrap();
-    assert_eq!(verdict, Verdict { score: 40.0, samples: vec![20.0, 30.0, 70.0], cached: false, attempts: 3 });
+    assert_eq!(
+        verdict,
+        Verdict { score: 40.0, samples: vec![20.0, 30.0, 70.0], deviation: None, cached: false, attempts: 3 }
+    );
     let seeds: Vec<_> = server.requests().iter().map(|r| r.json()["seed"].as_u64().unwrap()).collect();
     assert_eq!(seeds, [40, 41, 42]);
 }

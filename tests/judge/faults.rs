@@ -53,7 +53,10 @@ fn failure(result: Result<Verdict, Error>) -> String {
 fn a_good_reply_is_the_score_after_one_request() {
     let server = FaultServer::replies(vec![good()]);
     let verdict = score(settings(&server.url())).unwrap();
-    assert_eq!(verdict, Verdict { score: 37.0, samples: vec![37.0], cached: false, attempts: 1 });
+    assert_eq!(
+        verdict,
+        Verdict { score: 37.0, samples: vec![37.0], deviation: None, cached: false, attempts: 1 }
+    );
     let requests = server.requests();
     assert_eq!(requests.len(), 1);
     assert_eq!(requests[0].line, "POST /v1/chat/completions HTTP/1.1");

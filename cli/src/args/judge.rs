@@ -12,6 +12,9 @@ use sda::judge::{ApiKey, Cache, Client, ResponseFormat, Settings, Template, defa
 use crate::failure::{Failure, Outcome};
 use crate::ui::console::note;
 
+/// Name of the loaded model as a judge, on the command line and in records.
+pub const LOCAL: &str = "local";
+
 /// The variable that holds the key when none is named.
 const KEY_VARIABLE: &str = "SDA_JUDGE_KEY";
 
@@ -71,6 +74,25 @@ pub struct JudgeArgs {
     /// Where scores are kept. [default: sda/judge in the user's cache folder]
     #[arg(long, value_name = "DIR")]
     pub judge_cache_dir: Option<PathBuf>,
+}
+
+/// Where a judge is: the loaded model, or a server. The URL is not checked yet, since clap would show all of a
+/// wrong one, and with it the secrets that it may hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum JudgeAt {
+    Local,
+    Url(String),
+}
+
+impl FromStr for JudgeAt {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<JudgeAt, Self::Err> {
+        Ok(match text {
+            LOCAL => JudgeAt::Local,
+            url => JudgeAt::Url(url.to_owned()),
+        })
+    }
 }
 
 /// What a judge scores by.
@@ -159,6 +181,15 @@ impl JudgeArgs {
 
     /// A client for the judge at `url`. Reads the key and the files; the network is not touched.
     pub fn client(&self, url: &str) -> Outcome<Client> {
+        let client = Client::new(self.settings(url)?)?.with_warnings(note);
+        Ok(match self.cache() {
+            Some(cache) => client.with_cache(cache),
+            None => client,
+        })
+    }
+
+    /// Settings of that client. Reads the key and the templates.
+    pub fn settings(&self, url: &str) -> Outcome<Settings> {
         let mut settings = Settings::new(url, self.judge_model.as_deref().unwrap_or_default());
         settings.key = self.key()?;
         settings.proxy.clone_from(&self.judge_proxy);
@@ -185,11 +216,7 @@ impl JudgeArgs {
                 None => settings.template = template,
             }
         }
-        let client = Client::new(settings)?.with_warnings(note);
-        Ok(match self.cache() {
-            Some(cache) => client.with_cache(cache),
-            None => client,
-        })
+        Ok(settings)
     }
 
     fn key(&self) -> Outcome<Option<ApiKey>> {

@@ -5,6 +5,8 @@ use sda::Params;
 use sda::amplify::Amplify;
 use sda::judge::OnFailure;
 
+use super::judge::JudgeAt;
+
 #[derive(Args)]
 #[command(next_help_heading = "Steering")]
 pub struct SteeringArgs {
@@ -25,7 +27,7 @@ pub struct SteeringArgs {
     pub guidance: Option<f32>,
     /// Let a judge score a plain draft: an OpenAI-compatible server, or "local", the loaded model itself.
     #[arg(long, value_name = "local|URL", group = "strength")]
-    pub judge: Option<String>,
+    pub judge: Option<JudgeAt>,
     /// When the judge gives no score: stop, or give the plain answer or the instructed one, not steered.
     #[arg(long, value_name = "error|plain|instructed", default_value_t = OnFailure::Error)]
     pub on_judge_failure: OnFailure,

@@ -4,14 +4,14 @@ use std::io::{BufRead, IsTerminal, Write};
 
 use clap::Args;
 use sda::engine::Event;
-use sda::prompt::Turn;
+use sda::text::Turn;
 
 use crate::args::CommonArgs;
 use crate::commands::generate::report;
 use crate::failure::{Failure, Outcome};
 use crate::load::{self, Log};
 use crate::prompts::Prompter;
-use crate::strength::{self, Scene, Strength};
+use crate::strength::{self, Scene, Source};
 use crate::ui::console::{Interrupt, note};
 use crate::ui::output::{self, Format, Output};
 
@@ -25,7 +25,7 @@ pub struct ChatArgs {
 
 pub fn run(args: &ChatArgs) -> Outcome {
     let common = &args.common;
-    let strength = Strength::new(common)?;
+    let source = Source::new(common)?;
     let seed = common.sampling.seed();
     let mut output = Output::new(Format::Text, common.trace.as_deref())?;
     let interrupt = Interrupt::install().map_err(Failure::Failed)?;
@@ -60,7 +60,7 @@ pub fn run(args: &ChatArgs) -> Outcome {
                     settings: &settings,
                     interrupt: &interrupt,
                 };
-                let resolved = match strength::resolve(&strength, common, &mut engine, &scene, &mut output) {
+                let resolved = match strength::resolve(&source, common, &mut engine, &scene, &mut output) {
                     Ok(resolved) => resolved,
                     // Ctrl-C while the draft is written or judged: back to the prompt.
                     Err(Failure::Interrupted) => {
@@ -77,7 +77,7 @@ pub fn run(args: &ChatArgs) -> Outcome {
                 };
                 let arm = resolved.arm;
                 let mut steered = settings.clone();
-                steered.params.amplification = resolved.amplification;
+                steered.params = resolved.params(&settings.params)?;
                 if common.steering.steer_after_think {
                     steered.steer_after_think = Some(pair.instructed.clone());
                 }

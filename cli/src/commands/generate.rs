@@ -7,14 +7,14 @@ use crate::args::GenerateArgs;
 use crate::failure::{Failure, Outcome};
 use crate::load::{self, Log};
 use crate::prompts::{self, Prompter};
-use crate::strength::{self, Scene, Strength};
+use crate::strength::{self, Scene, Source};
 use crate::ui::console::{Interrupt, note, per_second, stderr_is_terminal};
 use crate::ui::output::{self, Format, Output};
 
 pub fn run(args: &GenerateArgs) -> Outcome {
     let common = &args.common;
     let query = prompts::query(args)?;
-    let strength = Strength::new(common)?;
+    let source = Source::new(common)?;
     let seed = common.sampling.seed();
     let format = if args.json { Format::Json } else { Format::Text };
     let mut output = Output::new(format, common.trace.as_deref())?;
@@ -41,9 +41,9 @@ pub fn run(args: &GenerateArgs) -> Outcome {
         settings: &settings,
         interrupt: &interrupt,
     };
-    let resolved = strength::resolve(&strength, common, &mut engine, &scene, &mut output)?;
+    let resolved = strength::resolve(&source, common, &mut engine, &scene, &mut output)?;
     let mut steered = settings.clone();
-    steered.params.amplification = resolved.amplification;
+    steered.params = resolved.params(&settings.params)?;
     if common.steering.steer_after_think {
         steered.steer_after_think = Some(pair.instructed.clone());
     }

@@ -1,31 +1,18 @@
 //! The arms of an evaluation: ways to answer the same prompt.
 
-use sda::Params;
+use sda::engine::Arm;
 use sda::steer::steer;
-use sda::{Error, Result};
+use sda::{Error, Params, Result, Strength};
 
-/// What an answer is drawn from.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum ArmKind {
-    /// The query alone.
-    Plain,
-    /// The query and the instruction, not steered: the control.
-    Instructed,
-    /// Steered with a fixed guidance scale, 1 being the instruction alone.
-    Guidance(f32),
-    /// Steered with a fixed amplification.
-    Amplification(f32),
-    /// Steered with the amplification that follows from the score of a plain draft.
-    Sda,
-}
-
-/// One arm: its name on the command line, what it draws from, and settings of its own.
+/// One arm as the command line writes it: its name, what it draws from, and settings of its own.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Arm {
+pub struct ArmSpec {
     /// As it was written.
     pub name: String,
     /// What it draws from.
-    pub kind: ArmKind,
+    pub arm: Arm,
+    /// How strongly it is steered; None in a steered arm is by the score of a plain draft.
+    strength: Option<Strength>,
     k: Option<f32>,
     sigma: Option<f32>,
     t_min: Option<f32>,
@@ -35,12 +22,12 @@ pub struct Arm {
 const ARMS: &str = "plain, instructed, guidance=G, amplification=A or sda, and after a colon k=, sigma=, \
                     t_min= or temp=";
 
-impl Arm {
+impl ArmSpec {
     /// Reads a list such as `plain,instructed,guidance=1.5,sda:sigma=0.01,t_min=0.2`.
     ///
     /// # Errors
     /// [`Error::Param`] for an unknown arm or setting, a number that is none, and an arm given twice.
-    pub fn parse_list(list: &str) -> Result<Vec<Arm>> {
+    pub fn parse_list(list: &str) -> Result<Vec<ArmSpec>> {
         let mut texts: Vec<String> = Vec::new();
         for piece in list.split(',') {
             // A comma also parts the settings of one arm.
@@ -53,9 +40,9 @@ impl Arm {
                 _ => texts.push(piece.trim().to_owned()),
             }
         }
-        let mut arms: Vec<Arm> = Vec::with_capacity(texts.len());
+        let mut arms: Vec<ArmSpec> = Vec::with_capacity(texts.len());
         for text in &texts {
-            let arm = Arm::parse(text)?;
+            let arm = ArmSpec::parse(text)?;
             if arms.iter().any(|other| other.name == arm.name) {
                 return Err(Error::param("arms", text, "each given once"));
             }
@@ -64,72 +51,68 @@ impl Arm {
         Ok(arms)
     }
 
-    fn parse(text: &str) -> Result<Arm> {
+    fn parse(text: &str) -> Result<ArmSpec> {
         let wrong = || Error::param("arms", text, ARMS);
         let number = |value: &str| value.trim().parse::<f32>().map_err(|_| wrong());
         let (head, settings) = text.split_once(':').unwrap_or((text, ""));
-        let kind = match head.split_once('=') {
+        let (arm, strength) = match head.split_once('=') {
             None => match head {
-                "plain" => ArmKind::Plain,
-                "instructed" => ArmKind::Instructed,
-                "sda" => ArmKind::Sda,
+                "plain" => (Arm::Plain, None),
+                "instructed" => (Arm::Instructed, None),
+                "sda" => (Arm::Steered, None),
                 _ => return Err(wrong()),
             },
-            Some(("guidance", value)) => ArmKind::Guidance(number(value)?),
-            Some(("amplification", value)) => ArmKind::Amplification(number(value)?),
+            Some(("guidance", value)) => (Arm::Steered, Some(Strength::guidance(number(value)?))),
+            Some(("amplification", value)) => (Arm::Steered, Some(Strength::amplification(number(value)?))),
             Some(_) => return Err(wrong()),
         };
-        let mut arm =
-            Arm { name: text.to_owned(), kind, k: None, sigma: None, t_min: None, temperature: None };
+        let mut spec = ArmSpec {
+            name: text.to_owned(),
+            arm,
+            strength,
+            k: None,
+            sigma: None,
+            t_min: None,
+            temperature: None,
+        };
         for setting in settings.split(',').filter(|setting| !setting.is_empty()) {
             let (name, value) = setting.split_once('=').ok_or_else(wrong)?;
             let value = Some(number(value)?);
             match name.trim() {
-                "k" => arm.k = value,
-                "sigma" => arm.sigma = value,
-                "t_min" => arm.t_min = value,
-                "temp" => arm.temperature = value,
+                "k" => spec.k = value,
+                "sigma" => spec.sigma = value,
+                "t_min" => spec.t_min = value,
+                "temp" => spec.temperature = value,
                 _ => return Err(wrong()),
             }
         }
-        arm.params(&Params::default(), 0.0)?;
-        Ok(arm)
+        spec.params(&Params::default(), None)?;
+        Ok(spec)
     }
 
     /// True if the arm needs the score of a plain draft.
     pub fn needs_score(&self) -> bool {
-        self.kind == ArmKind::Sda
+        self.arm == Arm::Steered && self.strength.is_none()
     }
 
-    /// Settings of an answer: `base` with those of the arm. `scored` is the amplification that follows
-    /// from the score, and plays a part in [`ArmKind::Sda`] only.
+    /// Settings of an answer: `base` with those of the arm. `scored` is the strength that follows from the
+    /// score of a plain draft, for an arm that needs one.
     ///
     /// # Errors
     /// [`Error::Param`] for a setting out of range.
-    pub fn params(&self, base: &Params, scored: f32) -> Result<Params> {
-        let mut params = Params {
+    pub fn params(&self, base: &Params, scored: Option<Strength>) -> Result<Params> {
+        let params = Params {
             k: self.k.unwrap_or(base.k),
             sigma: self.sigma.unwrap_or(base.sigma),
             t_min: self.t_min.unwrap_or(base.t_min),
             temperature: self.temperature.unwrap_or(base.temperature),
             amplification: 0.0,
         };
-        match self.kind {
-            ArmKind::Plain | ArmKind::Instructed => {}
-            ArmKind::Guidance(guidance) => {
-                if params.k == 0.0 {
-                    return Err(Error::param("k", 0, "another number for a guidance scale"));
-                }
-                params.amplification = (guidance - 1.0) / params.k;
-            }
-            ArmKind::Amplification(amplification) => params.amplification = amplification,
-            ArmKind::Sda => params.amplification = scored,
-        }
-        params.validate()?;
-        Ok(params)
+        let strength = if self.needs_score() { scored } else { self.strength };
+        strength.unwrap_or(Strength::amplification(0.0)).apply(&params)
     }
 
-    /// Writes the log-probabilities of the next token in this arm. `params` comes from [`Arm::params`].
+    /// Writes the log-probabilities of the next token in this arm. `params` comes from [`ArmSpec::params`].
     ///
     /// Tempered, they are what a token is drawn from, before any other sampler: the plain and the
     /// instructed arm have the base temperature, steered ones that of the step. Untempered, the
@@ -153,12 +136,12 @@ impl Arm {
         if !tempered {
             params.temperature = 1.0;
         }
-        let is_steered = !matches!(self.kind, ArmKind::Plain | ArmKind::Instructed);
+        let is_steered = self.arm == Arm::Steered;
         if !tempered || !is_steered {
             params.sigma = f32::INFINITY;
             params.t_min = 0.0;
         }
-        let row = if self.kind == ArmKind::Plain { plain } else { instructed };
+        let row = if self.arm == Arm::Plain { plain } else { instructed };
         steer(row, plain, &params, out).map(drop)
     }
 }
@@ -171,21 +154,26 @@ fn is_setting(name: &str) -> bool {
 mod tests {
     use super::*;
 
+    fn scored(amplification: f32) -> Option<Strength> {
+        Some(Strength::amplification(amplification))
+    }
+
     #[test]
     fn a_list_is_read_with_settings_of_single_arms() {
-        let arms =
-            Arm::parse_list("plain, instructed,guidance=1.5,sda:sigma=0.01,t_min=0.2,amplification=-0.5,sda")
-                .unwrap();
+        let arms = ArmSpec::parse_list(
+            "plain, instructed,guidance=1.5,sda:sigma=0.01,t_min=0.2,amplification=-0.5,sda",
+        )
+        .unwrap();
         let names: Vec<&str> = arms.iter().map(|arm| arm.name.as_str()).collect();
         let expected =
             ["plain", "instructed", "guidance=1.5", "sda:sigma=0.01,t_min=0.2", "amplification=-0.5", "sda"];
         assert_eq!(names, expected);
         let base = Params::default();
-        assert_eq!(arms[2].params(&base, 0.7).unwrap().guidance(), 1.5);
-        let sda = arms[3].params(&base, 0.25).unwrap();
+        assert_eq!(arms[2].params(&base, scored(0.7)).unwrap().guidance(), 1.5);
+        let sda = arms[3].params(&base, scored(0.25)).unwrap();
         assert_eq!((sda.sigma, sda.t_min, sda.amplification), (0.01, 0.2, 0.25));
-        assert_eq!(arms[4].params(&base, 0.7).unwrap().amplification, -0.5);
-        assert_eq!(arms[1].params(&base, 0.7).unwrap().amplification, 0.0);
+        assert_eq!(arms[4].params(&base, scored(0.7)).unwrap().amplification, -0.5);
+        assert_eq!(arms[1].params(&base, scored(0.7)).unwrap().amplification, 0.0);
         assert_eq!(arms.iter().filter(|arm| arm.needs_score()).count(), 2);
     }
 
@@ -204,7 +192,7 @@ mod tests {
             "sda:T=1",
         ];
         for list in wrong {
-            let error = Arm::parse_list(list).unwrap_err();
+            let error = ArmSpec::parse_list(list).unwrap_err();
             assert_eq!(error.code(), -2, "{list}: {error}");
         }
     }
@@ -220,9 +208,10 @@ mod tests {
         let (p, q) = (softmax(&wide(&instructed)), softmax(&wide(&plain)));
         let steered: Vec<f64> = p.iter().zip(&q).map(|(p, q)| p + 0.5 * (p - q)).collect();
         let expected = [q, p, softmax(&steered)];
-        for (arm, expected) in Arm::parse_list("plain,instructed,guidance=1.5").unwrap().iter().zip(expected)
+        for (arm, expected) in
+            ArmSpec::parse_list("plain,instructed,guidance=1.5").unwrap().iter().zip(expected)
         {
-            let params = arm.params(&Params::default(), 0.0).unwrap();
+            let params = arm.params(&Params::default(), None).unwrap();
             let mut out = [0.0; 3];
             arm.log_probs([&plain, &instructed], &params, false, &mut out).unwrap();
             for (x, y) in out.iter().zip(&expected) {
@@ -234,12 +223,12 @@ mod tests {
     #[test]
     fn tempered_arms_are_what_tokens_are_drawn_from() {
         let (plain, instructed) = ([0.0f32, 1.0, 2.0], [0.5f32, 2.0, 0.0]);
-        let arms = Arm::parse_list("plain,guidance=1.5,guidance=1.5:sigma=0.01,t_min=0.2").unwrap();
+        let arms = ArmSpec::parse_list("plain,guidance=1.5,guidance=1.5:sigma=0.01,t_min=0.2").unwrap();
         let rows: Vec<[f32; 3]> = arms
             .iter()
             .map(|arm| {
                 let mut out = [0.0; 3];
-                let params = arm.params(&Params::default(), 0.0).unwrap();
+                let params = arm.params(&Params::default(), None).unwrap();
                 arm.log_probs([&plain, &instructed], &params, true, &mut out).unwrap();
                 out
             })
@@ -247,7 +236,7 @@ mod tests {
         // T0 = 0.6: differences of log-probabilities are those of the logits, divided by it.
         assert!((rows[0][2] - rows[0][1] - 1.0 / 0.6).abs() < 1e-5);
         let mut out = [0.0; 3];
-        let params = arms[1].params(&Params::default(), 0.0).unwrap();
+        let params = arms[1].params(&Params::default(), None).unwrap();
         steer(&instructed, &plain, &params, &mut out).unwrap();
         assert_eq!(rows[1], out);
         assert!(rows[2][1] > rows[1][1], "a small sigma sharpens where the branches disagree");

@@ -1,6 +1,6 @@
 //! Does it align? The pure parts of `sda eval`: what is measured and how sure that is. No model, no files.
 //!
-//! - [`Arm`]: the ways to answer that are compared, [`Arm::parse_list`] reads them from a command line.
+//! - [`ArmSpec`]: the ways to answer that are compared, [`ArmSpec::parse_list`] reads them from a command line.
 //! - [`mc`]: TruthfulQA's MC1 and MC2 from the log-probabilities of given answers.
 //! - [`ifeval`]: instructions whose fulfilment a program can check, and IFEval's four numbers.
 //! - [`winrate`]: pairwise comparison by a judge, in both orders.
@@ -13,5 +13,5 @@ pub mod mc;
 pub mod report;
 pub mod winrate;
 
-pub use arm::{Arm, ArmKind};
+pub use arm::ArmSpec;
 pub use bootstrap::{Bootstrap, Interval, Part};

@@ -66,11 +66,6 @@ impl Bar {
         Bar(bar)
     }
 
-    /// A bar that is never seen, for work inside of a longer one.
-    pub fn hidden() -> Bar {
-        Bar(ProgressBar::hidden())
-    }
-
     /// A sign of life while the length of a wait is not known; it goes away when dropped.
     pub fn waiting(what: &'static str) -> Bar {
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());

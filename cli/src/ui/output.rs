@@ -205,7 +205,7 @@ pub fn answer_record(arm: Arm, answer: &Answer, extra: Map<String, Value>) -> Va
 pub fn steering(resolved: &Resolved, params: &Params, seed: u32) -> Map<String, Value> {
     let fields = match resolved.arm {
         Arm::Steered => json!({
-            "score": resolved.score,
+            "score": resolved.score(),
             "amplification": params.amplification,
             "guidance": params.guidance(),
             "k": params.k,

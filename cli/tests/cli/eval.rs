@@ -262,6 +262,38 @@ fn an_answer_that_is_preferred_in_both_orders_wins() {
 }
 
 #[test]
+fn the_loaded_model_scores_by_the_same_words_as_in_sda_score() {
+    let lab = Lab::new(&[json!({ "id": "x", "prompt": "My cat died yesterday." })]);
+    let server = FaultServer::start(|_, _| chat("{\"score\": 50}"));
+    let by = ["-i", "Answer like a pirate.", "-c", "512", "--judge", "local", "--judge-dimension"];
+    let words = [&by[..], &["truthfulness"]].concat();
+    let args = ["--arms", "plain,sda", "-n", "12", "--temp", "0", "--json", "--pair-judge"];
+    report(&lab.run("winrate", &[&args[..], &[&server.url()], &words].concat()));
+    let results = lab.results("out.jsonl");
+    let find = |id: &str| results.iter().find(|result| result["id"] == id).unwrap();
+    let score = find("x answer sda")["score"].as_f64().unwrap();
+    let guidance = find("x answer sda")["guidance"].as_f64().unwrap();
+    assert!((guidance - 1.0 - 2.0 * ((100.0 - score) / (2.0 * score)).tanh()).abs() < 1e-5, "{guidance}");
+
+    // The same plain answer, judged by `sda score`.
+    let draft = json!({ "query": "My cat died yesterday.", "draft": find("x answer plain")["answer"] });
+    std::fs::write(lab.path("draft.jsonl"), format!("{draft}\n")).unwrap();
+    let alone = |dimension: &str, out: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sda"));
+        command.args(["score", "-t", "1", "-m", &model(), "-f"]).arg(lab.path("draft.jsonl"));
+        command.arg("-o").arg(lab.path(out)).args(by).arg(dimension).stdin(Stdio::null());
+        assert!(command.output().unwrap().status.success());
+        lab.results(out)[0]["score"].as_f64().unwrap()
+    };
+    let (by_quality, by_instruction) = (alone("truthfulness", "a.jsonl"), alone("instruction", "b.jsonl"));
+    assert!((score - by_quality).abs() < 0.1, "{score} in eval, {by_quality} in score");
+    assert!(
+        (by_instruction - by_quality).abs() > 0.2,
+        "{by_instruction} and {by_quality} tell nothing apart"
+    );
+}
+
+#[test]
 fn a_failed_judgement_is_counted_and_shown() {
     let (report, _, _) = winrate(|prompt| match prompt.contains("race") {
         true => status(400, "no"),

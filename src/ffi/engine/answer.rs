@@ -12,9 +12,9 @@ use crate::engine::{Answer, Arm, Finish, Generation, StepRecord};
 use crate::error::{Error, Result};
 use crate::llama::Sampling;
 use crate::params::Params;
-use crate::prompt::{InstructionPlacement, Turn};
 use crate::quality::Quality;
 use crate::strength::Strength;
+use crate::text::{InstructionPlacement, Turn};
 
 /// SDA_PLACEMENT_AFTER, or SDA_PLACEMENT_BEFORE for a model without a chat template.
 pub const SDA_PLACEMENT_AUTO: i32 = 0;

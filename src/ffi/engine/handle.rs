@@ -13,7 +13,7 @@ use crate::engine::{Answer, Engine, Event, Prompts};
 use crate::error::{Error, Result};
 use crate::guard::caught;
 use crate::llama::Model;
-use crate::prompt::{ChatTemplate, InstructionPlacement, PairBuilder};
+use crate::text::{ChatTemplate, InstructionPlacement, PairBuilder};
 
 /// A model's context with everything that steered generation needs.
 ///

@@ -1,15 +1,17 @@
 //! Answers of all arms to the same queries, many at once, with the same seed for all arms of an item.
 
-use crate::measure::{Arm, ArmKind};
-use sda::engine::{Answer, Arm as EngineArm, Batch, BatchEvent, Job};
-use sda::prompt::strip_think;
+use sda::Strength;
+use sda::engine::{Answer, Arm, Batch, BatchEvent, Job};
+use sda::judge::JudgeRequest;
+use sda::text::strip_think;
 use serde_json::json;
 
 use super::data::Item;
-use super::scorer::{Draft, Scored, Scorer};
+use super::scorer::Scorer;
 use super::{Run, fields};
 use crate::failure::{Failure, Outcome};
 use crate::journal::{Input, Journal};
+use crate::measure::ArmSpec;
 use crate::ui::progress::Progress;
 
 /// Items whose answers are under way together, for each place of the batch. The steered answers wait for the
@@ -72,7 +74,8 @@ struct Task<'q> {
     job: Job,
     question: &'q Question<'q>,
     unit: Option<&'q Input>,
-    scored: Option<Scored>,
+    /// The strength that a score gave it.
+    scored: Option<Strength>,
 }
 
 /// Some items under way.
@@ -86,14 +89,14 @@ struct Work<'w, 'r, 'a> {
 }
 
 impl Work<'_, '_, '_> {
-    fn missing<'q>(&self, question: &'q Question) -> Vec<(&Arm, &'q Input)> {
+    fn missing<'q>(&self, question: &'q Question) -> Vec<(&ArmSpec, &'q Input)> {
         let all = self.run.arms.iter().zip(question.units);
         all.filter(|(_, unit)| self.journal.result(&unit.key).is_none()).collect()
     }
 
     /// All arms that need no score, and the drafts of those that do.
     fn unscored(&mut self, questions: &[Question]) -> Outcome {
-        let plain = Arm::parse_list("plain")?.remove(0);
+        let plain = ArmSpec::parse_list("plain")?.remove(0);
         let has_plain = self.run.arms.contains(&plain);
         let mut tasks = Vec::new();
         for question in questions {
@@ -114,7 +117,7 @@ impl Work<'_, '_, '_> {
         for question in questions {
             let mut missing = self.missing(question);
             missing.retain(|(arm, _)| arm.needs_score());
-            let missing: Vec<(Arm, &Input)> =
+            let missing: Vec<(ArmSpec, &Input)> =
                 missing.into_iter().map(|(arm, unit)| (arm.clone(), unit)).collect();
             if missing.is_empty() {
                 continue;
@@ -134,10 +137,10 @@ impl Work<'_, '_, '_> {
     }
 
     /// The score of an item, by its record or by a judge of the plain answer.
-    fn score(&mut self, question: &Question, scorer: &Scorer) -> Outcome<Result<Scored, String>> {
+    fn score(&mut self, question: &Question, scorer: &Scorer) -> Outcome<Result<Strength, String>> {
         let function = self.run.args.common.steering.amplify;
         if let Some(score) = scorer.known(question.item) {
-            return Scored::new(score, function).map(Ok);
+            return Ok(Ok(Strength::score(score, function)));
         }
         let result = self.run.arms.iter().zip(question.units).find(|(arm, _)| arm.name == "plain");
         let result = result.and_then(|(_, unit)| self.journal.result(&unit.key)?.get("answer")?.as_str());
@@ -145,42 +148,33 @@ impl Work<'_, '_, '_> {
         let Some(text) = result.or(draft.map(|(_, text)| text.as_str())) else {
             return Ok(Err("there is no plain answer to score".into()));
         };
-        let draft = Draft {
+        let request = JudgeRequest {
             query: &question.query,
+            draft: strip_think(text).text,
             instruction: &question.instruction,
-            text,
-            template: self.run.prompter.template(),
+            dimension: None,
         };
-        let (model, interrupt) = (self.run.model, &self.run.interrupt);
-        let batch = &mut *self.batch;
-        let mut score = |tokens: &[_]| batch.score(tokens, &mut |_, _| !interrupt.is_wanted());
-        match scorer.score(&draft, model, &mut score, interrupt)? {
-            Ok(score) => Scored::new(score, function).map(Ok),
-            Err(why) => Ok(Err(why)),
-        }
+        let (batch, template) = (&mut *self.batch, self.run.prompter.template());
+        let score = scorer.score(&request, || batch.judge(template), &self.run.interrupt)?;
+        Ok(score.map(|score| Strength::score(score, function)))
     }
 
     fn task<'q>(
         &self,
         question: &'q Question,
-        arm: &Arm,
+        arm: &ArmSpec,
         unit: Option<&'q Input>,
-        scored: Option<Scored>,
+        scored: Option<Strength>,
     ) -> Outcome<Task<'q>> {
         let run = self.run;
         let pair = run.prompter.pair_with(&[], &question.query, &question.instruction)?;
         let mut settings = run.settings.clone();
         settings.sampling.seed = question.seed;
-        settings.params = arm.params(&settings.params, scored.map_or(0.0, |scored| scored.amplification))?;
+        settings.params = arm.params(&settings.params, scored)?;
         if run.args.common.steering.steer_after_think {
             settings.steer_after_think = Some(pair.instructed.clone());
         }
-        let kind = match arm.kind {
-            ArmKind::Plain => EngineArm::Plain,
-            ArmKind::Instructed => EngineArm::Instructed,
-            _ => EngineArm::Steered,
-        };
-        let job = Job { arm: kind, prompts: run.prompter.tokens(run.model, &pair)?, settings };
+        let job = Job { arm: arm.arm, prompts: run.prompter.tokens(run.model, &pair)?, settings };
         Ok(Task { job, question, unit, scored })
     }
 
@@ -230,11 +224,11 @@ fn record(
         // Missed when it is to be scored.
         (None, Err(_)) => return Ok(()),
     };
-    let is_steered = task.job.arm == EngineArm::Steered;
+    let is_steered = task.job.arm == Arm::Steered;
     let result = json!({
         "answer": answer.text, "finish": answer.finish.name(), "tokens": answer.tokens.len(),
         "mean_js": answer.mean_divergence, "seed": task.question.seed,
-        "score": task.scored.map(|scored| scored.score),
+        "score": task.scored.and_then(|scored| scored.of_score()),
         "guidance": is_steered.then(|| task.job.settings.params.guidance()),
     });
     journal.append(unit, fields(result))

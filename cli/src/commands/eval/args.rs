@@ -2,12 +2,13 @@
 
 use std::path::PathBuf;
 
-use crate::measure::Arm;
+use crate::measure::ArmSpec;
 use crate::measure::winrate::Dataset;
 use clap::{Args, ValueEnum};
 use sda::judge::OnFailure;
 
 use crate::args::CommonArgs;
+use crate::args::judge::{JudgeAt, LOCAL};
 use crate::failure::{Failure, Outcome};
 
 #[derive(Args)]
@@ -107,7 +108,7 @@ fn dataset(name: &str) -> Result<Dataset, String> {
 
 impl EvalArgs {
     /// Refuses combinations that could only mislead.
-    pub fn check(&self, arms: &[Arm]) -> Outcome {
+    pub fn check(&self, arms: &[ArmSpec]) -> Outcome {
         let usage = |text: String| Err(Failure::Usage(text));
         let steering = &self.common.steering;
         if steering.guidance.is_some() || steering.amplification.is_some() {
@@ -135,9 +136,12 @@ impl EvalArgs {
             let Some(judge) = &self.pair_judge else {
                 return usage("winrate needs --pair-judge URL|FILE: who says which answer is better".into());
             };
-            let same = steering.judge.as_ref() == Some(judge)
-                || (steering.judge.as_deref() == Some("local") && self.is_own_model(judge));
-            if same && arms.iter().any(Arm::needs_score) && !self.allow_same_judge {
+            let same = match &steering.judge {
+                Some(JudgeAt::Url(url)) => url == judge,
+                Some(JudgeAt::Local) => judge == LOCAL || self.is_own_model(judge),
+                None => false,
+            };
+            if same && arms.iter().any(ArmSpec::needs_score) && !self.allow_same_judge {
                 return usage(format!(
                     "--judge and --pair-judge are the same, {judge}: a judge would compare answers that were \
                      steered by its own scores (--allow-same-judge to do it all the same)"

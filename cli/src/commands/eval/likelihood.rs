@@ -3,14 +3,16 @@
 
 use crate::measure::mc::{self, Question};
 use crate::measure::report::{ALL, Report};
-use crate::measure::{Arm, Part};
-use sda::engine::{Arm as EngineArm, Engine};
+use crate::measure::{ArmSpec, Part};
+use sda::Strength;
+use sda::engine::{Arm, Engine};
 use sda::host::Token;
-use sda::prompt::PromptPair;
+use sda::judge::JudgeRequest;
+use sda::text::{PromptPair, strip_think};
 use serde_json::json;
 
 use super::data::Data;
-use super::scorer::{Draft, Scored, Scorer};
+use super::scorer::Scorer;
 use super::{Run, fields};
 use crate::args::Placement;
 use crate::failure::{Failure, Outcome};
@@ -46,7 +48,7 @@ pub fn run(run: &Run, data: &Data, engine: &mut Engine) -> Outcome<Report> {
     let mut journal = run.journal(&units)?;
     let progress = run.progress(&journal, &units);
     for ((item, question), units) in data.items.iter().zip(&questions).zip(units.chunks(run.arms.len())) {
-        let missing: Vec<(&Arm, &Input)> =
+        let missing: Vec<(&ArmSpec, &Input)> =
             run.arms.iter().zip(units).filter(|(_, unit)| journal.result(&unit.key).is_none()).collect();
         if missing.is_empty() {
             continue;
@@ -98,10 +100,10 @@ impl Work<'_, '_, '_> {
         }
     }
 
-    fn score(&mut self, scorer: &Scorer, item: &super::data::Item) -> Outcome<Result<Scored, String>> {
+    fn score(&mut self, scorer: &Scorer, item: &super::data::Item) -> Outcome<Result<Strength, String>> {
         let function = self.run.args.common.steering.amplify;
         if let Some(score) = scorer.known(item) {
-            return Scored::new(score, function).map(Ok);
+            return Ok(Ok(Strength::score(score, function)));
         }
         let pair = self.pair()?;
         let prompts = self.run.prompter.tokens(self.run.model, &pair)?;
@@ -109,30 +111,26 @@ impl Work<'_, '_, '_> {
         settings.n_predict = Some(DRAFT_TOKENS);
         settings.stop = vec!["\n".into()];
         let interrupt = &self.run.interrupt;
-        let draft =
-            self.engine.generate(EngineArm::Plain, &prompts, &settings, &mut |_| !interrupt.is_wanted())?;
+        let draft = self.engine.generate(Arm::Plain, &prompts, &settings, &mut |_| !interrupt.is_wanted())?;
         if interrupt.is_wanted() {
             return Err(Failure::Interrupted);
         }
-        let draft = Draft {
+        let request = JudgeRequest {
             query: &self.question.question,
+            draft: strip_think(draft.text.trim()).text,
             instruction: &self.run.prompter.instruction,
-            text: draft.text.trim(),
-            template: self.run.prompter.template(),
+            dimension: None,
         };
-        let engine = &mut *self.engine;
-        let mut score = |tokens: &[_]| engine.score(tokens, &mut |_, _| !interrupt.is_wanted());
-        match scorer.score(&draft, self.run.model, &mut score, interrupt)? {
-            Ok(score) => Scored::new(score, function).map(Ok),
-            Err(why) => Ok(Err(why)),
-        }
+        let (engine, template) = (&mut *self.engine, self.run.prompter.template());
+        let score = scorer.score(&request, || engine.judge(template), interrupt)?;
+        Ok(score.map(|score| Strength::score(score, function)))
     }
 
     /// Computes the log-likelihoods of all answers in all arms that miss them, and writes them down.
     fn follow(
         &mut self,
-        missing: &[(&Arm, &Input)],
-        scored: &Result<Scored, String>,
+        missing: &[(&ArmSpec, &Input)],
+        scored: &Result<Strength, String>,
         journal: &mut Journal,
     ) -> Outcome {
         let mut arms = Vec::new();
@@ -140,11 +138,8 @@ impl Work<'_, '_, '_> {
             match (arm.needs_score(), scored) {
                 (true, Err(why)) => self.run.append_failure(journal, unit, why)?,
                 (_, scored) => {
-                    let scored = scored.as_ref().ok().filter(|_| arm.needs_score());
-                    let params = arm.params(
-                        &self.run.settings.params,
-                        scored.map_or(0.0, |scored| scored.amplification),
-                    )?;
+                    let scored = scored.as_ref().ok().copied().filter(|_| arm.needs_score());
+                    let params = arm.params(&self.run.settings.params, scored)?;
                     arms.push((arm, unit, params, scored));
                 }
             }
@@ -170,7 +165,7 @@ impl Work<'_, '_, '_> {
         for ((_, unit, params, scored), [untempered, tempered]) in arms.into_iter().zip(sums) {
             let result = json!({
                 "answers": answers, "untempered": untempered, "tempered": tempered,
-                "guidance": params.guidance(), "score": scored.map(|scored| scored.score),
+                "guidance": params.guidance(), "score": scored.and_then(|scored| scored.of_score()),
             });
             journal.append(unit, fields(result))?;
         }

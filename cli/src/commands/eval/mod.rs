@@ -17,7 +17,7 @@ mod winrate;
 use std::cell::RefCell;
 
 use crate::measure::report::Report;
-use crate::measure::{Arm, Bootstrap};
+use crate::measure::{ArmSpec, Bootstrap};
 use sda::Quality;
 use sda::engine::Generation;
 use sda::llama::Model;
@@ -46,7 +46,7 @@ const DEFAULT_SEED: u32 = 1;
 /// What every part of a run needs.
 struct Run<'m, 'a> {
     args: &'a EvalArgs,
-    arms: Vec<Arm>,
+    arms: Vec<ArmSpec>,
     /// Base settings; the seed is that of the first item.
     settings: Generation,
     seed: u32,
@@ -58,7 +58,7 @@ struct Run<'m, 'a> {
 }
 
 pub fn run(mut args: EvalArgs) -> Outcome {
-    let arms = Arm::parse_list(&args.arms)?;
+    let arms = ArmSpec::parse_list(&args.arms)?;
     args.check(&arms)?;
     set_defaults(&mut args);
     let args = &args;

@@ -9,9 +9,9 @@ use std::path::Path;
 use crate::measure::winrate::Preference;
 use sda::Quality;
 use sda::engine::Engine;
-use sda::judge::{Client, Judge, JudgeRequest, Template, score_each};
+use sda::judge::{Client, Judge, JudgeRequest, MIN_SCORE, Template, score_each};
 use sda::llama::{ContextOptions, Model};
-use sda::prompt::{ChatTemplate, JudgePrompt};
+use sda::text::ChatTemplate;
 use sha2::{Digest, Sha256};
 
 use super::Run;
@@ -48,13 +48,19 @@ pub struct Said {
 /// Gets each comparison once, with what was said when the answer stood first and when it stood second.
 type Done<'d> = &'d mut dyn FnMut(&Comparison, Result<[Said; 2], String>) -> Outcome;
 
-pub enum PairJudge {
-    Server { client: Box<Client>, dimension: Option<Quality> },
-    Local(Box<LocalJudge>),
+pub struct PairJudge {
+    who: Who,
+    /// What to compare by; None is the instruction.
+    dimension: Option<Quality>,
+}
+
+enum Who {
+    Server(Box<Client>),
+    File(Box<Loaded>),
 }
 
 /// A model of its own.
-pub struct LocalJudge {
+struct Loaded {
     model: Model,
     template: Option<ChatTemplate>,
     name: String,
@@ -63,6 +69,7 @@ pub struct LocalJudge {
 impl PairJudge {
     pub fn new(run: &Run) -> Outcome<PairJudge> {
         let judge = run.args.pair_judge.as_deref().unwrap_or_default();
+        let dimension = run.args.common.prompt.preset;
         let path = Path::new(judge);
         if !judge.contains("://") && path.is_file() {
             note(
@@ -79,58 +86,62 @@ impl PairJudge {
                 None => None,
             };
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            return Ok(PairJudge::Local(Box::new(LocalJudge { model, template, name })));
+            return Ok(PairJudge { who: Who::File(Box::new(Loaded { model, template, name })), dimension });
         }
         // The options of the other judge hold for this one as well, but for its model and its prompts.
         let mut args = run.args.common.judge.clone();
         args.judge_model.clone_from(&run.args.pair_judge_model);
         args.judge_prompt.clear();
-        let mut settings = args.client(judge)?.settings().clone();
+        let mut settings = args.settings(judge)?;
         settings.template = Template::parse(BODY)?;
         // No cache: the output file holds every result already.
         let client = Client::new(settings)?.with_warnings(note);
-        let dimension = run.args.common.prompt.preset;
-        Ok(PairJudge::Server { client: Box::new(client), dimension })
+        Ok(PairJudge { who: Who::Server(Box::new(client)), dimension })
     }
 
     /// What results name it.
     pub fn name(&self) -> String {
-        match self {
-            PairJudge::Server { client, .. } => client.describe(),
-            PairJudge::Local(judge) => judge.name.clone(),
+        match &self.who {
+            Who::Server(client) => client.describe(),
+            Who::File(loaded) => loaded.name.clone(),
         }
     }
 
     /// Compares, and hands every result to `done`.
     pub fn compare(&self, run: &Run, comparisons: Vec<Comparison>, done: Done) -> Outcome {
-        match self {
+        match &self.who {
             _ if comparisons.is_empty() => Ok(()),
-            PairJudge::Server { client, dimension } => self.ask(client, *dimension, run, comparisons, done),
-            PairJudge::Local(judge) => {
-                let mut engine = Engine::new(&judge.model, 0, &ContextOptions::default())?;
-                for comparison in &comparisons {
-                    if run.interrupt.is_wanted() {
-                        return Err(Failure::Interrupted);
-                    }
-                    let scores = [&comparison.answer, &comparison.against].map(|answer| {
-                        local(&mut engine, judge.template.as_ref(), run, &comparison.query, answer)
-                    });
-                    let [a, b] = scores;
-                    done(comparison, a.and_then(|a| Ok(both_orders(a, b?))))?;
-                }
-                Ok(())
-            }
+            Who::Server(client) => self.ask(client, run, comparisons, done),
+            Who::File(loaded) => self.score_both(loaded, run, comparisons, done),
         }
     }
 
-    fn ask(
-        &self,
-        client: &Client,
-        dimension: Option<Quality>,
-        run: &Run,
-        comparisons: Vec<Comparison>,
-        done: Done,
-    ) -> Outcome {
+    fn score_both(&self, loaded: &Loaded, run: &Run, comparisons: Vec<Comparison>, done: Done) -> Outcome {
+        let mut engine = Engine::new(&loaded.model, 0, &ContextOptions::default())?;
+        let mut judge = engine.judge(loaded.template.as_ref());
+        for comparison in &comparisons {
+            let scores = [&comparison.answer, &comparison.against].map(|draft| {
+                // An answer of nothing cannot meet the criterion, and is none that a judge takes.
+                if draft.trim().is_empty() {
+                    return Ok(MIN_SCORE.into());
+                }
+                let instruction = &run.prompter.instruction;
+                let request =
+                    JudgeRequest { query: &comparison.query, draft, instruction, dimension: self.dimension };
+                let verdict = judge.score(&request, &|| run.interrupt.is_wanted());
+                verdict.map(|verdict| f64::from(verdict.score)).map_err(|error| error.to_string())
+            });
+            if run.interrupt.is_wanted() {
+                return Err(Failure::Interrupted);
+            }
+            let [a, b] = scores;
+            done(comparison, a.and_then(|a| Ok(both_orders(a, b?))))?;
+        }
+        Ok(())
+    }
+
+    fn ask(&self, client: &Client, run: &Run, comparisons: Vec<Comparison>, done: Done) -> Outcome {
+        let dimension = self.dimension;
         let instruction = &run.prompter.instruction;
         let interrupt = &run.interrupt;
         let mut said: Vec<[Option<Result<Said, String>>; 2]> =
@@ -202,21 +213,6 @@ fn both_orders(answer: f64, against: f64) -> [Said; 2] {
         Said { preference: preference(answer, against), score: answer },
         Said { preference: preference(against, answer), score: against },
     ]
-}
-
-fn local(
-    engine: &mut Engine,
-    template: Option<&ChatTemplate>,
-    run: &Run,
-    query: &str,
-    answer: &str,
-) -> Result<f64, String> {
-    let prompt = JudgePrompt { query, instruction: &run.prompter.instruction, draft: answer };
-    let mut score = || {
-        let tokens = engine.model().tokenize_prompt(&prompt.local(template)?)?;
-        engine.score(&tokens, &mut |_, _| true)
-    };
-    score().map(|distribution| distribution.expected()).map_err(|error: sda::Error| error.to_string())
 }
 
 #[cfg(test)]

@@ -11,12 +11,11 @@ use sda::engine::{Batch, DEFAULT_N_CTX};
 use sda::llama::Model;
 
 use crate::args::GenerateArgs;
-use crate::assess::Assessor;
 use crate::failure::{Failure, Outcome};
 use crate::journal::{self, Journal};
 use crate::load::{self, Log};
 use crate::prompts::Prompter;
-use crate::strength::Strength;
+use crate::strength::Source;
 use crate::ui::console::{Interrupt, note, stderr_is_terminal};
 
 use record::Record;
@@ -28,7 +27,7 @@ pub fn run(args: &GenerateArgs, list: &Path) -> Outcome {
     if common.trace.is_some() {
         return Err(Failure::Usage("--trace is for a single query, not for a list".into()));
     }
-    let strength = Strength::new(common)?;
+    let source = Source::new(common)?;
     let seed = common.sampling.seed();
     let interrupt = Interrupt::install().map_err(Failure::Failed)?;
     let settings = common.generation(seed, false);
@@ -40,14 +39,8 @@ pub fn run(args: &GenerateArgs, list: &Path) -> Outcome {
     let model = load::model(&common.model, &log, &interrupt)?;
     let prompter = Prompter::new(&common.prompt, &model)?;
     let arms = args.list.arms(args.compare);
-    let maker = TaskMaker {
-        args,
-        model: &model,
-        prompter: &prompter,
-        settings: &settings,
-        strength: &strength,
-        seed,
-    };
+    let maker =
+        TaskMaker { args, model: &model, prompter: &prompter, settings: &settings, source: &source, seed };
     let mut tasks = Vec::with_capacity(records.len() * arms.len());
     for record in &records {
         tasks.extend(maker.tasks(record, &arms)?);
@@ -66,7 +59,7 @@ pub fn run(args: &GenerateArgs, list: &Path) -> Outcome {
         note("no instruction (-i TEXT, --preset NAME, or in the list): nothing is steered");
     }
     let before = log.kv_mib();
-    let n_ctx = branch_length(args, &model, &tasks, &strength);
+    let n_ctx = branch_length(args, &model, &tasks, &source);
     let batch = Batch::new(&model, n_pairs, n_ctx, &common.model.context_options())
         .map_err(|error| log.explain(error))?;
     if stderr_is_terminal() {
@@ -77,7 +70,7 @@ pub fn run(args: &GenerateArgs, list: &Path) -> Outcome {
     }
     interrupt.begin();
     let template = prompter.template();
-    Work { args, strength: &strength, template, interrupt: &interrupt, tasks, journal, batch }.run()
+    Work { args, source: &source, template, interrupt: &interrupt, tasks, journal, batch }.run()
 }
 
 /// Reads the list and the answers' strengths and seeds in it.
@@ -93,17 +86,16 @@ fn records(list: &Path, args: &GenerateArgs) -> Outcome<Vec<Record>> {
 
 /// `--ctx-size`, or what the longest answer can need: the cache has twice as many cells for each of the
 /// answers that are generated at once.
-fn branch_length(args: &GenerateArgs, model: &Model, tasks: &[Task], strength: &Strength) -> usize {
+fn branch_length(args: &GenerateArgs, model: &Model, tasks: &[Task], source: &Source) -> usize {
     /// What the local judge's prompt holds beside query, instruction and draft, and something to spare.
     const JUDGE_TOKENS: usize = 512;
     let most = model.n_ctx_train().clamp(1, DEFAULT_N_CTX);
     match (args.common.model.ctx_size as usize, usize::try_from(args.common.sampling.n_predict)) {
         (0, Ok(n_predict)) => {
             let longest = tasks.iter().map(|task| task.longest_prompt()).max().unwrap_or(0);
-            let is_local = |assessor: &Assessor| assessor.client().is_none();
-            let judge = match strength {
+            let judge = match source {
                 // It reads its prompt into the cells of one pair, which are those of two branches.
-                Strength::Judged(assessor) if is_local(assessor) => JUDGE_TOKENS / 2,
+                Source::Judged(assessor) if assessor.is_local() => JUDGE_TOKENS / 2,
                 _ => 0,
             };
             (longest + n_predict + judge).clamp(1, most)

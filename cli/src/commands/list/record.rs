@@ -1,18 +1,10 @@
 //! One record of a list: what is asked, and what it says about steering and seed.
 
-use sda::amplify::amplify;
+use sda::{Params, Strength};
 
 use crate::args::SteeringArgs;
 use crate::failure::{Failure, Outcome};
 use crate::journal::{Fields, Input};
-
-/// How strongly to steer, where that is given.
-#[derive(Clone, Copy)]
-pub struct Fixed {
-    pub amplification: f32,
-    /// The score that it comes from, if it does.
-    pub score: Option<f64>,
-}
 
 /// A record whose fields are in range.
 pub struct Record {
@@ -26,7 +18,7 @@ pub struct Record {
     /// Its own instruction, in place of the command line's.
     pub instruction: Option<String>,
     /// Its own strength, in place of the command line's.
-    pub strength: Option<Fixed>,
+    pub strength: Option<Strength>,
     /// Its own seed.
     pub seed: Option<u32>,
     /// The record is one that another command could not score, with the reason.
@@ -68,29 +60,23 @@ impl Record {
     }
 }
 
-/// The strength that a record brings, reckoned as the command line's is.
-fn strength(input: &Input, steering: &SteeringArgs) -> Outcome<Option<Fixed>> {
+/// The strength that a record brings, in place of the command line's.
+fn strength(input: &Input, steering: &SteeringArgs) -> Outcome<Option<Strength>> {
     let number = |name| input.number(name).map(|number| number.map(|number| number as f32));
-    let numbers = (number("score")?, number("amplification")?, number("guidance")?);
-    let (amplification, score) = match numbers {
+    let strength = match (number("score")?, number("amplification")?, number("guidance")?) {
         (None, None, None) => return Ok(None),
-        (Some(score), None, None) => match amplify(steering.amplify, score) {
-            Ok(amplification) => (amplification as f32, Some(f64::from(score))),
-            Err(error) => return Err(at(input.line, &error.to_string())),
-        },
-        (None, Some(amplification), None) => (amplification, None),
-        (None, None, Some(_)) if steering.k == 0.0 => {
-            return Err(at(input.line, "has a \"guidance\", but --k is 0"));
-        }
-        (None, None, Some(guidance)) => ((guidance - 1.0) / steering.k, None),
+        (Some(score), None, None) => Strength::score(score, steering.amplify),
+        (None, Some(amplification), None) => Strength::amplification(amplification),
+        (None, None, Some(guidance)) => Strength::guidance(guidance),
         _ => {
             let why = "must have at most one of \"score\", \"amplification\" and \"guidance\"";
             return Err(at(input.line, why));
         }
     };
-    match amplification.is_finite() {
-        true => Ok(Some(Fixed { amplification, score })),
-        false => Err(at(input.line, "its steering is out of range")),
+    match strength.apply(&Params { k: steering.k, ..Params::default() }) {
+        Ok(_) => Ok(Some(strength)),
+        Err(error) if strength.of_score().is_some() => Err(at(input.line, &error.to_string())),
+        Err(error) => Err(at(input.line, &format!("its steering is out of range: {error}"))),
     }
 }
 

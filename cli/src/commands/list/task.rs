@@ -6,13 +6,13 @@ use sda::llama::Model;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::record::{Fixed, Record};
+use super::record::Record;
 use crate::args::GenerateArgs;
 use crate::assess::Assessor;
 use crate::failure::{Failure, Outcome};
 use crate::journal::{Fields, Input};
 use crate::prompts::Prompter;
-use crate::strength::{Resolved, Strength};
+use crate::strength::{Resolved, Source};
 
 /// One answer that is wanted.
 pub struct Task {
@@ -23,7 +23,8 @@ pub struct Task {
     /// What a judge scores by; None is the instruction.
     pub dimension: Option<Quality>,
     prompts: Prompts,
-    settings: Generation,
+    /// How it is generated.
+    pub settings: Generation,
     /// What it is drawn from.
     pub resolved: Resolved,
     /// A judge has yet to score the plain answer to this record, whose key this is.
@@ -37,14 +38,14 @@ pub struct Task {
 impl Task {
     /// The work for [`sda::engine::Batch`].
     pub fn job(&self) -> Job {
-        Job { arm: self.resolved.arm, prompts: self.prompts.clone(), settings: self.settings() }
+        Job { arm: self.resolved.arm, prompts: self.prompts.clone(), settings: self.settings.clone() }
     }
 
-    /// How it is generated.
-    pub fn settings(&self) -> Generation {
-        let mut settings = self.settings.clone();
-        settings.params.amplification = self.resolved.amplification;
-        settings
+    /// What it is drawn from, once that is known.
+    pub fn resolve(&mut self, resolved: Resolved) -> sda::Result<()> {
+        self.settings.params = resolved.params(&self.settings.params)?;
+        self.resolved = resolved;
+        Ok(())
     }
 
     /// Tokens of the longer prompt that it may read.
@@ -64,7 +65,7 @@ pub struct TaskMaker<'a> {
     pub model: &'a Model,
     pub prompter: &'a Prompter,
     pub settings: &'a Generation,
-    pub strength: &'a Strength,
+    pub source: &'a Source,
     /// Seed of the command line, or a new one.
     pub seed: u32,
 }
@@ -78,10 +79,10 @@ impl TaskMaker<'_> {
         let prompts = self.prompter.tokens(self.model, &pair)?;
         let mut settings = self.settings.clone();
         settings.sampling.seed = record.seed.unwrap_or_else(|| seed_of(self.seed, &record.name));
-        let (fixed, assessor) = match (record.strength, self.strength) {
-            (Some(fixed), _) => (Some(fixed), None),
-            (None, &Strength::Fixed { amplification, score }) => (Some(Fixed { amplification, score }), None),
-            (None, Strength::Judged(assessor)) => (None, Some(&**assessor)),
+        let (given, assessor) = match (record.strength, self.source) {
+            (Some(given), _) => (Some(given), None),
+            (None, Source::Given(given)) => (Some(*given), None),
+            (None, Source::Judged(assessor)) => (None, Some(&**assessor)),
         };
         // A preset's dimension is for the preset's instruction.
         let dimension = match record.instruction {
@@ -95,12 +96,11 @@ impl TaskMaker<'_> {
         let mut tasks: Vec<Task> = Vec::new();
         for arm in arms {
             let mut settings = settings.clone();
-            let mut resolved = Resolved { arm, amplification: 0.0, score: None };
+            let mut resolved = Resolved { arm, strength: None };
             let (mut judge, mut blocked) = (None, None);
             if arm == Arm::Steered {
-                if let Some(Fixed { amplification, score }) = fixed {
-                    (resolved.amplification, resolved.score) = (amplification, score);
-                }
+                resolved.strength = given;
+                settings.params = resolved.params(&settings.params)?;
                 judge = assessor;
                 // A record without the score that it should have is not steered by anything else instead.
                 blocked.clone_from(&record.error);
@@ -115,7 +115,7 @@ impl TaskMaker<'_> {
                 Arm::Instructed => ("", &*pair.instructed),
                 Arm::Steered => (&*pair.plain, &*pair.instructed),
             };
-            let settings_text = self.settings_text(record, &settings, resolved.amplification, judge);
+            let settings_text = self.settings_text(record, &settings, judge);
             let basis = format!("{plain}\0{instructed}\0{settings_text}");
             let input = Input::new(record.line, fields, &basis).map_err(Failure::Failed)?;
             let draft = match (judge, &blocked) {
@@ -140,24 +140,17 @@ impl TaskMaker<'_> {
 
     /// What an answer depends on, beside its prompts, in a text that stays the same from run to run: answers
     /// of other settings are not taken for this run's.
-    fn settings_text(
-        &self,
-        record: &Record,
-        settings: &Generation,
-        amplification: f32,
-        judge: Option<&Assessor>,
-    ) -> String {
+    fn settings_text(&self, record: &Record, settings: &Generation, judge: Option<&Assessor>) -> String {
         let path = &self.args.common.model.model;
         let size = std::fs::metadata(path).map_or(0, |file| file.len());
         let mut settings = settings.clone();
-        settings.params.amplification = amplification;
         if record.seed.is_none() && self.args.common.sampling.seed < 0 {
             // Every run draws another one, and they may go on with each other's work.
             settings.sampling.seed = 0;
         }
         let mut text = format!("{:?} {size} {settings:?}", path.file_name());
         if let Some(assessor) = judge {
-            let name = assessor.client().map_or_else(|| assessor.name(), |client| client.fingerprint());
+            let name = assessor.fingerprint();
             let steering = &self.args.common.steering;
             let dimension = assessor.dimension.map(Quality::name);
             let on_failure = steering.on_judge_failure.name();

@@ -1,19 +1,16 @@
 //! Working through the tasks of a list: answers that need no judge, then the judge, then the others.
 
-use std::sync::OnceLock;
-
-use sda::amplify::amplify;
-use sda::engine::{Answer, Arm, Batch, BatchEvent, Finish};
-use sda::judge::{JudgeRequest, Resolution, score_each};
-use sda::prompt::{ChatTemplate, strip_think};
+use sda::engine::{Answer, Batch, BatchEvent, Finish};
+use sda::judge::{Judge, JudgeRequest, score_each};
+use sda::text::{ChatTemplate, strip_think};
 use serde_json::Value;
 
 use super::task::Task;
 use crate::args::GenerateArgs;
-use crate::assess::{Assessment, Assessor, Local};
+use crate::assess::{Assessment, Assessor};
 use crate::failure::{Failure, Outcome};
 use crate::journal::{Fields, Journal};
-use crate::strength::{Resolved, Strength};
+use crate::strength::{Source, decide};
 use crate::ui::console::{Interrupt, note};
 use crate::ui::output;
 use crate::ui::progress::Progress;
@@ -21,7 +18,7 @@ use crate::ui::progress::Progress;
 /// Everything that the work needs.
 pub struct Work<'a> {
     pub args: &'a GenerateArgs,
-    pub strength: &'a Strength,
+    pub source: &'a Source,
     pub template: Option<&'a ChatTemplate>,
     pub interrupt: &'a Interrupt,
     pub tasks: Vec<Task>,
@@ -33,7 +30,6 @@ pub struct Work<'a> {
 struct Question {
     task: usize,
     draft: Result<String, String>,
-    assessment: OnceLock<Assessment>,
 }
 
 impl Work<'_> {
@@ -56,7 +52,7 @@ impl Work<'_> {
             tally.add(&mut self.journal, &self.tasks[i], fields)?;
         }
         self.generate(&free, &mut tally)?;
-        if let Strength::Judged(assessor) = self.strength {
+        if let Source::Judged(assessor) = self.source {
             let steered = self.judge(assessor, &judged, &mut tally)?;
             self.generate(&steered, &mut tally)?;
         }
@@ -100,35 +96,36 @@ impl Work<'_> {
     fn judge(&mut self, assessor: &Assessor, tasks: &[usize], tally: &mut Tally) -> Outcome<Vec<usize>> {
         let questions: Vec<Question> = tasks.iter().map(|&task| self.question(task)).collect();
         let mut ready = Vec::new();
-        if assessor.client().is_none() {
+        let interrupt = self.interrupt;
+        let Some(client) = assessor.client() else {
             for question in questions {
                 self.go_on()?;
-                let local = Local { engine: &mut self.batch, template: self.template };
-                question.assess(assessor, Some(local), &self.tasks[question.task], self.interrupt);
-                self.settle(question, tally, &mut ready)?;
+                let (batch, template) = (&mut self.batch, self.template);
+                let mut judge = assessor.judge(|| batch.judge(template));
+                let task = &self.tasks[question.task];
+                let assessment = question.assess(&mut *judge, task, &|| interrupt.is_wanted());
+                drop(judge);
+                self.settle(question.task, assessment, tally, &mut ready)?;
             }
             return Ok(ready);
-        }
-        let (threads, interrupt) = (self.args.list.parallel.into(), self.interrupt);
+        };
+        let threads = self.args.list.parallel.into();
         let mut answered = Vec::with_capacity(questions.len());
         let requests: Vec<&Task> = questions.iter().map(|question| &self.tasks[question.task]).collect();
-        let score = |(task, question): &(&Task, Question), _: &dyn Fn() -> bool| {
-            question.assess(assessor, None, task, interrupt).verdict.clone()
-        };
         let scored = score_each(
             requests.into_iter().zip(questions),
             threads,
-            score,
+            |(task, question): &(&Task, Question), cancel| question.assess(&mut &*client, task, cancel),
             &|| interrupt.is_wanted(),
-            |(_, question), _| {
-                answered.push(question);
+            |(_, question), assessment| {
+                answered.push((question.task, assessment));
                 Ok(())
             },
         );
         self.go_on()?;
         scored?;
-        for question in answered {
-            self.settle(question, tally, &mut ready)?;
+        for (task, assessment) in answered {
+            self.settle(task, assessment, tally, &mut ready)?;
         }
         ready.sort_unstable();
         Ok(ready)
@@ -141,40 +138,37 @@ impl Work<'_> {
             Some(text) => Ok(strip_think(text).text.to_owned()),
             None => Err("there is no draft".to_owned()),
         };
-        Question { task, draft, assessment: OnceLock::new() }
+        Question { task, draft }
     }
 
-    /// From an assessment to the task's arm, by the user's choice for failures.
-    fn settle(&mut self, question: Question, tally: &mut Tally, ready: &mut Vec<usize>) -> Outcome {
-        let steering = &self.args.common.steering;
-        let task = &mut self.tasks[question.task];
-        // Every question was asked, unless the work was stopped.
-        let Some(assessment) = question.assessment.get() else { return self.go_on() };
+    /// Does what follows from an assessment of a task's draft.
+    fn settle(
+        &mut self,
+        task: usize,
+        assessment: Assessment,
+        tally: &mut Tally,
+        ready: &mut Vec<usize>,
+    ) -> Outcome {
         if assessment.verdict == Err(sda::Error::Cancelled) {
             return self.go_on();
         }
-        let unsteered = |arm| Resolved { arm, amplification: 0.0, score: None };
+        let (id, task) = (task, &mut self.tasks[task]);
         task.judge.insert("judge".into(), assessment.details().into());
-        let (resolved, error) =
-            match sda::judge::resolve(assessment.verdict.clone(), steering.on_judge_failure) {
-                Resolution::Score(score) => {
-                    let amplification = amplify(steering.amplify, score)? as f32;
-                    (Resolved { arm: Arm::Steered, amplification, score: Some(score.into()) }, None)
+        match decide(assessment.verdict, &self.args.common.steering) {
+            Ok((resolved, error)) => {
+                if let Some(error) = error {
+                    task.judge.insert("judge_error".into(), error.to_string().into());
                 }
-                Resolution::PlainOnly(error) => (unsteered(Arm::Plain), Some(error)),
-                Resolution::InstructedOnly(error) => (unsteered(Arm::Instructed), Some(error)),
-                Resolution::Err(error) => {
-                    let mut fields = failure(&error.to_string());
-                    fields.extend(task.judge.clone());
-                    return tally.add(&mut self.journal, task, fields);
-                }
-            };
-        if let Some(error) = error {
-            task.judge.insert("judge_error".into(), error.to_string().into());
+                task.resolve(resolved)?;
+                ready.push(id);
+                Ok(())
+            }
+            Err(error) => {
+                let mut fields = failure(&error.to_string());
+                fields.extend(task.judge.clone());
+                tally.add(&mut self.journal, task, fields)
+            }
         }
-        task.resolved = resolved;
-        ready.push(question.task);
-        Ok(())
     }
 
     /// Stops the work if the user wants it.
@@ -191,16 +185,10 @@ impl Work<'_> {
 }
 
 impl Question {
-    /// Asks the judge, once, if there is a draft.
-    fn assess(
-        &self,
-        assessor: &Assessor,
-        local: Option<Local>,
-        task: &Task,
-        interrupt: &Interrupt,
-    ) -> &Assessment {
-        self.assessment.get_or_init(|| match &self.draft {
-            Err(why) => Assessment::failed(assessor, sda::Error::Judge { reason: why.clone() }),
+    /// Asks the judge, if there is a draft.
+    fn assess(&self, judge: &mut dyn Judge, task: &Task, cancel: &dyn Fn() -> bool) -> Assessment {
+        match &self.draft {
+            Err(why) => Assessment::failed(judge, sda::Error::Judge { reason: why.clone() }),
             Ok(draft) => {
                 let request = JudgeRequest {
                     query: &task.query,
@@ -208,9 +196,9 @@ impl Question {
                     instruction: &task.instruction,
                     dimension: task.dimension,
                 };
-                assessor.assess(local, &request, interrupt, false)
+                Assessment::new(judge, &request, cancel)
             }
-        })
+        }
     }
 }
 
@@ -231,7 +219,7 @@ impl Tally {
 }
 
 fn result(task: &Task, answer: &Answer) -> Fields {
-    let settings = task.settings();
+    let settings = &task.settings;
     let mut extra = output::steering(&task.resolved, &settings.params, settings.sampling.seed);
     extra.extend(task.judge.clone());
     match output::answer_record(task.resolved.arm, answer, extra) {

@@ -2,7 +2,7 @@
 
 use sda::Quality;
 use sda::judge::JudgeRequest;
-use sda::prompt::strip_think;
+use sda::text::strip_think;
 
 use super::ScoreArgs;
 use crate::failure::{Failure, Outcome};

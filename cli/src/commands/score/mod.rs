@@ -6,19 +6,19 @@
 mod items;
 
 use std::path::PathBuf;
-use std::sync::{OnceLock, mpsc};
+use std::sync::mpsc;
 use std::thread;
 
 use clap::Args;
 use sda::engine::{Arm, Engine, Finish, Generation, Prompts};
-use sda::judge::score_each;
+use sda::judge::{Client, Judge, score_each};
 use sda::llama::Model;
 use sda::{Error, Params};
 use serde_json::Value;
 
-use crate::args::judge::JudgeArgs;
+use crate::args::judge::{JudgeArgs, JudgeAt};
 use crate::args::{ModelArgs, PromptArgs, SamplingArgs};
-use crate::assess::{Assessment, Assessor, Local};
+use crate::assess::{Assessment, Assessor};
 use crate::failure::{Failure, Outcome};
 use crate::journal::{self, Fields, Journal};
 use crate::load::{self, Log};
@@ -47,7 +47,7 @@ pub struct ScoreArgs {
     pub restart: bool,
     /// Who scores: an OpenAI-compatible server, or "local", the loaded model.
     #[arg(long, value_name = "local|URL")]
-    pub judge: String,
+    pub judge: JudgeAt,
     /// Requests under way at once, to a judge at a URL.
     #[arg(long, default_value_t = 4, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub parallel: u16,
@@ -66,7 +66,7 @@ pub struct ScoreArgs {
 
 pub fn run(args: &ScoreArgs) -> Outcome {
     let assessor = Assessor::new(&args.judge, &args.judge_args, args.prompt.preset)?;
-    if assessor.client().is_none() && args.model.is_none() {
+    if assessor.is_local() && args.model.is_none() {
         return Err(Failure::Usage("--judge local needs a model: give -m FILE".into()));
     }
     let settings = generation(args)?;
@@ -80,7 +80,7 @@ pub fn run(args: &ScoreArgs) -> Outcome {
     let interrupt = Interrupt::install().map_err(Failure::Failed)?;
 
     let log = Log::capture(args.verbose);
-    let wants_model = |item: &&Item| assessor.client().is_none() || item.draft.is_none();
+    let wants_model = |item: &&Item| assessor.is_local() || item.draft.is_none();
     let loaded = match &args.model {
         Some(model) if pending.iter().any(wants_model) => {
             let loaded = load::model(model, &log, &interrupt)?;
@@ -102,11 +102,13 @@ pub fn run(args: &ScoreArgs) -> Outcome {
     let mut tally =
         Tally { journal: &mut journal, progress: Progress::new("scoring", pending.len()), failed: 0 };
     match (assessor.client(), &mut writer) {
-        (None, Some(writer)) => score_locally(&assessor, &pending, writer, &mut tally)?,
-        (_, writer) => {
+        (Some(client), writer) => {
             let parallel = args.parallel.into();
-            score_on_threads(&assessor, &pending, writer.as_mut(), parallel, &interrupt, &mut tally)?;
+            score_on_threads(client, &pending, writer.as_mut(), parallel, &interrupt, &mut tally)?;
         }
+        (None, Some(writer)) => score_locally(&assessor, &pending, writer, &mut tally)?,
+        // The loaded model has nothing to do.
+        (None, None) => {}
     }
     tally.end()
 }
@@ -129,8 +131,8 @@ fn generation(args: &ScoreArgs) -> Outcome<Generation> {
 
 /// What the scores depend on beside the records.
 fn fingerprint(args: &ScoreArgs, assessor: &Assessor, settings: &Generation) -> Outcome<String> {
-    let judge = assessor.client().map_or_else(|| assessor.name(), |client| client.fingerprint());
-    let mut text = format!("score 1 {judge} {:?}", assessor.dimension.map(|dimension| dimension.name()));
+    let dimension = assessor.dimension.map(|dimension| dimension.name());
+    let mut text = format!("score 1 {} {dimension:?}", assessor.fingerprint());
     text.push_str(&crate::prompts::instruction(&args.prompt)?);
     if let Some(model) = &args.model {
         // The seed as it was asked for, since a new one each time is no reason to start over.
@@ -173,7 +175,6 @@ struct Job<'a> {
     item: &'a Item<'a>,
     /// None if the record brings its own.
     draft: sda::Result<Option<String>>,
-    assessment: OnceLock<Assessment>,
 }
 
 impl<'a> Job<'a> {
@@ -189,30 +190,32 @@ impl<'a> Job<'a> {
                 Err(Error::Judge { reason: "there is no draft, and no model to write one".into() })
             }
         };
-        Job { item, draft, assessment: OnceLock::new() }
+        Job { item, draft }
     }
 
     /// Gets the draft judged, if there is one.
-    fn judge(&self, assessor: &Assessor, local: Option<Local>, interrupt: &Interrupt) -> &Assessment {
-        self.assessment.get_or_init(|| match &self.draft {
-            Err(error) => Assessment::failed(assessor, error.clone()),
-            Ok(draft) => assessor.assess(local, &self.item.request(draft.as_deref()), interrupt, false),
-        })
+    fn judge(&self, judge: &mut dyn Judge, cancel: &dyn Fn() -> bool) -> Assessment {
+        match &self.draft {
+            Err(error) => Assessment::failed(judge, error.clone()),
+            Ok(draft) => Assessment::new(judge, &self.item.request(draft.as_deref()), cancel),
+        }
     }
 }
 
 fn score_locally(assessor: &Assessor, pending: &[&Item], writer: &mut Writer, tally: &mut Tally) -> Outcome {
     for item in pending {
         let job = Job::new(item, Some(writer), tally.journal.failed(&item.input.key));
-        let local = Local { engine: &mut writer.engine, template: writer.prompter.template() };
-        job.judge(assessor, Some(local), writer.interrupt);
-        tally.add(&job)?;
+        let (engine, template) = (&mut writer.engine, writer.prompter.template());
+        let mut judge = assessor.judge(|| engine.judge(template));
+        let assessment = job.judge(&mut *judge, &|| writer.interrupt.is_wanted());
+        drop(judge);
+        tally.add(&job, &assessment)?;
     }
     Ok(())
 }
 
 fn score_on_threads(
-    assessor: &Assessor,
+    client: &Client,
     pending: &[&Item],
     mut writer: Option<&mut Writer>,
     parallel: usize,
@@ -225,10 +228,9 @@ fn score_on_threads(
     thread::scope(|scope| {
         let scoring = scope.spawn(move || {
             let mut failure = Ok(());
-            let score =
-                |job: &Job, _: &dyn Fn() -> bool| job.judge(assessor, None, interrupt).verdict.clone();
-            let done = |job: Job, _| {
-                failure = tally.add(&job);
+            let score = |job: &Job, cancel: &dyn Fn() -> bool| job.judge(&mut &*client, cancel);
+            let done = |job: Job, assessment| {
+                failure = tally.add(&job, &assessment);
                 // Only stops the run; the reason is kept beside.
                 if failure.is_ok() { Ok(()) } else { Err(Error::Cancelled) }
             };
@@ -255,8 +257,8 @@ struct Tally<'a> {
 }
 
 impl Tally<'_> {
-    fn add(&mut self, job: &Job) -> Outcome {
-        let (item, Some(assessment)) = (job.item, job.assessment.get()) else { return Ok(()) };
+    fn add(&mut self, job: &Job, assessment: &Assessment) -> Outcome {
+        let item = job.item;
         if assessment.verdict == Err(Error::Cancelled) {
             return Err(Failure::Interrupted);
         }

@@ -42,7 +42,7 @@ impl ApiKey {
     /// [`Error::Io`] when the file cannot be read or is larger than 64 KiB, [`Error::Param`] when it
     /// does not hold one key. The content is never shown.
     pub fn from_file(path: &Path) -> Result<Self> {
-        let bytes = super::read_bounded(path, MAX_FILE)
+        let bytes = crate::judge::read_bounded(path, MAX_FILE)
             .map_err(|e| Error::Io { path: shown_path(path), reason: e.to_string() })?;
         let text = String::from_utf8(bytes).map_err(|_| unusable())?;
         ApiKey::check(text.strip_prefix('\u{feff}').unwrap_or(&text))

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use super::endpoint::{Endpoint, printable};
 use super::key::ApiKey;
-use super::prompt::Template;
 use super::retry::RetryPolicy;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, excerpt};
+use crate::judge::prompt::Template;
 use crate::quality::Quality;
 
 /// How the judge is held to the form of its reply.
@@ -52,7 +52,7 @@ impl FromStr for ResponseFormat {
     fn from_str(s: &str) -> Result<Self> {
         use ResponseFormat::{Auto, JsonObject, JsonSchema, Text};
         [Auto, JsonSchema, JsonObject, Text].into_iter().find(|f| f.name() == s).ok_or_else(|| {
-            Error::param("judge response format", super::excerpt(s), "auto, json_schema, json_object or text")
+            Error::param("judge response format", excerpt(s), "auto, json_schema, json_object or text")
         })
     }
 }
@@ -136,7 +136,12 @@ impl Settings {
     /// # Errors
     /// [`Error::Param`] that names the field, the value and what is allowed.
     pub fn validate(&self) -> Result<()> {
-        Endpoint::parse(&self.url)?;
+        self.check().map(drop)
+    }
+
+    /// As [`Settings::validate`]; returns the address that the URL means.
+    pub(crate) fn check(&self) -> Result<Endpoint> {
+        let endpoint = Endpoint::parse(&self.url)?;
         let times = [
             ("judge connect timeout", self.connect_timeout, 600, "from 1 ms to 10 minutes"),
             ("judge timeout", self.timeout, 3600, "from 1 ms to 1 hour"),
@@ -163,7 +168,7 @@ impl Settings {
                 "from 1 KiB to 64 MiB",
             ));
         }
-        Ok(())
+        Ok(endpoint)
     }
 }
 

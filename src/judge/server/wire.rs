@@ -2,8 +2,9 @@
 
 use serde_json::{Map, Value, json};
 
-use super::prompt::ReplyFormat;
 use super::settings::{ResponseFormat, Settings};
+use crate::error::excerpt;
+use crate::judge::prompt::ReplyFormat;
 
 /// What this server takes, as found out so far. Every step only gives up something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -151,7 +152,7 @@ pub(crate) fn content(body: &[u8]) -> Result<String, Unusable> {
             ));
         }
         Some("content_filter") => return Err(ended("the server's content filter cut the reply off".into())),
-        Some(other) => return Err(ended(format!("the reply ended with \"{}\"", super::excerpt(other)))),
+        Some(other) => return Err(ended(format!("the reply ended with \"{}\"", excerpt(other)))),
     }
     text.map(str::to_string).ok_or_else(|| fail("the reply has no text content", false))
 }

@@ -200,7 +200,7 @@ fn proxy(url: &str) -> Result<Proxy> {
 
 fn authorities(path: &Path) -> Result<Vec<Certificate<'static>>> {
     let shown = path.display().to_string();
-    let pem = super::read_bounded(path, MAX_CA_FILE)
+    let pem = crate::judge::read_bounded(path, MAX_CA_FILE)
         .map_err(|e| Error::Io { path: shown.clone(), reason: e.to_string() })?;
     let mut found = Vec::new();
     for item in ureq::tls::parse_pem(&pem) {

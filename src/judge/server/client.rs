@@ -8,11 +8,12 @@ use std::time::{Instant, SystemTime};
 use super::cache::{Cache, CacheKey};
 use super::endpoint::Endpoint;
 use super::http::{Http, Reply};
-use super::parse::{holds_score, read_score};
+use super::retry;
 use super::settings::Settings;
 use super::wire::{self, Dialect};
-use super::{Judge, JudgeRequest, Verdict, retry};
 use crate::error::{Error, Result, excerpt};
+use crate::judge::parse::{holds_score, read_score};
+use crate::judge::{Judge, JudgeRequest, Verdict};
 
 type Warn = Box<dyn Fn(&str) + Send + Sync>;
 
@@ -58,8 +59,7 @@ impl Client {
     /// # Errors
     /// [`Error::Param`] for a value out of range, [`Error::Io`] for a CA file that cannot be read.
     pub fn new(settings: Settings) -> Result<Self> {
-        settings.validate()?;
-        let endpoint = Endpoint::parse(&settings.url)?;
+        let endpoint = settings.check()?;
         let http = Http::new(&settings, &endpoint)?;
         let dialect = Mutex::new(Dialect::first(settings.response_format));
         Ok(Client {
@@ -102,7 +102,7 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::Judge`] when any sample has no usable score, or one that the draft or the query
-    /// dictates ([`super::holds_score`]): what came back, the status, the number of attempts, the
+    /// dictates ([`crate::judge::holds_score`]): what came back, the status, the number of attempts, the
     /// time and the host are named, the key never. [`Error::Cancelled`].
     /// [`Error::Param`] for a request without a criterion.
     pub fn score(&self, request: &JudgeRequest<'_>, cancel: &dyn Fn() -> bool) -> Result<Verdict> {
@@ -310,6 +310,17 @@ impl Failure {
 }
 
 impl Judge for Client {
+    fn score(&mut self, request: &JudgeRequest<'_>, cancel: &dyn Fn() -> bool) -> Result<Verdict> {
+        Client::score(self, request, cancel)
+    }
+
+    fn describe(&self) -> String {
+        Judge::describe(&self)
+    }
+}
+
+/// One of several users of the same client.
+impl Judge for &Client {
     fn score(&mut self, request: &JudgeRequest<'_>, cancel: &dyn Fn() -> bool) -> Result<Verdict> {
         Client::score(self, request, cancel)
     }

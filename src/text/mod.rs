@@ -1,13 +1,11 @@
 //! Text on its way into and out of the model: chat templates, the prompt pair, `<think>` blocks, stop texts and UTF-8. Pure text, no llama.cpp.
 
-mod judge;
 mod pair;
 mod stop;
 mod template;
 mod think;
 mod utf8;
 
-pub use judge::JudgePrompt;
 pub use pair::{InstructionPlacement, PairBuilder, PromptPair, Turn};
 pub use stop::StopMatcher;
 pub use template::{ChatTemplate, Message, Role};

@@ -3,7 +3,7 @@
 use ureq::http::Uri;
 use ureq::http::uri::Authority;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, excerpt};
 
 const FIELD: &str = "judge url";
 
@@ -87,7 +87,7 @@ pub(crate) fn printable(url: &str) -> String {
         None => ("", url),
     };
     // The last @, since a password may hold one; no path of an API does.
-    super::excerpt(&match rest.rsplit_once('@') {
+    excerpt(&match rest.rsplit_once('@') {
         Some((_, host)) => format!("{scheme}[redacted]@{host}"),
         None => format!("{scheme}{rest}"),
     })

@@ -14,8 +14,8 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::Verdict;
 use crate::error::{Error, Result};
+use crate::judge::Verdict;
 
 /// Layout of an entry and of what is hashed. A change of either makes all older entries misses.
 const VERSION: u32 = 1;
@@ -50,7 +50,7 @@ impl Cache {
     /// [`Error::Io`] when the file is there and cannot be read.
     pub(crate) fn get(&self, key: &CacheKey) -> Result<Option<Verdict>> {
         let path = self.path(key);
-        let bytes = match super::read_bounded(&path, MAX_ENTRY) {
+        let bytes = match crate::judge::read_bounded(&path, MAX_ENTRY) {
             Ok(bytes) => bytes,
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
             // Not one of ours, so as good as broken.
