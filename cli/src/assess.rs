@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 use sda::Quality;
 use sda::engine::LocalJudge;
 use sda::judge::{Client, Judge, JudgeRequest, Verdict};
-use serde_json::{Map, Value, json};
 
 use crate::args::judge::{JudgeArgs, JudgeAt, LOCAL};
 use crate::failure::Outcome;
+use crate::record::{Assessed, Judgement};
 
 /// Who scores, and what by.
 pub struct Assessor {
@@ -55,11 +55,6 @@ impl Assessor {
         }
     }
 
-    /// Who scores. Holds no secret.
-    pub fn name(&self) -> String {
-        self.client().map_or(LOCAL.to_owned(), |client| client.describe())
-    }
-
     /// What scores depend on beside the request and what to score by.
     pub fn fingerprint(&self) -> String {
         self.client().map_or(LOCAL.to_owned(), Client::fingerprint)
@@ -86,37 +81,25 @@ impl Assessment {
         Assessment { name: judge.describe(), verdict: Err(error), time: Duration::ZERO }
     }
 
-    /// What records say of the judge: its name, and how it came to the score.
-    pub fn details(&self) -> Map<String, Value> {
-        let mut details = Map::new();
-        details.insert("name".into(), json!(self.name));
-        details.insert("ms".into(), json!((self.time.as_secs_f64() * 1e3).round()));
-        if let Ok(verdict) = &self.verdict {
-            details.insert("attempts".into(), json!(verdict.attempts));
-            details.insert("cached".into(), json!(verdict.cached));
-            details.insert("spread".into(), json!(rounded(verdict.spread())));
-        }
-        details
-    }
-
-    /// The score and its samples, or the error, for a record.
-    pub fn outcome(&self) -> Map<String, Value> {
-        let fields = match &self.verdict {
-            Ok(verdict) => {
-                let samples: Vec<f64> = verdict.samples.iter().map(|&s| rounded(s.into())).collect();
-                json!({ "score": rounded(verdict.score.into()), "samples": samples })
-            }
-            // Nulls in place of what an earlier run or another judge may have left in the record.
-            Err(error) => json!({ "score": null, "samples": null, "error": error.to_string() }),
-        };
-        match fields {
-            Value::Object(fields) => fields,
-            _ => Map::new(),
+    /// What records say of it.
+    pub fn record(&self) -> Assessed {
+        let verdict = self.verdict.as_ref().ok();
+        Assessed {
+            score: verdict.map(|verdict| rounded(verdict.score.into())),
+            samples: verdict.map(|verdict| verdict.samples.iter().map(|&s| rounded(s.into())).collect()),
+            error: self.verdict.as_ref().err().map(ToString::to_string),
+            judge: Judgement {
+                name: self.name.clone(),
+                ms: (self.time.as_secs_f64() * 1e3).round(),
+                attempts: verdict.map(|verdict| verdict.attempts),
+                cached: verdict.map(|verdict| verdict.cached),
+                spread: verdict.map(|verdict| rounded(verdict.spread())),
+            },
         }
     }
 }
 
 /// A score as records show it: more digits than these mean nothing.
-pub fn rounded(score: f64) -> f64 {
+fn rounded(score: f64) -> f64 {
     (score * 1e4).round() / 1e4
 }

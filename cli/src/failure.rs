@@ -1,6 +1,7 @@
 //! How a command ends when it does not end well.
 
 /// Why a command ended early.
+#[derive(Debug)]
 pub enum Failure {
     /// The command line cannot be carried out as given: exit status 2.
     Usage(String),
@@ -21,5 +22,14 @@ impl From<sda::Error> for Failure {
             sda::Error::Param { .. } => Failure::Usage(error.to_string()),
             other => Failure::Failed(other.to_string()),
         }
+    }
+}
+
+/// What a failure says.
+#[cfg(test)]
+pub fn message(failure: &Failure) -> &str {
+    match failure {
+        Failure::Usage(text) | Failure::Failed(text) => text,
+        Failure::Interrupted => "interrupted",
     }
 }

@@ -5,10 +5,13 @@ mod assess;
 mod cli;
 mod commands;
 mod failure;
+mod fingerprint;
+mod input;
 mod journal;
 mod load;
 mod measure;
 mod prompts;
+mod record;
 mod strength;
 mod ui;
 

@@ -1,14 +1,13 @@
 //! From the command line's texts to the two prompts.
 
-use std::io::Read;
-use std::path::Path;
-
 use sda::engine::Prompts;
 use sda::llama::Model;
 use sda::text::{ChatTemplate, InstructionPlacement, PairBuilder, PromptPair, Turn};
+use serde::Serialize;
 
 use crate::args::{GenerateArgs, Placement, PromptArgs};
 use crate::failure::{Failure, Outcome};
+use crate::input::read_text;
 
 /// The query of `sda generate`.
 pub fn query(args: &GenerateArgs) -> Outcome<String> {
@@ -19,26 +18,6 @@ pub fn query(args: &GenerateArgs) -> Outcome<String> {
     }
 }
 
-/// A whole text file, without its last line end; `-` is standard input.
-fn read_text(path: &Path) -> Outcome<String> {
-    let shown = path.display();
-    let mut bytes = Vec::new();
-    let read = match path.as_os_str() == "-" {
-        true => std::io::stdin().read_to_end(&mut bytes).map(drop),
-        false => std::fs::read(path).map(|read| bytes = read),
-    };
-    read.map_err(|e| Failure::Failed(format!("{shown}: {e}")))?;
-    let mut text =
-        String::from_utf8(bytes).map_err(|e| Failure::Failed(format!("{shown}: not UTF-8 ({e})")))?;
-    if text.ends_with('\n') {
-        text.pop();
-        if text.ends_with('\r') {
-            text.pop();
-        }
-    }
-    Ok(text)
-}
-
 fn text_or_file(text: Option<&String>, file: Option<&std::path::PathBuf>) -> Outcome<Option<String>> {
     match (text, file) {
         (Some(text), _) => Ok(Some(text.clone())),
@@ -47,17 +26,37 @@ fn text_or_file(text: Option<&String>, file: Option<&std::path::PathBuf>) -> Out
     }
 }
 
-/// The instruction, empty if none was given.
-pub fn instruction(args: &PromptArgs) -> Outcome<String> {
-    match args.preset {
-        Some(preset) => Ok(preset.instruction().to_owned()),
-        None => {
-            Ok(text_or_file(args.instruction.as_ref(), args.instruction_file.as_ref())?.unwrap_or_default())
-        }
+/// What the prompts are made of, read once, whatever model they are for. Results depend on all of it.
+#[derive(Debug, Serialize)]
+pub struct PromptTexts {
+    /// The instruction, empty if none was given.
+    pub instruction: String,
+    system: Option<String>,
+    negative: Option<String>,
+    /// In place of the model's own.
+    template: Option<String>,
+    no_template: bool,
+    placement: Option<Placement>,
+}
+
+impl PromptTexts {
+    pub fn read(args: &PromptArgs) -> Outcome<PromptTexts> {
+        let instruction = match args.preset {
+            Some(preset) => Some(preset.instruction().to_owned()),
+            None => text_or_file(args.instruction.as_ref(), args.instruction_file.as_ref())?,
+        };
+        Ok(PromptTexts {
+            instruction: instruction.unwrap_or_default(),
+            system: text_or_file(args.system_prompt.as_ref(), args.system_prompt_file.as_ref())?,
+            negative: args.negative_prompt.clone(),
+            template: text_or_file(args.chat_template.as_ref(), args.chat_template_file.as_ref())?,
+            no_template: args.no_template,
+            placement: args.instruction_placement,
+        })
     }
 }
 
-/// Everything that turns queries into prompts, read and checked once.
+/// Everything that turns queries into prompts, checked once.
 pub struct Prompter {
     template: Option<ChatTemplate>,
     system: Option<String>,
@@ -68,29 +67,24 @@ pub struct Prompter {
 }
 
 impl Prompter {
-    pub fn new(args: &PromptArgs, model: &Model) -> Outcome<Prompter> {
-        let instruction = instruction(args)?;
-        let source = match args.no_template {
-            true => None,
-            false => text_or_file(args.chat_template.as_ref(), args.chat_template_file.as_ref())?
-                .or_else(|| model.chat_template()),
-        };
+    pub fn new(texts: PromptTexts, model: &Model) -> Outcome<Prompter> {
+        let source = if texts.no_template { None } else { texts.template.or_else(|| model.chat_template()) };
         let template = match source {
             None => None,
             Some(source) => Some(ChatTemplate::compile(&source, &model.bos_text(), &model.eos_text())?),
         };
-        let has_template = template.is_some();
-        Ok(Prompter {
-            template,
-            system: text_or_file(args.system_prompt.as_ref(), args.system_prompt_file.as_ref())?,
-            instruction,
-            negative: args.negative_prompt.clone(),
-            placement: match (args.instruction_placement, has_template) {
-                (Some(Placement::After), _) | (None, true) => InstructionPlacement::After,
-                (Some(Placement::Before), _) | (None, false) => InstructionPlacement::Before,
-                (Some(Placement::System), _) => InstructionPlacement::System,
-            },
-        })
+        let placement = match (texts.placement, template.is_some()) {
+            (Some(Placement::After), _) | (None, true) => InstructionPlacement::After,
+            (Some(Placement::Before), _) | (None, false) => InstructionPlacement::Before,
+            (Some(Placement::System), _) => InstructionPlacement::System,
+        };
+        let PromptTexts { instruction, system, negative, .. } = texts;
+        Ok(Prompter { template, system, instruction, negative, placement })
+    }
+
+    /// True if the branches of all prompts are the same, unless a record brings its own instruction.
+    pub fn steers_nothing(&self) -> bool {
+        self.instruction.is_empty() && self.negative.is_none()
     }
 
     /// The model's chat template, or None for raw text.

@@ -4,12 +4,12 @@ use sda::engine::{Answer, Arm, Engine, Generation, Prompts};
 use sda::judge::{JudgeRequest, Resolution, Verdict};
 use sda::text::strip_think;
 use sda::{Params, Strength};
-use serde_json::{Map, Value, json};
 
 use crate::args::{CommonArgs, SteeringArgs};
 use crate::assess::{Assessment, Assessor};
 use crate::failure::{Failure, Outcome};
 use crate::prompts::Prompter;
+use crate::record::{Judge, Record};
 use crate::ui::console::{Bar, Interrupt, note};
 use crate::ui::output::Output;
 
@@ -106,7 +106,11 @@ pub fn resolve(
     if let Ok((resolved, error)) = &decided {
         tell(&assessment.name, resolved, error.as_ref(), &scene.settings.params)?;
     }
-    output.record(&record(&assessment, common))?;
+    let on_failure = assessment.verdict.is_err().then(|| common.steering.on_judge_failure.name());
+    output.record(&Record::Judge(Judge {
+        assessed: assessment.record(),
+        on_failure: on_failure.map(str::to_owned),
+    }))?;
     Ok(decided?.0)
 }
 
@@ -145,18 +149,6 @@ fn tell(judge: &str, resolved: &Resolved, error: Option<&sda::Error>, base: &Par
         (None, None) => {}
     }
     Ok(())
-}
-
-/// The judge's record, between the draft's tokens and the answer's.
-fn record(assessment: &Assessment, common: &CommonArgs) -> Value {
-    let mut record = Map::new();
-    record.insert("type".into(), json!("judge"));
-    record.extend(assessment.outcome());
-    record.insert("judge".into(), assessment.details().into());
-    if assessment.verdict.is_err() {
-        record.insert("on_failure".into(), json!(common.steering.on_judge_failure.name()));
-    }
-    record.into()
 }
 
 fn write_draft(engine: &mut Engine, scene: &Scene, output: &mut Output) -> Outcome<Answer> {

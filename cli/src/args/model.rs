@@ -68,6 +68,19 @@ pub enum CacheType {
     Q4,
 }
 
+impl CacheType {
+    /// Its name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            CacheType::F32 => "f32",
+            CacheType::F16 => "f16",
+            CacheType::Bf16 => "bf16",
+            CacheType::Q8 => "q8_0",
+            CacheType::Q4 => "q4_0",
+        }
+    }
+}
+
 impl From<CacheType> for KvCacheType {
     fn from(cache_type: CacheType) -> KvCacheType {
         match cache_type {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use sda::Quality;
+use serde::Serialize;
 
 #[derive(Args)]
 #[command(next_help_heading = "Prompt")]
@@ -43,7 +44,7 @@ pub struct PromptArgs {
     pub jinja: bool,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
 pub enum Placement {
     /// After the query, in the user turn.
     After,

@@ -10,10 +10,11 @@ use crate::args::CommonArgs;
 use crate::commands::generate::report;
 use crate::failure::{Failure, Outcome};
 use crate::load::{self, Log};
-use crate::prompts::Prompter;
+use crate::prompts::{PromptTexts, Prompter};
+use crate::record;
 use crate::strength::{self, Scene, Source};
 use crate::ui::console::{Interrupt, note};
-use crate::ui::output::{self, Format, Output};
+use crate::ui::output::{Format, Output};
 
 const HELP: &str = "/clear forgets the conversation, /undo takes the last turn back, /exit or Ctrl-D ends";
 
@@ -26,6 +27,7 @@ pub struct ChatArgs {
 pub fn run(args: &ChatArgs) -> Outcome {
     let common = &args.common;
     let source = Source::new(common)?;
+    let texts = PromptTexts::read(&common.prompt)?;
     let seed = common.sampling.seed();
     let mut output = Output::new(Format::Text, common.trace.as_deref())?;
     let interrupt = Interrupt::install().map_err(Failure::Failed)?;
@@ -35,7 +37,7 @@ pub fn run(args: &ChatArgs) -> Outcome {
 
     let log = Log::capture(common.verbose);
     let model = load::model(&common.model, &log, &interrupt)?;
-    let prompter = Prompter::new(&common.prompt, &model)?;
+    let prompter = Prompter::new(texts, &model)?;
     let mut engine = load::engine(&common.model, &model, &log)?;
     let interactive = std::io::stdin().is_terminal();
     if interactive {
@@ -101,8 +103,8 @@ pub fn run(args: &ChatArgs) -> Outcome {
                     }
                     Err(error) => return Err(error.into()),
                 };
-                let extra = output::steering(&resolved, &steered.params, seed);
-                output.answer(arm, &answer, streamed.get(), extra)?;
+                let record = record::Answer::new(arm, &answer);
+                output.answer(record.steered_by(resolved.score(), &steered.params, seed), streamed.get())?;
                 report(arm, &answer, engine.n_ctx());
                 history.push(Turn { query, answer: answer.text });
             }

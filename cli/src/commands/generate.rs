@@ -1,19 +1,20 @@
 //! `sda generate`: one query, one answer (or three, to compare).
 
 use sda::engine::{Answer, Arm, Engine, Finish, Generation};
-use serde_json::{Map, Value};
 
 use crate::args::GenerateArgs;
 use crate::failure::{Failure, Outcome};
 use crate::load::{self, Log};
-use crate::prompts::{self, Prompter};
-use crate::strength::{self, Scene, Source};
+use crate::prompts::{self, PromptTexts, Prompter};
+use crate::record;
+use crate::strength::{self, Resolved, Scene, Source};
 use crate::ui::console::{Interrupt, note, per_second, stderr_is_terminal};
-use crate::ui::output::{self, Format, Output};
+use crate::ui::output::{Format, Output};
 
 pub fn run(args: &GenerateArgs) -> Outcome {
     let common = &args.common;
     let query = prompts::query(args)?;
+    let texts = PromptTexts::read(&common.prompt)?;
     let source = Source::new(common)?;
     let seed = common.sampling.seed();
     let format = if args.json { Format::Json } else { Format::Text };
@@ -25,8 +26,8 @@ pub fn run(args: &GenerateArgs) -> Outcome {
 
     let log = Log::capture(common.verbose);
     let model = load::model(&common.model, &log, &interrupt)?;
-    let prompter = Prompter::new(&common.prompt, &model)?;
-    if prompter.instruction.is_empty() && common.prompt.negative_prompt.is_none() {
+    let prompter = Prompter::new(texts, &model)?;
+    if prompter.steers_nothing() {
         note("no instruction (-i TEXT, --preset NAME): both branches are the same, nothing is steered");
     }
     let pair = prompter.pair(&[], &query)?;
@@ -47,31 +48,30 @@ pub fn run(args: &GenerateArgs) -> Outcome {
     if common.steering.steer_after_think {
         steered.steer_after_think = Some(pair.instructed.clone());
     }
-    let extra = output::steering(&resolved, &steered.params, seed);
-    let mut show = |arm, settings: &Generation, output: &mut Output, extra| {
-        answer(&mut engine, arm, &scene, settings, output, extra)
+    let mut show = |arm, settings: &Generation, output: &mut Output, resolved: Option<&Resolved>| {
+        answer(&mut engine, arm, &scene, settings, output, resolved)
     };
     if args.compare {
         for (arm, title) in [(Arm::Plain, "plain"), (Arm::Instructed, "instruction only")] {
             output.heading(title);
-            show(arm, &settings, &mut output, Map::new())?;
+            show(arm, &settings, &mut output, None)?;
         }
         output.heading(&match resolved.arm {
             Arm::Steered => format!("steered, guidance {:.2}", steered.params.guidance()),
             arm => format!("{}, for want of a score", arm.name()),
         });
     }
-    show(resolved.arm, &steered, &mut output, extra)
+    show(resolved.arm, &steered, &mut output, Some(&resolved))
 }
 
-/// Generates and shows one answer.
+/// Generates and shows one answer; `resolved` is what the steered one is steered by.
 fn answer(
     engine: &mut Engine,
     arm: Arm,
     scene: &Scene,
     settings: &Generation,
     output: &mut Output,
-    extra: Map<String, Value>,
+    resolved: Option<&Resolved>,
 ) -> Outcome {
     let streamed = std::cell::Cell::new(0);
     let answer = {
@@ -83,7 +83,11 @@ fn answer(
             events(event)
         })?
     };
-    output.answer(arm, &answer, streamed.get(), extra)?;
+    let mut record = record::Answer::new(arm, &answer);
+    if let Some(resolved) = resolved {
+        record = record.steered_by(resolved.score(), &settings.params, settings.sampling.seed);
+    }
+    output.answer(record, streamed.get())?;
     report(arm, &answer, engine.n_ctx());
     match answer.finish {
         Finish::Cancelled => Err(Failure::Interrupted),

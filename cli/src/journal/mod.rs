@@ -1,13 +1,13 @@
 //! Many records in, many out: JSON Lines files that a killed run can go on with.
 //!
-//! [`read`] takes the input, each record with a key: its `id` or else its line number, and a hash of its
-//! content and of the settings that its result depends on. [`Journal`] writes the results, one line for
-//! each key, and knows which ones its file holds already:
+//! [`read`] takes the input, each record with a key: its `id` or else its line number, and a fingerprint of its
+//! content and of the settings that its result depends on. [`Journal`] writes the results, one line for each key,
+//! and knows which ones its file holds already:
 //!
-//! 1. `let inputs = jsonl::read(&path, &settings)?`
+//! 1. `let inputs = journal::read(&path, &settings)?`
 //! 2. `let mut journal = Journal::open(output, &inputs, restart)?`
 //! 3. for every input for which `journal.result(&input.key)` is `None`: work, then
-//!    `journal.append(&input, fields)?`, which writes the input record and these fields over it.
+//!    `journal.append(&input, result)?`, which writes the input record and the result's fields over it.
 //!
 //! A result with a field `error` has failed: the next run drops it and does the work again. Every line is
 //! written by one call, so a killed process leaves at most one torn line at the end, which the next run
@@ -18,25 +18,25 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use serde_json::{Map, Value};
-use sha2::{Digest, Sha256};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use crate::failure::{Failure, Outcome};
-
-/// A JSON object's fields.
-pub type Fields = Map<String, Value>;
+use crate::fingerprint;
+use crate::input::{self, Fields, Source};
+use crate::record;
 
 /// What a result's line begins with, which tells a torn one from somebody else's text.
 const KEY: &str = "{\"key\":\"";
-
-/// Digits of the hash in a key. 64 bits: it tells records apart, it keeps nobody out.
-const HASH_DIGITS: usize = 16;
 
 /// One record of the input.
 #[derive(Clone, Debug)]
 pub struct Input {
     /// Line of the file, from 1, for messages.
     pub line: usize,
+    /// Its `id`, or "line N".
+    pub name: String,
     /// What its result is found by.
     pub key: String,
     /// The record, without a `key` and an `error` that another command may have left.
@@ -47,7 +47,10 @@ pub struct Input {
 
 impl Input {
     /// A record found on a line, or made by the command itself. See [`read`] for `settings`.
-    pub fn new(line: usize, mut fields: Fields, settings: &str) -> Result<Input, String> {
+    ///
+    /// # Errors
+    /// A sentence that says what is wrong.
+    pub fn new(line: usize, mut fields: Fields, settings: &impl Serialize) -> Result<Input, String> {
         fields.remove("key");
         let error = match fields.remove("error") {
             None | Some(Value::Null) => None,
@@ -58,81 +61,50 @@ impl Input {
             None | Some(Value::Null) => format!("line {line}"),
             Some(Value::String(id)) => id.clone(),
             Some(Value::Number(id)) => id.to_string(),
-            Some(_) => return Err(format!("line {line}: \"id\" is neither a text nor a number")),
+            Some(_) => return Err("\"id\" is neither a text nor a number".into()),
         };
-        let key = format!("{name}#{}", hash(&fields, settings));
-        Ok(Input { line, key, fields, error })
+        let key = format!("{name}#{}", fingerprint::of(&(settings, &fields)));
+        Ok(Input { line, name, key, fields, error })
     }
 
-    /// The text of a field; `None` when it is missing or null.
-    pub fn text(&self, name: &str) -> Outcome<Option<&str>> {
-        match self.fields.get(name) {
-            None | Some(Value::Null) => Ok(None),
-            Some(Value::String(text)) => Ok(Some(text)),
-            Some(_) => Err(Failure::Failed(format!("line {}: \"{name}\" is not a text", self.line))),
-        }
-    }
-
-    /// The number in a field; `None` when it is missing or null.
-    pub fn number(&self, name: &str) -> Outcome<Option<f64>> {
-        match self.fields.get(name) {
-            None | Some(Value::Null) => Ok(None),
-            Some(value) => match value.as_f64() {
-                Some(number) => Ok(Some(number)),
-                None => Err(Failure::Failed(format!("line {}: \"{name}\" is not a number", self.line))),
-            },
-        }
+    /// What the record says, without the fields that nobody here knows.
+    ///
+    /// # Errors
+    /// A sentence that names the line and the field.
+    pub fn typed<T: DeserializeOwned>(&self) -> Result<T, String> {
+        input::typed(&self.fields).map_err(|why| format!("line {}: {why}", self.line))
     }
 }
 
 /// Reads all records of a file; `-` is standard input. Blank lines are passed over.
 ///
-/// `settings` is what the results depend on beside the records, in any stable text: a journal with results
-/// of other settings is refused.
-pub fn read(path: &Path, settings: &str) -> Outcome<Vec<Input>> {
-    let shown = path.display();
-    let mut bytes = Vec::new();
-    let read = match path.as_os_str() == "-" {
-        true => io::stdin().read_to_end(&mut bytes).map(drop),
-        false => std::fs::read(path).map(|read| bytes = read),
-    };
-    read.map_err(|e| Failure::Failed(format!("{shown}: {e}")))?;
-    parse(&bytes, settings).map_err(|why| Failure::Failed(format!("{shown}: {why}")))
+/// `settings` is what the results depend on beside the records: a journal with results of other settings is refused.
+pub fn read(path: &Path, settings: &impl Serialize) -> Outcome<Vec<Input>> {
+    parse(&input::read(path)?, settings)
 }
 
-fn parse(bytes: &[u8], settings: &str) -> Result<Vec<Input>, String> {
-    let text = std::str::from_utf8(bytes).map_err(|e| format!("not UTF-8 ({e})"))?;
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+fn parse(source: &Source, settings: &impl Serialize) -> Outcome<Vec<Input>> {
     let mut inputs = Vec::new();
     let mut lines = HashMap::new();
-    for (n, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
-        let line_number = n + 1;
-        let fields: Fields =
-            serde_json::from_str(line).map_err(|e| format!("line {line_number}: not a JSON object ({e})"))?;
-        let input = Input::new(line_number, fields, settings)?;
-        if let Some(first) = lines.insert(input.key.clone(), line_number) {
-            return Err(format!("lines {first} and {line_number} are the same record with the same \"id\""));
+    for object in source.objects() {
+        let (line, fields) = object?;
+        let input = Input::new(line, fields, settings).map_err(|why| source.wrong(line, why))?;
+        if let Some(first) = lines.insert(input.key.clone(), line) {
+            return Err(Failure::Failed(format!(
+                "{}: lines {first} and {line} are the same record with the same \"id\"",
+                source.name
+            )));
         }
         inputs.push(input);
     }
     Ok(inputs)
 }
 
-fn hash(fields: &Fields, settings: &str) -> String {
-    let mut hash = Sha256::new();
-    for part in [settings, &Value::Object(fields.clone()).to_string()] {
-        hash.update((part.len() as u64).to_le_bytes());
-        hash.update(part);
-    }
-    let digits = hash.finalize().iter().map(|b| format!("{b:02x}")).collect::<String>();
-    digits[..HASH_DIGITS].to_owned()
-}
-
 /// Where results go.
 #[derive(Debug)]
-pub struct Journal {
+pub struct Journal<R> {
     to: To,
-    results: HashMap<String, Fields>,
+    results: HashMap<String, R>,
     failed: HashMap<String, Fields>,
 }
 
@@ -148,12 +120,12 @@ enum To {
     },
 }
 
-impl Journal {
+impl<R: Serialize + DeserializeOwned> Journal<R> {
     /// Opens a file to go on with it, or makes it; `None` is standard output, which holds nothing.
     ///
     /// The file may only hold results of `inputs`; otherwise it is left as it is. With `restart`, results
     /// that are there are dropped.
-    pub fn open(path: Option<&Path>, inputs: &[Input], restart: bool) -> Outcome<Journal> {
+    pub fn open(path: Option<&Path>, inputs: &[Input], restart: bool) -> Outcome<Journal<R>> {
         let Some(path) = path else {
             return Ok(Journal { to: To::Stdout, results: HashMap::new(), failed: HashMap::new() });
         };
@@ -161,7 +133,7 @@ impl Journal {
             .map_err(|why| Failure::Failed(format!("{}: {why}", path.display())))
     }
 
-    fn open_file(path: &Path, inputs: &[Input], restart: bool) -> Result<Journal, String> {
+    fn open_file(path: &Path, inputs: &[Input], restart: bool) -> Result<Journal<R>, String> {
         let open = |options: &mut OpenOptions, path: &Path| {
             options.read(true).append(true).open(path).map_err(|e| e.to_string())
         };
@@ -199,7 +171,7 @@ impl Journal {
     }
 
     /// The result of an earlier run, or one that was appended by this one and has not failed.
-    pub fn result(&self, key: &str) -> Option<&Fields> {
+    pub fn result(&self, key: &str) -> Option<&R> {
         self.results.get(key)
     }
 
@@ -213,13 +185,25 @@ impl Journal {
         self.results.len()
     }
 
-    /// Writes the result of an input: its record, and `fields` in place of or beside its own. A field
-    /// `error` that is not null says that it has failed.
-    pub fn append(&mut self, input: &Input, fields: Fields) -> Outcome {
+    /// Writes the result of an input: its record, and the result's fields in place of or beside its own.
+    pub fn append(&mut self, input: &Input, result: R) -> Outcome {
+        self.write(input, &result)?;
+        self.results.insert(input.key.clone(), result);
+        Ok(())
+    }
+
+    /// Writes that an input failed. `failed` has a field `error`, and may keep what the next try can use.
+    pub fn append_failure(&mut self, input: &Input, failed: &impl Serialize) -> Outcome {
+        self.write(input, failed)
+    }
+
+    fn write(&mut self, input: &Input, result: &impl Serialize) -> Outcome {
         let mut record = input.fields.clone();
-        record.extend(fields);
+        if let Value::Object(fields) = record::value(result) {
+            record.extend(fields);
+        }
         record.remove("key");
-        let body = Value::Object(record.clone()).to_string();
+        let body = record::line(&record);
         let key = Value::from(input.key.as_str());
         let comma = if record.is_empty() { "" } else { "," };
         let line = format!("{{\"key\":{key}{comma}{}\n", &body[1..]);
@@ -229,16 +213,12 @@ impl Journal {
                 let mut out = io::stdout().lock();
                 out.write_all(line.as_bytes())
                     .and_then(|()| out.flush())
-                    .map_err(|e| failed("standard output", e))?;
+                    .map_err(|e| failed("standard output", e))
             }
             To::File { path, file, .. } => {
-                file.write_all(line.as_bytes()).map_err(|e| failed(&path.display().to_string(), e))?;
+                file.write_all(line.as_bytes()).map_err(|e| failed(&path.display().to_string(), e))
             }
         }
-        if !has_failed(&record) {
-            self.results.insert(input.key.clone(), record);
-        }
-        Ok(())
     }
 }
 
@@ -259,8 +239,8 @@ fn beside(path: &Path) -> PathBuf {
 }
 
 /// What a file holds.
-struct Held {
-    results: HashMap<String, Fields>,
+struct Held<R> {
+    results: HashMap<String, R>,
     /// Bytes that are whole lines.
     whole: usize,
     /// The last line is whole but for its end.
@@ -269,16 +249,17 @@ struct Held {
     failed: HashMap<String, Fields>,
 }
 
-fn held(bytes: &[u8], inputs: &[Input], restart: bool) -> Result<Held, String> {
+fn held<R: DeserializeOwned>(bytes: &[u8], inputs: &[Input], restart: bool) -> Result<Held<R>, String> {
     let known: HashSet<&str> = inputs.iter().map(|input| input.key.as_str()).collect();
     let mut held = Held { results: HashMap::new(), whole: 0, needs_newline: false, failed: HashMap::new() };
     let mut seen = HashSet::new();
     for (n, line) in bytes.split_inclusive(|&b| b == b'\n').enumerate() {
+        let at = |why: String| format!("line {}: {why}", n + 1);
         let (key, fields) = match result(line) {
             Ok(result) => result,
             // Cut off by a kill or a full disk: the beginning of a result at the end of the file.
             Err(_) if !line.ends_with(b"\n") && is_torn(line) => break,
-            Err(why) => return Err(format!("line {}: {why}, so the file is left as it is", n + 1)),
+            Err(why) => return Err(at(format!("{why}, so the file is left as it is"))),
         };
         held.whole += line.len();
         held.needs_newline = !line.ends_with(b"\n");
@@ -286,22 +267,33 @@ fn held(bytes: &[u8], inputs: &[Input], restart: bool) -> Result<Held, String> {
             continue;
         }
         if !known.contains(key.as_str()) {
-            return Err(format!(
-                "line {}: the result \"{key}\" belongs to other input or settings: name another file, or \
-                 start over",
-                n + 1
-            ));
+            return Err(at(unknown(&key)));
         }
         if !seen.insert(key.clone()) {
-            return Err(format!("line {}: the result \"{key}\" is there twice", n + 1));
+            return Err(at(format!("the result \"{key}\" is there twice")));
         }
         if has_failed(&fields) {
             held.failed.insert(key, fields);
         } else {
-            held.results.insert(key, fields);
+            let result = input::typed(&fields).map_err(|why| {
+                at(format!("not a result of this command ({why}), so the file is left as it is"))
+            })?;
+            held.results.insert(key, result);
         }
     }
     Ok(held)
+}
+
+/// Why a result cannot be taken for one of this run.
+fn unknown(key: &str) -> String {
+    let print = key.rsplit_once('#').map_or(key, |(_, print)| print);
+    if fingerprint::is_of_first_version(print) {
+        return format!(
+            "the result \"{key}\" was written by sda 0.1.0, and this version cannot tell whether input and settings \
+             are the same: go on with 0.1.0, name another file, or start over"
+        );
+    }
+    format!("the result \"{key}\" belongs to other input or settings: name another file, or start over")
 }
 
 fn has_failed(fields: &Fields) -> bool {

@@ -1,17 +1,34 @@
 use super::*;
-use serde_json::json;
+use crate::failure::message;
+use serde::Deserialize;
+
+/// A result of a command, and of one that has failed.
+#[derive(Debug, Serialize, Deserialize, PartialEq)]
+struct Scored {
+    score: usize,
+    draft: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Failed {
+    error: &'static str,
+}
 
 const INPUT: &str = "{\"query\":\"a\"}\n\n{\"id\":7,\"query\":\"b\"}\r\n{\"id\":\"x\",\"query\":\"ü\"}";
 
+fn read(text: &str, settings: &str) -> Result<Vec<Input>, String> {
+    parse(&Source::new("in.jsonl", text), &settings).map_err(|failure| message(&failure).to_owned())
+}
+
 fn inputs() -> Vec<Input> {
-    parse(INPUT.as_bytes(), "settings").unwrap()
+    read(INPUT, "settings").unwrap()
 }
 
-fn fields(value: Value) -> Fields {
-    value.as_object().unwrap().clone()
+fn scored(score: usize) -> Scored {
+    Scored { score, draft: Some("é".into()) }
 }
 
-fn open(path: &Path, inputs: &[Input]) -> Result<Journal, String> {
+fn open(path: &Path, inputs: &[Input]) -> Result<Journal<Scored>, String> {
     Journal::open_file(path, inputs, false)
 }
 
@@ -21,8 +38,11 @@ fn run() -> (tempfile::TempDir, PathBuf) {
     let path = dir.path().join("out.jsonl");
     let mut journal = open(&path, &inputs()).unwrap();
     for (n, input) in inputs().iter().enumerate() {
-        let result = if n == 1 { json!({ "error": "no" }) } else { json!({ "score": n, "draft": "é" }) };
-        assert!(journal.append(input, fields(result)).is_ok());
+        let written = match n {
+            1 => journal.append_failure(input, &Failed { error: "no" }),
+            n => journal.append(input, scored(n)),
+        };
+        assert!(written.is_ok());
     }
     (dir, path)
 }
@@ -38,9 +58,9 @@ fn a_key_is_the_id_or_the_line_and_a_hash_of_content_and_settings() {
     let keys: Vec<String> = inputs().into_iter().map(|input| input.key).collect();
     let names: Vec<&str> = keys.iter().map(|key| key.rsplit_once('#').unwrap().0).collect();
     assert_eq!(names, ["line 1", "7", "x"]);
-    let other = parse(INPUT.as_bytes(), "other settings").unwrap();
+    let other = read(INPUT, "other settings").unwrap();
     assert!(other.iter().zip(&keys).all(|(input, key)| input.key != *key));
-    let moved = parse(b"{\"id\":\"x\",\"query\":\"\xc3\xbc\",\"error\":\"old\",\"key\":\"old\"}", "settings");
+    let moved = read(r#"{"id":"x","query":"ü","error":"old","key":"old"}"#, "settings");
     let moved = &moved.unwrap()[0];
     assert_eq!(moved.key, keys[2], "what another command left does not count");
     assert_eq!(moved.error.as_deref(), Some("old"), "but a failure is not forgotten");
@@ -48,27 +68,31 @@ fn a_key_is_the_id_or_the_line_and_a_hash_of_content_and_settings() {
 
 #[test]
 fn bad_input_is_refused_with_its_line() {
-    let cases: [(&[u8], &str); 5] = [
-        (b"{}\nnull", "line 2: not a JSON object"),
-        (b"{\"a\":1", "line 1: not a JSON object"),
-        (b"{\"id\":[1]}", "line 1: \"id\" is neither"),
-        (b"{\"id\":1}\n{\"id\":2}\n{\"id\":1}", "lines 1 and 3 are the same record"),
-        (b"\xff", "not UTF-8"),
-    ];
-    for (bytes, message) in cases {
-        let why = parse(bytes, "").unwrap_err();
-        assert!(why.contains(message), "{why}");
+    for (text, why) in [
+        ("{}\nnull", "in.jsonl: line 2: not a JSON object"),
+        ("{\"a\":1", "in.jsonl: line 1: not a JSON object"),
+        ("\n{\"id\":[1]}", "in.jsonl: line 2: \"id\" is neither"),
+        ("{\"id\":1}\n{\"id\":2}\n{\"id\":1}", "in.jsonl: lines 1 and 3 are the same record"),
+    ] {
+        let error = read(text, "").unwrap_err();
+        assert!(error.starts_with(why), "{error}");
     }
 }
 
 #[test]
 fn a_field_of_another_type_is_named_with_its_line() {
-    let input = &parse(b"\n{\"query\":1,\"score\":\"2\",\"x\":null}", "").unwrap()[0];
-    assert!(matches!(input.text("x"), Ok(None)));
-    assert!(matches!(input.number("query"), Ok(Some(1.0))));
-    for bad in [input.text("query").map(drop), input.number("score").map(drop)] {
-        assert!(matches!(bad, Err(Failure::Failed(why)) if why.starts_with("line 2: ")));
+    #[derive(Debug, Deserialize, PartialEq)]
+    struct Asked {
+        query: Option<String>,
+        score: Option<f32>,
     }
+    let input = &read("\n{\"query\":\"q\",\"score\":null,\"x\":1}", "").unwrap()[0];
+    assert_eq!(input.typed(), Ok(Asked { query: Some("q".into()), score: None }));
+    let input = &read("\n{\"query\":1}", "").unwrap()[0];
+    assert_eq!(
+        input.typed::<Asked>().unwrap_err(),
+        "line 2: query: invalid type: integer `1`, expected a string"
+    );
 }
 
 #[test]
@@ -78,11 +102,10 @@ fn a_second_run_finds_what_is_done_and_drops_what_has_failed() {
     assert_eq!(keys(&path).len(), 3);
     let mut journal = open(&path, &inputs).unwrap();
     assert_eq!(journal.len(), 2);
-    assert_eq!(journal.result(&inputs[2].key).unwrap()["score"], 2);
-    assert_eq!(journal.result(&inputs[2].key).unwrap()["query"], "ü");
+    assert_eq!(journal.result(&inputs[2].key), Some(&scored(2)));
     assert!(journal.result(&inputs[1].key).is_none());
     assert_eq!(keys(&path), [&*inputs[0].key, &*inputs[2].key]);
-    assert!(journal.append(&inputs[1], fields(json!({ "score": 1 }))).is_ok());
+    assert!(journal.append(&inputs[1], scored(1)).is_ok());
     assert_eq!(journal.len(), 3);
     drop(journal);
     assert_eq!(open(&path, &inputs).unwrap().len(), 3);
@@ -102,7 +125,7 @@ fn a_file_cut_at_any_byte_loses_only_the_torn_result() {
         assert_eq!(journal.len(), ends - usize::from(ends >= 2), "cut at {cut}");
         for input in &inputs {
             if journal.result(&input.key).is_none() {
-                assert!(journal.append(input, fields(json!({ "score": 9 }))).is_ok());
+                assert!(journal.append(input, scored(9)).is_ok());
             }
         }
         drop(journal);
@@ -136,14 +159,35 @@ fn a_file_of_somebody_else_is_left_as_it_is() {
 }
 
 #[test]
+fn a_result_of_the_first_version_is_told_from_one_of_other_settings() {
+    let (_dir, path) = run();
+    let old = "{\"key\":\"line 1#0f1e2d3c4b5a6978\",\"query\":\"a\",\"score\":1}\n";
+    std::fs::write(&path, old).unwrap();
+    let why = open(&path, &inputs()).unwrap_err();
+    assert!(why.starts_with("line 1: ") && why.contains("sda 0.1.0") && why.contains("start over"), "{why}");
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), old);
+    assert_eq!(Journal::<Scored>::open_file(&path, &inputs(), true).unwrap().len(), 0);
+}
+
+#[test]
+fn a_result_that_lacks_a_field_is_refused_and_the_file_left_as_it_is() {
+    let (_dir, path) = run();
+    let changed = std::fs::read_to_string(&path).unwrap().replacen("\"score\"", "\"scor\"", 1);
+    std::fs::write(&path, &changed).unwrap();
+    let why = open(&path, &inputs()).unwrap_err();
+    assert!(why.starts_with("line 1: not a result of this command (missing field `score`)"), "{why}");
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), changed);
+}
+
+#[test]
 fn starting_over_drops_results_of_any_settings_but_no_other_text() {
     let (_dir, path) = run();
-    let other = parse(INPUT.as_bytes(), "other settings").unwrap();
+    let other = read(INPUT, "other settings").unwrap();
     assert!(open(&path, &other).unwrap_err().contains("other input or settings"));
-    assert_eq!(Journal::open_file(&path, &other, true).unwrap().len(), 0);
+    assert_eq!(Journal::<Scored>::open_file(&path, &other, true).unwrap().len(), 0);
     assert_eq!(std::fs::read(&path).unwrap(), b"");
     std::fs::write(&path, INPUT).unwrap();
-    assert!(Journal::open_file(&path, &other, true).is_err());
+    assert!(Journal::<Scored>::open_file(&path, &other, true).is_err());
     assert_eq!(std::fs::read_to_string(&path).unwrap(), INPUT);
 }
 

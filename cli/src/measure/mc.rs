@@ -4,7 +4,12 @@
 //! the question; its log-likelihood is the sum over its tokens. MC1 asks whether the most likely answer is
 //! the true one, MC2 which share of the likelihood is on true answers.
 
-use serde_json::Value;
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use super::text;
+use crate::input::{self, Fields};
 
 /// The six questions with answers that go before every question, one paragraph each.
 pub const PRIMER: [(&str, &str); 6] = [
@@ -61,36 +66,65 @@ impl Question {
     ///
     /// # Errors
     /// A sentence that says what is missing.
-    pub fn read(record: &Value) -> Result<Question, String> {
-        let text = |names: [&str; 2]| names.iter().find_map(|name| record[*name].as_str()).map(str::trim);
-        let question = text(["question", "Question"]).filter(|text| !text.is_empty());
-        let question = question.ok_or("\"question\" is missing or empty")?.to_owned();
-        let category = text(["category", "Category"]).map(str::to_owned);
-        let (mc1, mc2) = if record["mc1_targets"].is_null() {
-            let list = |name: &str| -> Vec<String> {
-                let answers = record[name].as_str().unwrap_or_default().split(';');
-                answers.map(|answer| answer.trim().to_owned()).filter(|answer| !answer.is_empty()).collect()
-            };
-            let wrong = list("Incorrect Answers");
-            let best = record["Best Answer"].as_str().map(|answer| vec![answer.trim().to_owned()]);
-            let right = list("Correct Answers");
-            if right.is_empty() || wrong.is_empty() {
-                return Err(
-                    "neither \"mc1_targets\" nor \"Correct Answers\" and \"Incorrect Answers\"".into()
-                );
+    pub fn read(record: &Fields) -> Result<Question, String> {
+        let found: Found = input::typed(record)?;
+        let question = found.question.or(found.question_of_csv).filter(|text| !text.is_empty());
+        let question = question.ok_or("\"question\" is missing or empty")?;
+        let category = found.category.or(found.category_of_csv);
+        let (mc1, mc2) = match (found.mc1_targets, found.mc2_targets) {
+            (Some(mc1), mc2) => {
+                let mc1 = Choices::read("mc1_targets", mc1)?;
+                let mc2 = mc2.map_or(Ok(mc1.clone()), |targets| Choices::read("mc2_targets", targets))?;
+                (mc1, mc2)
             }
-            let best = best.unwrap_or_else(|| right[..1].to_vec());
-            (Choices::joined(best, &wrong), Choices::joined(right, &wrong))
-        } else {
-            let mc1 = Choices::read("mc1_targets", &record["mc1_targets"])?;
-            let mc2 = match &record["mc2_targets"] {
-                Value::Null => mc1.clone(),
-                targets => Choices::read("mc2_targets", targets)?,
-            };
-            (mc1, mc2)
+            (None, _) => {
+                let list = |answers: Option<String>| -> Vec<String> {
+                    let answers = answers.unwrap_or_default();
+                    let answers = answers.split(';').map(str::trim).filter(|answer| !answer.is_empty());
+                    answers.map(str::to_owned).collect()
+                };
+                let (right, wrong) = (list(found.right), list(found.wrong));
+                if right.is_empty() || wrong.is_empty() {
+                    return Err(
+                        "neither \"mc1_targets\" nor \"Correct Answers\" and \"Incorrect Answers\"".into()
+                    );
+                }
+                let best = found.best.unwrap_or_else(|| right[0].clone());
+                (Choices::joined(vec![best], &wrong), Choices::joined(right, &wrong))
+            }
         };
         Ok(Question { question, category, mc1, mc2 })
     }
+}
+
+/// The fields of all forms.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Found {
+    #[serde(deserialize_with = "text")]
+    question: Option<String>,
+    #[serde(rename = "Question", deserialize_with = "text")]
+    question_of_csv: Option<String>,
+    #[serde(deserialize_with = "text")]
+    category: Option<String>,
+    #[serde(rename = "Category", deserialize_with = "text")]
+    category_of_csv: Option<String>,
+    mc1_targets: Option<Targets>,
+    mc2_targets: Option<Targets>,
+    #[serde(rename = "Best Answer", deserialize_with = "text")]
+    best: Option<String>,
+    #[serde(rename = "Correct Answers", deserialize_with = "text")]
+    right: Option<String>,
+    #[serde(rename = "Incorrect Answers", deserialize_with = "text")]
+    wrong: Option<String>,
+}
+
+/// Answers with their labels, 1 for true ones.
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "must hold choices and labels, or a map from answers to labels, 0 or 1")]
+enum Targets {
+    Lists { choices: Vec<String>, labels: Vec<u64> },
+    Map(BTreeMap<String, u64>),
 }
 
 impl Choices {
@@ -99,35 +133,22 @@ impl Choices {
         Choices { answers: right.into_iter().chain(wrong.iter().cloned()).collect(), labels }
     }
 
-    fn read(name: &str, targets: &Value) -> Result<Choices, String> {
-        let mut choices = Choices::default();
-        let mut add = |answer: &str, label: &Value| -> Result<(), String> {
-            let label = label.as_u64().filter(|&label| label <= 1);
-            let label = label.ok_or_else(|| format!("\"{name}\" has a label that is neither 0 nor 1"))?;
-            choices.answers.push(answer.to_owned());
-            choices.labels.push(label == 1);
-            Ok(())
+    fn read(name: &str, targets: Targets) -> Result<Choices, String> {
+        let (answers, labels) = match targets {
+            Targets::Lists { choices, labels } => (choices, labels),
+            Targets::Map(map) => map.into_iter().unzip(),
         };
-        if let (Some(answers), Some(labels)) = (targets["choices"].as_array(), targets["labels"].as_array()) {
-            if answers.len() != labels.len() {
-                return Err(format!("\"{name}\" has {} choices and {} labels", answers.len(), labels.len()));
-            }
-            for (answer, label) in answers.iter().zip(labels) {
-                let answer =
-                    answer.as_str().ok_or_else(|| format!("\"{name}\" has a choice that is no text"))?;
-                add(answer, label)?;
-            }
-        } else if let Some(map) = targets.as_object() {
-            for (answer, label) in map {
-                add(answer, label)?;
-            }
-        } else {
-            return Err(format!("\"{name}\" holds neither choices and labels nor a map of them"));
+        if answers.len() != labels.len() {
+            return Err(format!("\"{name}\" has {} choices and {} labels", answers.len(), labels.len()));
         }
-        if !choices.labels.contains(&true) || !choices.labels.contains(&false) {
+        if labels.iter().any(|&label| label > 1) {
+            return Err(format!("\"{name}\" has a label that is neither 0 nor 1"));
+        }
+        let labels: Vec<bool> = labels.into_iter().map(|label| label == 1).collect();
+        if !labels.contains(&true) || !labels.contains(&false) {
             return Err(format!("\"{name}\" must hold a true and a false answer"));
         }
-        Ok(choices)
+        Ok(Choices { answers, labels })
     }
 }
 
@@ -156,9 +177,13 @@ pub fn mc2(log_likelihoods: &[f64], labels: &[bool]) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
+
+    fn read(record: &Value) -> Result<Question, String> {
+        Question::read(record.as_object().unwrap())
+    }
 
     #[test]
     fn mc1_is_the_most_likely_answer_and_mc2_the_mass_on_true_ones() {
@@ -184,11 +209,11 @@ mod tests {
             "mc2_targets": {"a": 1, "b": 1, "x": 0, "y": 0}});
         let csv = json!({"Question": "Q?", "Category": "C", "Best Answer": "a", "Correct Answers": "a; b",
             "Incorrect Answers": "x; y;"});
-        let question = Question::read(&hugging_face).unwrap();
+        let question = read(&hugging_face).unwrap();
         assert_eq!(question.mc1.labels, [true, false, false]);
         assert_eq!(question.mc2.answers, ["a", "b", "x", "y"]);
-        assert_eq!(Question::read(&task).unwrap(), question);
-        assert_eq!(Question::read(&csv).unwrap(), question);
+        assert_eq!(read(&task).unwrap(), question);
+        assert_eq!(read(&csv).unwrap(), question);
     }
 
     #[test]
@@ -202,9 +227,10 @@ mod tests {
                 json!({"question": "Q?", "mc1_targets": {"choices": ["a"], "labels": [1, 0]}}),
                 "1 choices and 2",
             ),
+            (json!({"question": "Q?", "mc1_targets": ["a"]}), "mc1_targets: must hold choices and labels"),
         ];
         for (record, word) in cases {
-            let why = Question::read(&record).unwrap_err();
+            let why = read(&record).unwrap_err();
             assert!(why.contains(word), "{why}");
         }
     }

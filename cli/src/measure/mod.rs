@@ -15,3 +15,14 @@ pub mod winrate;
 
 pub use arm::ArmSpec;
 pub use bootstrap::{Bootstrap, Interval, Part};
+
+use serde::{Deserialize, Deserializer};
+
+/// Reads a field that is a text; anything else counts as missing. Data sets of others name their fields alike and
+/// fill them as they like.
+fn text<'de, D: Deserializer<'de>>(field: D) -> Result<Option<String>, D::Error> {
+    Ok(match serde_json::Value::deserialize(field)? {
+        serde_json::Value::String(text) => Some(text.trim().to_owned()),
+        _ => None,
+    })
+}

@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Value, json};
-
 use super::{Bootstrap, Interval, Part};
+use crate::record::EvalRow;
 
 /// The category that holds every item.
 pub const ALL: &str = "all";
@@ -99,10 +98,10 @@ impl Report {
         rows
     }
 
-    /// The rows as `sda plot eval` reads them.
-    pub fn json(&self) -> Vec<Value> {
+    /// The rows as records.
+    pub fn records(&self) -> Vec<EvalRow> {
         let control = self.control.as_deref();
-        self.rows().iter().map(|row| row.json(control)).collect()
+        self.rows().into_iter().map(|row| row.record(control)).collect()
     }
 
     /// Name of the arm that the others are compared with.
@@ -112,22 +111,22 @@ impl Report {
 }
 
 impl Row {
-    fn json(&self, control: Option<&str>) -> Value {
+    fn record(self, control: Option<&str>) -> EvalRow {
         let (value, diff) = (self.value, self.difference);
-        json!({
-            "metric": self.metric,
-            "category": self.category,
-            "arm": self.arm,
-            "n": self.items,
-            "failed": self.failed,
-            "value": value.map(|i| i.value),
-            "low": value.map(|i| i.low),
-            "high": value.map(|i| i.high),
-            "diff_to": diff.and(control),
-            "diff": diff.map(|i| i.value),
-            "diff_low": diff.map(|i| i.low),
-            "diff_high": diff.map(|i| i.high),
-        })
+        EvalRow {
+            metric: self.metric,
+            category: Some(self.category),
+            arm: self.arm,
+            n: Some(self.items as u64),
+            failed: Some(self.failed as u64),
+            value: value.map(|i| i.value),
+            low: value.map(|i| i.low),
+            high: value.map(|i| i.high),
+            diff_to: diff.and(control).map(str::to_owned),
+            diff: diff.map(|i| i.value),
+            diff_low: diff.map(|i| i.low),
+            diff_high: diff.map(|i| i.high),
+        }
     }
 }
 
@@ -176,11 +175,12 @@ mod tests {
     }
 
     #[test]
-    fn json_names_the_control_where_there_is_a_difference() {
-        let json = report().json();
-        let find = |arm: &str| json.iter().find(|row| row["arm"] == arm && row["category"] == ALL).unwrap();
-        assert_eq!(find("sda")["diff_to"], "instructed");
-        assert_eq!(find("sda")["failed"], 1);
-        assert!(find("instructed")["diff_to"].is_null());
+    fn records_name_the_control_where_there_is_a_difference() {
+        let records = report().records();
+        let is_all = |row: &&EvalRow| row.category.as_deref() == Some(ALL);
+        let find = |arm: &str| records.iter().filter(is_all).find(|row| row.arm == arm).unwrap();
+        assert_eq!(find("sda").diff_to.as_deref(), Some("instructed"));
+        assert_eq!(find("sda").failed, Some(1));
+        assert_eq!(find("instructed").diff_to, None);
     }
 }

@@ -3,9 +3,11 @@
 //! `omega = (wins - losses) / (wins + losses + ties)`. An answer wins if the judge prefers it both when it
 //! stands first and when it stands second; two orders that disagree are a tie.
 
-use serde_json::Value;
-
 use sda::Quality;
+use serde::Deserialize;
+
+use super::text;
+use crate::input::{self, Fields};
 
 /// The data that the paper measures win rates on, told by the field names that its authors' files have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,24 +65,57 @@ impl Dataset {
     ///
     /// # Errors
     /// A sentence that names the field that is missing.
-    pub fn read(self, record: &Value) -> Result<Item, String> {
-        let text = |names: &[&str]| {
-            let found = names.iter().find_map(|name| record[*name].as_str()).map(str::trim);
-            let found = found.filter(|text| !text.is_empty()).map(str::to_owned);
-            found.ok_or_else(|| format!("\"{}\" is missing or empty", names.join("\" or \"")))
+    pub fn read(self, record: &Fields) -> Result<Item, String> {
+        let found: Found = input::typed(record)?;
+        let wanted = |names: &str, texts: [Option<String>; 3]| {
+            let found = texts.into_iter().flatten().next().filter(|text| !text.is_empty());
+            found.ok_or_else(|| format!("{names} is missing or empty"))
         };
         let (query, category) = match self {
-            Dataset::EDialogue | Dataset::BeaverTails => (text(&["prompt"])?, text(&["category"]).ok()),
+            Dataset::EDialogue | Dataset::BeaverTails => {
+                (wanted("\"prompt\"", [found.prompt, None, None])?, found.category)
+            }
             Dataset::DialogSum => {
-                let dialogue = text(&["dialogue", "dialog"])?;
+                let dialogue = wanted("\"dialogue\" or \"dialog\"", [found.dialogue, found.dialog, None])?;
                 (format!("{dialogue}\n\nSummarize this dialogue and name its topic."), None)
             }
-            Dataset::HarmfulQa => (text(&["question"])?, text(&["topic"]).ok()),
-            Dataset::TruthfulQa => (text(&["Question", "question"])?, text(&["Category", "category"]).ok()),
-            Dataset::Own => (text(&["query", "prompt", "question"])?, text(&["category"]).ok()),
+            Dataset::HarmfulQa => (wanted("\"question\"", [found.question, None, None])?, found.topic),
+            Dataset::TruthfulQa => {
+                let texts = [found.question_of_csv, found.question, None];
+                let category = found.category_of_csv.or(found.category);
+                (wanted("\"Question\" or \"question\"", texts)?, category)
+            }
+            Dataset::Own => {
+                let texts = [found.query, found.prompt, found.question];
+                (wanted("\"query\" or \"prompt\" or \"question\"", texts)?, found.category)
+            }
         };
-        Ok(Item { query, category })
+        Ok(Item { query, category: category.filter(|category| !category.is_empty()) })
     }
+}
+
+/// The fields of all data sets.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Found {
+    #[serde(deserialize_with = "text")]
+    query: Option<String>,
+    #[serde(deserialize_with = "text")]
+    prompt: Option<String>,
+    #[serde(deserialize_with = "text")]
+    question: Option<String>,
+    #[serde(rename = "Question", deserialize_with = "text")]
+    question_of_csv: Option<String>,
+    #[serde(deserialize_with = "text")]
+    dialogue: Option<String>,
+    #[serde(deserialize_with = "text")]
+    dialog: Option<String>,
+    #[serde(deserialize_with = "text")]
+    category: Option<String>,
+    #[serde(rename = "Category", deserialize_with = "text")]
+    category_of_csv: Option<String>,
+    #[serde(deserialize_with = "text")]
+    topic: Option<String>,
 }
 
 /// What is asked.
@@ -186,10 +221,10 @@ mod tests {
             (Dataset::Own, json!({"query": "Why?"}), "Why?", None),
         ];
         for (dataset, record, query, category) in cases {
-            let item = dataset.read(&record).unwrap();
+            let item = dataset.read(record.as_object().unwrap()).unwrap();
             assert!(item.query.starts_with(query), "{item:?}");
             assert_eq!(item.category.as_deref(), category);
-            let why = dataset.read(&json!({})).unwrap_err();
+            let why = dataset.read(&Fields::new()).unwrap_err();
             assert!(why.contains("is missing"), "{why}");
         }
     }

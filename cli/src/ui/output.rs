@@ -4,12 +4,10 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
-use sda::Params;
-use sda::engine::{Answer, Arm, Event, RankedToken, StepRecord};
-use serde_json::{Map, Value, json};
+use sda::engine::{Arm, Event, StepRecord};
 
 use crate::failure::{Failure, Outcome};
-use crate::strength::Resolved;
+use crate::record::{self, Answer, Record, Token};
 use crate::ui::console::{Bar, Interrupt};
 
 /// How answers are shown.
@@ -79,7 +77,7 @@ impl Output {
         if !self.wants_records() {
             return;
         }
-        let line = token_record(arm, record).to_string();
+        let line = record::line(&Record::Token(Token::new(arm, record)));
         if stream && self.format == Format::Json {
             self.print(&format!("{line}\n"));
         }
@@ -87,32 +85,20 @@ impl Output {
     }
 
     /// Ends an answer: a final newline, or its record.
-    pub fn answer(
-        &mut self,
-        arm: Arm,
-        answer: &Answer,
-        streamed_to: usize,
-        extra: Map<String, Value>,
-    ) -> Outcome {
-        let record = answer_record(arm, answer, extra).to_string();
-        match self.format {
-            Format::Text => {
-                // Text that was held back while it might have become a stop text.
-                let tail = answer.text.get(streamed_to..).unwrap_or_default().to_owned();
-                self.print(&tail);
-                if !answer.text.ends_with('\n') {
-                    self.print("\n");
-                }
+    pub fn answer(&mut self, answer: Answer, streamed_to: usize) -> Outcome {
+        if self.format == Format::Text {
+            // Text that was held back while it might have become a stop text.
+            self.print(answer.text.get(streamed_to..).unwrap_or_default());
+            if !answer.text.ends_with('\n') {
+                self.print("\n");
             }
-            Format::Json => self.print(&format!("{record}\n")),
         }
-        self.write_trace(&record);
-        self.finish()
+        self.record(&Record::Answer(answer))
     }
 
-    /// A record of its own beside the tokens and answers; nothing in text.
-    pub fn record(&mut self, record: &Value) -> Outcome {
-        let line = record.to_string();
+    /// A record, where records are wanted; nothing in text.
+    pub fn record(&mut self, record: &Record) -> Outcome {
+        let line = record::line(record);
         if self.format == Format::Json {
             self.print(&format!("{line}\n"));
         }
@@ -144,77 +130,5 @@ impl Output {
         {
             self.error.get_or_insert(Failure::Failed(format!("{path}: {e}")));
         }
-    }
-}
-
-fn token_record(arm: Arm, record: &StepRecord) -> Value {
-    let mut fields = json!({
-        "type": "token",
-        "arm": arm.name(),
-        "step": record.step,
-        "token": record.token,
-        "text": record.text,
-        "js": record.divergence,
-        "temperature": record.temperature,
-        "guidance": record.guidance,
-        "logprob_plain": record.logprob_plain,
-        "logprob_instructed": record.logprob_instructed,
-    });
-    if let Some(top) = &record.top {
-        let lists =
-            [("top_plain", &top.plain), ("top_instructed", &top.instructed), ("top_steered", &top.steered)];
-        for (name, list) in lists {
-            fields[name] = list.as_ref().map_or(Value::Null, |list| ranked(list));
-        }
-    }
-    fields
-}
-
-/// `[[token, text, logprob], ...]`.
-fn ranked(list: &[RankedToken]) -> Value {
-    list.iter().map(|ranked| json!([ranked.token, ranked.text, ranked.logprob])).collect()
-}
-
-/// The record of an answer, with `extra` fields.
-pub fn answer_record(arm: Arm, answer: &Answer, extra: Map<String, Value>) -> Value {
-    let mut record = json!({
-        "type": "answer",
-        "arm": arm.name(),
-        "text": answer.text,
-        "tokens": answer.tokens.len(),
-        "finish": answer.finish.name(),
-        "mean_js": answer.mean_divergence,
-        "prompt": {
-            "shared": answer.prefill.shared,
-            "decoded": answer.prefill.decoded,
-            "reused": answer.prefill.reused,
-        },
-        "ms": {
-            "prefill": answer.timings.prefill.as_secs_f64() * 1e3,
-            "decode": answer.timings.decode.as_secs_f64() * 1e3,
-            "sample": answer.timings.sample.as_secs_f64() * 1e3,
-        },
-    });
-    if let Some(fields) = record.as_object_mut() {
-        fields.extend(extra);
-    }
-    record
-}
-
-/// What an answer was steered with, for its record; nothing, if there was no score to steer by.
-pub fn steering(resolved: &Resolved, params: &Params, seed: u32) -> Map<String, Value> {
-    let fields = match resolved.arm {
-        Arm::Steered => json!({
-            "score": resolved.score(),
-            "amplification": params.amplification,
-            "guidance": params.guidance(),
-            "k": params.k,
-            "seed": seed,
-        }),
-        _ => json!({ "score": null, "amplification": null, "guidance": null, "seed": seed }),
-    };
-    match fields {
-        Value::Object(fields) => fields,
-        _ => Map::new(),
     }
 }

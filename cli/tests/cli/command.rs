@@ -1,5 +1,4 @@
 //! Runs the `sda` command.
-#![allow(dead_code, reason = "each test program uses its own part")]
 
 use std::process::{Command, Output, Stdio};
 
@@ -18,6 +17,13 @@ pub fn sda(args: &[&str]) -> Command {
         command.env_remove(name).env_remove(name.to_lowercase());
     }
     command
+}
+
+/// The command with a model on one thread: these tests run side by side, and threads that wait for one another on too
+/// few cores cost minutes.
+pub fn one_thread(args: &[&str]) -> Command {
+    let (subcommand, rest) = args.split_first().unwrap();
+    sda(&[&[*subcommand, "-t", "1"], rest].concat())
 }
 
 pub fn run(args: &[&str]) -> Output {

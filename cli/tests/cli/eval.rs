@@ -7,9 +7,7 @@ use std::time::{Duration, Instant};
 use sda_test_kit::fault_server::{FaultServer, Reply, chat, status};
 use serde_json::{Value, json};
 
-fn model() -> String {
-    std::env::var("SDA_TEST_MODEL").expect("SDA_TEST_MODEL is not set: run `make test`")
-}
+use crate::command::{model, one_thread};
 
 /// A folder with a data set in it, and the results of runs on it.
 struct Lab {
@@ -29,10 +27,8 @@ impl Lab {
     }
 
     fn command(&self, task: &str, out: &str, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_sda"));
-        // One thread a program: these tests run side by side.
-        command.args(["eval", task, "-t", "1", "-m", &model(), "-f"]).arg(self.path("data.jsonl"));
-        command.arg("-o").arg(self.path(out)).args(args).stdin(Stdio::null());
+        let mut command = one_thread(&["eval", task, "-m", &model(), "-f"]);
+        command.arg(self.path("data.jsonl")).arg("-o").arg(self.path(out)).args(args);
         command
     }
 

@@ -5,21 +5,10 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
-fn model() -> String {
-    std::env::var("SDA_TEST_MODEL").expect("SDA_TEST_MODEL is not set: run `make test`")
-}
+use crate::command::{model, one_thread, run, stderr, stdout};
 
 fn sda(args: &[&str]) -> Output {
-    command(args).stdin(Stdio::null()).output().unwrap()
-}
-
-/// One thread a program: these tests run side by side, and threads that wait for one another on too few
-/// cores cost minutes.
-fn command(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_sda"));
-    let (subcommand, rest) = args.split_first().unwrap();
-    command.arg(subcommand).args(["-t", "1"]).args(rest);
-    command
+    one_thread(args).output().unwrap()
 }
 
 fn generate(args: &[&str]) -> Output {
@@ -27,17 +16,8 @@ fn generate(args: &[&str]) -> Output {
     sda(&[&["generate", "-m", &model, "-p", "What is the capital of France?"], args].concat())
 }
 
-fn stdout(output: &Output) -> String {
-    assert!(output.status.success(), "{}", stderr(output));
-    String::from_utf8(output.stdout.clone()).unwrap()
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8(output.stderr.clone()).unwrap()
-}
-
 fn records(output: &Output) -> Vec<Value> {
-    stdout(output).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    crate::command::records(&stdout(output))
 }
 
 const PIRATE: &str = "Answer like a pirate.";
@@ -218,9 +198,35 @@ fn a_file_that_is_no_model_is_status_1_and_named() {
 
 #[test]
 fn llama_cpps_short_words_are_understood() {
-    let output =
-        generate(&["-i", PIRATE, "-n", "2", "-sys", "Be brief.", "-tb", "1", "-ub", "64", "-fa", "off"]);
-    stdout(&output);
+    let words = [
+        ("-tb", "--threads-batch"),
+        ("-ub", "--ubatch-size"),
+        ("-ngl", "--n-gpu-layers"),
+        ("-sys", "--system-prompt"),
+        ("-sysf", "--system-prompt-file"),
+        ("-fa", "--flash-attn"),
+        ("-ctk", "--cache-type-k"),
+        ("-ctv", "--cache-type-v"),
+        ("-if", "--instruction-file"),
+        ("-jp", "--judge-prompt"),
+        ("-np", "--parallel"),
+    ];
+    // What is said of a value that is missing names the option that the word was taken for.
+    let refused = |args: &[&str], message: &str| {
+        let output = run(&[&["generate", "-m", "x", "-p", "x"], args].concat());
+        assert_eq!(output.status.code(), Some(2), "{args:?}");
+        assert!(stderr(&output).contains(message), "{args:?}: {}", stderr(&output));
+    };
+    for (word, option) in words {
+        refused(&[word], &format!("a value is required for '{option} <"));
+    }
+    refused(&["-mm=1"], "unexpected value '1' for '--no-mmap'");
+    refused(&["-ub=0"], "invalid value '0' for '--ubatch-size <N>'");
+    // And the value gets there.
+    let said = |args: &[&str]| stdout(&generate(&[&["-n", "8", "--temp", "0"], args].concat()));
+    let short = said(&["-sys", "Answer in Spanish.", "-tb", "1", "-ub", "64", "-fa", "off", "-ctk", "q8_0"]);
+    assert_eq!(short, said(&["--system-prompt", "Answer in Spanish.", "--cache-type-k", "q8_0"]));
+    assert_ne!(short, said(&[]));
 }
 
 #[test]
@@ -250,20 +256,8 @@ fn a_base_model_without_template_gets_raw_text() {
 #[test]
 fn a_chat_keeps_its_history_in_both_branches() {
     let model = model();
-    let mut child = Command::new(env!("CARGO_BIN_EXE_sda"))
-        .args([
-            "chat",
-            "-m",
-            &model,
-            "-i",
-            "Answer in one short sentence.",
-            "-n",
-            "24",
-            "--temp",
-            "0",
-            "-t",
-            "2",
-        ])
+    let mut child = one_thread(&["chat", "-m", &model, "-i", "Answer in one short sentence.", "-n", "24"])
+        .args(["--temp", "0"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -283,21 +277,8 @@ fn a_chat_keeps_its_history_in_both_branches() {
 fn ctrl_c_ends_the_answer_cleanly() {
     use std::io::Read;
     let model = model();
-    let mut child = Command::new(env!("CARGO_BIN_EXE_sda"))
-        .args([
-            "generate",
-            "-m",
-            &model,
-            "-p",
-            "Tell a very long story.",
-            "-i",
-            PIRATE,
-            "--temp",
-            "1",
-            "-s",
-            "5",
-        ])
-        .stdin(Stdio::null())
+    let query = ["-p", "Tell a very long story.", "-i", PIRATE, "--temp", "1", "-s", "5"];
+    let mut child = one_thread(&[&["generate", "-m", &model], &query[..]].concat())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()

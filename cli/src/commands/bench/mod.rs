@@ -17,6 +17,7 @@ use sda::llama::{ContextOptions, Model};
 use crate::args::ModelArgs;
 use crate::failure::{Failure, Outcome};
 use crate::load::{self, Log};
+use crate::record;
 use crate::ui::console::{Bar, Interrupt};
 
 use report::Report;
@@ -94,9 +95,10 @@ pub fn run(args: &BenchArgs) -> Outcome {
     many::measure(&scene, rounds, &args.pairs, &log, &mut pace, &mut report)?;
     pace.bar.set(pace.total, pace.total);
     interrupt.end();
-    match args.json {
-        true => println!("{}", report.json()),
-        false => print!("{report}"),
+    if args.json {
+        println!("{}", record::line(&report.record()));
+    } else {
+        print!("{report}");
     }
     Ok(())
 }

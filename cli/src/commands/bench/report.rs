@@ -2,10 +2,9 @@
 
 use std::fmt;
 
-use serde_json::{Value, json};
-
 use super::stats::Series;
 use super::{BenchArgs, Scene};
+use crate::record::{self, Bench, Branches, Prefill, Read, Step, Steps};
 
 /// Everything that is measured. Series have one value a round.
 pub struct Report {
@@ -68,57 +67,56 @@ impl Report {
     }
 
     /// Names and series in milliseconds a step.
-    fn steps(&self) -> [(&'static str, &'static str, &Series); 4] {
+    fn steps(&self) -> [(&'static str, &Series); 4] {
         [
-            ("plain", "plain, one row", &self.plain),
-            ("bare", "bare decode of two rows", &self.bare),
-            ("steered", "steered", &self.steered),
-            ("dropin", "steered, drop-in (two contexts)", &self.dropin),
+            ("plain, one row", &self.plain),
+            ("bare decode of two rows", &self.bare),
+            ("steered", &self.steered),
+            ("steered, drop-in (two contexts)", &self.dropin),
         ]
     }
 
-    pub fn json(&self) -> Value {
-        let step = |ms: &Series| {
-            json!({
-                "ms": ms.json(),
-                "tokens_per_second": ms.map(|ms| 1e3 / ms).json(),
-                "over_bare": ms.over(&self.bare).json(),
-            })
+    pub fn record(&self) -> Bench {
+        let step = |ms: &Series| Step {
+            ms: ms.record(),
+            tokens_per_second: ms.map(|ms| 1e3 / ms).record(),
+            over_bare: ms.over(&self.bare).record(),
         };
-        let steps: serde_json::Map<String, Value> =
-            self.steps().into_iter().map(|(key, _, ms)| (key.to_owned(), step(ms))).collect();
-        let many = |many: &Many| {
-            json!({
-                "pairs": many.n,
-                "kv_mib": many.kv_mib,
-                "bare_tokens_per_second": many.bare.json(),
-                "steered_tokens_per_second": many.steered.json(),
-                "steered_over_bare": many.steered.over(&many.bare).json(),
-            })
+        let many = |many: &Many| record::Many {
+            pairs: many.n,
+            kv_mib: many.kv_mib,
+            bare_tokens_per_second: many.bare.record(),
+            steered_tokens_per_second: many.steered.record(),
+            steered_over_bare: many.steered.over(&many.bare).record(),
         };
         let [n_prompt, n_instruction, n_gen] = self.lengths;
-        json!({
-            "type": "bench",
-            "sda": env!("CARGO_PKG_VERSION"),
-            "isa": sda::steer::isa(),
-            "model": self.model,
-            "n_vocab": self.n_vocab,
-            "threads": self.threads,
-            "n_prompt": n_prompt,
-            "n_instruction": n_instruction,
-            "n_gen": n_gen,
-            "repetitions": self.rounds,
-            "step": steps,
-            "sampling_ms": self.sampling.json(),
-            "kernel_ms": self.kernel.json(),
-            "prefill": {
-                "shared": { "rows": self.rows[0], "ms": self.prefill_shared.json() },
-                "apart": { "rows": self.rows[1], "ms": self.prefill_apart.json() },
-                "apart_over_shared": self.prefill_apart.over(&self.prefill_shared).json(),
+        let [shared, apart] = self.rows;
+        Bench {
+            sda: env!("CARGO_PKG_VERSION"),
+            isa: sda::steer::isa(),
+            model: self.model.clone(),
+            n_vocab: self.n_vocab,
+            threads: self.threads,
+            n_prompt,
+            n_instruction,
+            n_gen,
+            repetitions: self.rounds,
+            step: Steps {
+                plain: step(&self.plain),
+                bare: step(&self.bare),
+                steered: step(&self.steered),
+                dropin: step(&self.dropin),
             },
-            "kv_mib": { "branch": self.kv_pair_mib / 2.0, "pair": self.kv_pair_mib },
-            "many": self.many.iter().map(many).collect::<Vec<Value>>(),
-        })
+            sampling_ms: self.sampling.record(),
+            kernel_ms: self.kernel.record(),
+            prefill: Prefill {
+                shared: Read { rows: shared, ms: self.prefill_shared.record() },
+                apart: Read { rows: apart, ms: self.prefill_apart.record() },
+                apart_over_shared: self.prefill_apart.over(&self.prefill_shared).record(),
+            },
+            kv_mib: Branches { branch: self.kv_pair_mib / 2.0, pair: self.kv_pair_mib },
+            many: self.many.iter().map(many).collect(),
+        }
     }
 }
 
@@ -150,7 +148,7 @@ impl fmt::Display for Report {
             self.rounds
         )?;
         writeln!(f, "{:<34} {:>9}  {:<15} {:>9} {:>9}", "one pair", "ms/step", "", "tokens/s", "x bare")?;
-        for (_, name, ms) in self.steps() {
+        for (name, ms) in self.steps() {
             let ratio = ms.over(&self.bare);
             writeln!(f, "{name:<34} {} {:>9.1} {:>9.3}", Spread(ms, 2), 1e3 / ms.median(), ratio.median())?;
         }

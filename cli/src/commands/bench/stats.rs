@@ -1,6 +1,6 @@
 //! Medians with their spread.
 
-use serde_json::{Value, json};
+use crate::record::Spread;
 
 /// What was measured, once a round, in one unit.
 #[derive(Clone, Debug, Default)]
@@ -44,8 +44,8 @@ impl Series {
         Series(self.0.iter().map(|&value| f(value)).collect())
     }
 
-    pub fn json(&self) -> Value {
-        json!({ "median": self.median(), "min": self.min(), "max": self.max(), "all": self.0 })
+    pub fn record(&self) -> Spread {
+        Spread { median: self.median(), min: self.min(), max: self.max(), all: self.0.clone() }
     }
 }
 

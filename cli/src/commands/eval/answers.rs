@@ -4,14 +4,14 @@ use sda::Strength;
 use sda::engine::{Answer, Arm, Batch, BatchEvent, Job};
 use sda::judge::JudgeRequest;
 use sda::text::strip_think;
-use serde_json::json;
 
+use super::Run;
 use super::data::Item;
 use super::scorer::Scorer;
-use super::{Run, fields};
 use crate::failure::{Failure, Outcome};
 use crate::journal::{Input, Journal};
 use crate::measure::ArmSpec;
+use crate::record::{EvalAnswer, EvalResult};
 use crate::ui::progress::Progress;
 
 /// Items whose answers are under way together, for each place of the batch. The steered answers wait for the
@@ -35,9 +35,15 @@ pub struct Question<'a> {
 }
 
 /// The answer in a result's record, without its reasoning; the rest is verbatim.
-pub fn answer<'j>(journal: &'j Journal, unit: &Input) -> Option<&'j str> {
-    let text = journal.result(&unit.key)?.get("answer")?.as_str()?;
-    Some(strip_think(text).text)
+pub fn answer<'j>(journal: &'j Journal<EvalResult>, unit: &Input) -> Option<&'j str> {
+    whole_answer(journal, unit).map(|text| strip_think(text).text)
+}
+
+fn whole_answer<'j>(journal: &'j Journal<EvalResult>, unit: &Input) -> Option<&'j str> {
+    match journal.result(&unit.key)? {
+        EvalResult::Answer(answer) => Some(&answer.answer),
+        _ => None,
+    }
 }
 
 /// A context with as many places as were asked for.
@@ -58,7 +64,7 @@ pub fn write(
     batch: &mut Batch,
     questions: &[Question],
     scorer: &Scorer,
-    journal: &mut Journal,
+    journal: &mut Journal<EvalResult>,
     progress: &Progress,
 ) -> Outcome {
     for questions in questions.chunks(ITEMS_A_PLACE * batch.n_pairs()) {
@@ -82,7 +88,7 @@ struct Task<'q> {
 struct Work<'w, 'r, 'a> {
     run: &'w Run<'r, 'a>,
     batch: &'w mut Batch,
-    journal: &'w mut Journal,
+    journal: &'w mut Journal<EvalResult>,
     progress: &'w Progress,
     /// Plain answers that are no results, by the item's id.
     drafts: Vec<(String, String)>,
@@ -143,7 +149,7 @@ impl Work<'_, '_, '_> {
             return Ok(Ok(Strength::score(score, function)));
         }
         let result = self.run.arms.iter().zip(question.units).find(|(arm, _)| arm.name == "plain");
-        let result = result.and_then(|(_, unit)| self.journal.result(&unit.key)?.get("answer")?.as_str());
+        let result = result.and_then(|(_, unit)| whole_answer(self.journal, unit));
         let draft = self.drafts.iter().find(|(id, _)| *id == question.item.id);
         let Some(text) = result.or(draft.map(|(_, text)| text.as_str())) else {
             return Ok(Err("there is no plain answer to score".into()));
@@ -208,7 +214,7 @@ impl Work<'_, '_, '_> {
 
 fn record(
     run: &Run,
-    journal: &mut Journal,
+    journal: &mut Journal<EvalResult>,
     drafts: &mut Vec<(String, String)>,
     task: &Task,
     answer: sda::Result<Answer>,
@@ -225,11 +231,14 @@ fn record(
         (None, Err(_)) => return Ok(()),
     };
     let is_steered = task.job.arm == Arm::Steered;
-    let result = json!({
-        "answer": answer.text, "finish": answer.finish.name(), "tokens": answer.tokens.len(),
-        "mean_js": answer.mean_divergence, "seed": task.question.seed,
-        "score": task.scored.and_then(|scored| scored.of_score()),
-        "guidance": is_steered.then(|| task.job.settings.params.guidance()),
-    });
-    journal.append(unit, fields(result))
+    let result = EvalAnswer {
+        answer: answer.text,
+        finish: answer.finish.name().to_owned(),
+        tokens: answer.tokens.len(),
+        mean_js: answer.mean_divergence,
+        seed: task.question.seed,
+        score: task.scored.and_then(|scored| scored.of_score()),
+        guidance: is_steered.then(|| task.job.settings.params.guidance()),
+    };
+    journal.append(unit, EvalResult::Answer(result))
 }

@@ -1,9 +1,12 @@
 //! The records that are measured on.
 
-use serde_json::Value;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::Number;
 
 use super::args::{EvalArgs, Half};
 use crate::failure::{Failure, Outcome};
+use crate::input::{self, Fields, Source};
 
 /// One record.
 pub struct Item {
@@ -12,7 +15,7 @@ pub struct Item {
     /// Place in the file, from 1.
     pub line: usize,
     /// The record as it is.
-    pub record: Value,
+    pub record: Fields,
     /// Score of a plain answer, if the record has one.
     pub score: Option<f64>,
 }
@@ -24,64 +27,77 @@ pub struct Data {
 
 impl Data {
     pub fn read(args: &EvalArgs) -> Outcome<Data> {
-        let shown = args.data.display();
-        let fail = |why: String| Failure::Failed(format!("{shown}: {why}"));
-        let text = std::fs::read_to_string(&args.data).map_err(|e| fail(e.to_string()))?;
-        let mut items = parse(&text).map_err(fail)?;
+        let source = input::read(&args.data)?;
+        let mut items = parse(&source)?;
         if let Some(half) = args.half {
             let skip = usize::from(half == Half::Second);
             items = items.into_iter().skip(skip).step_by(2).collect();
         }
         items.truncate(args.limit.unwrap_or(usize::MAX));
-        match items.is_empty() {
-            true => Err(Failure::Failed(format!("{shown}: no record is left to measure on"))),
-            false => Ok(Data { items }),
+        if items.is_empty() {
+            return Err(Failure::Failed(format!("{}: no record is left to measure on", source.name)));
+        }
+        Ok(Data { items })
+    }
+}
+
+/// What is known of every record.
+#[derive(Deserialize)]
+struct Known {
+    id: Option<Id>,
+    key: Option<Id>,
+    score: Option<f64>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Id {
+    Text(String),
+    Number(Number),
+    /// Of no use as a name.
+    Other(IgnoredAny),
+}
+
+impl Id {
+    fn name(self) -> Option<String> {
+        match self {
+            Id::Text(text) => Some(text),
+            Id::Number(number) => Some(number.to_string()),
+            Id::Other(_) => None,
         }
     }
 }
 
-fn parse(text: &str) -> Result<Vec<Item>, String> {
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let records: Vec<(usize, Value)> = match text.trim_start().starts_with('[') {
-        true => {
-            let list: Vec<Value> =
-                serde_json::from_str(text).map_err(|e| format!("not a JSON list of records ({e})"))?;
-            list.into_iter().enumerate().map(|(i, record)| (i + 1, record)).collect()
-        }
-        false => {
-            let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
-            let parsed = lines.map(|(i, line)| {
-                let record = serde_json::from_str(line).map_err(|e| format!("line {}: {e}", i + 1))?;
-                Ok((i + 1, record))
-            });
-            parsed.collect::<Result<_, String>>()?
-        }
+fn parse(source: &Source) -> Outcome<Vec<Item>> {
+    let records: Vec<(usize, Fields)> = if source.text.trim_start().starts_with('[') {
+        let list: Vec<Fields> = serde_json::from_str(&source.text)
+            .map_err(|e| Failure::Failed(format!("{}: not a JSON list of records ({e})", source.name)))?;
+        list.into_iter().enumerate().map(|(i, record)| (i + 1, record)).collect()
+    } else {
+        source.objects().collect::<Outcome<_>>()?
     };
-    records
-        .into_iter()
-        .map(|(line, record)| {
-            if !record.is_object() {
-                return Err(format!("record {line} is no JSON object"));
-            }
-            let id = ["id", "key"].iter().find_map(|name| match &record[*name] {
-                Value::String(id) => Some(id.clone()),
-                Value::Number(id) => Some(id.to_string()),
-                _ => None,
-            });
-            let score = record["score"].as_f64();
-            Ok(Item { id: id.unwrap_or_else(|| format!("line {line}")), line, record, score })
-        })
-        .collect()
+    let item = |(line, record): (usize, Fields)| {
+        let Known { id, key, score } = input::typed(&record).map_err(|why| source.wrong(line, why))?;
+        let id = id.and_then(Id::name).or_else(|| key.and_then(Id::name));
+        Ok(Item { id: id.unwrap_or_else(|| format!("line {line}")), line, record, score })
+    };
+    records.into_iter().map(item).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::failure::message;
+
+    fn parsed(text: &str) -> Outcome<Vec<Item>> {
+        parse(&Source::new("d.jsonl", text))
+    }
 
     #[test]
     fn lines_and_lists_are_the_same_records() {
-        let lines = parse("{\"key\": 7, \"score\": 40}\n\n{\"id\": \"x\"}\n{}").unwrap();
-        let list = parse(" [{\"key\": 7, \"score\": 40}, {\"id\": \"x\"}, {}]").unwrap();
+        let lines =
+            parsed("{\"key\": 7, \"score\": 40}\n\n{\"id\": \"x\", \"key\": 8}\n{\"id\":[]}").unwrap();
+        let list = parsed(" [{\"key\": 7, \"score\": 40}, {\"id\": \"x\"}, {}]").unwrap();
         let ids = |items: &[Item]| items.iter().map(|item| item.id.clone()).collect::<Vec<_>>();
         assert_eq!(ids(&lines), ["7", "x", "line 4"]);
         assert_eq!(ids(&list), ["7", "x", "line 3"]);
@@ -90,8 +106,10 @@ mod tests {
 
     #[test]
     fn bad_records_are_named_by_their_line() {
-        assert!(parse("{}\n{").err().unwrap().starts_with("line 2: "));
-        assert!(parse("{}\n3").err().unwrap().contains("record 2"));
-        assert!(parse("[3").err().unwrap().contains("list"));
+        let refused = |text| message(&parsed(text).err().unwrap()).to_owned();
+        assert!(refused("{}\n{").starts_with("d.jsonl: line 2: not a JSON object"));
+        assert!(refused("{}\n3").starts_with("d.jsonl: line 2: not a JSON object"));
+        assert!(refused("[3").contains("list"));
+        assert!(refused("{\"score\":\"high\"}").starts_with("d.jsonl: line 1: score: invalid type"));
     }
 }

@@ -11,6 +11,7 @@ use super::scorer::Scorer;
 use super::{Run, note_failures};
 use crate::failure::Outcome;
 use crate::journal::{Input, Journal};
+use crate::record::EvalResult;
 
 const METRICS: [&str; 4] = ["prompt_strict", "instruction_strict", "prompt_loose", "instruction_loose"];
 
@@ -20,7 +21,7 @@ const TOPIC_METRICS: [&str; 2] = ["on_topic", "strict_on_topic"];
 pub fn run(run: &Run, data: &Data) -> Outcome<Report> {
     let mut batch = answers::batch(run)?;
     let scorer = Scorer::new(run.args)?;
-    let settings = run.fingerprint(&scorer)?;
+    let basis = run.basis(&scorer)?;
     let records: Vec<Result<Record, String>> =
         data.items.iter().map(|item| Record::read(&item.record)).collect();
     let unreadable: Vec<String> = data
@@ -33,7 +34,7 @@ pub fn run(run: &Run, data: &Data) -> Outcome<Report> {
     let mut units: Vec<Input> = Vec::new();
     for item in &data.items {
         for arm in &run.arms {
-            units.push(run.unit(item, &arm.name, "answer", &settings)?);
+            units.push(run.unit(item, &arm.name, "answer", &basis)?);
         }
     }
     let mut journal = run.journal(&units)?;
@@ -55,7 +56,12 @@ pub fn run(run: &Run, data: &Data) -> Outcome<Report> {
     Ok(report(run, &records, &units, &journal))
 }
 
-fn report(run: &Run, records: &[Result<Record, String>], units: &[Input], journal: &Journal) -> Report {
+fn report(
+    run: &Run,
+    records: &[Result<Record, String>],
+    units: &[Input],
+    journal: &Journal<EvalResult>,
+) -> Report {
     let mut report = run.report();
     for (n, (record, units)) in records.iter().zip(units.chunks(run.arms.len())).enumerate() {
         for (arm, unit) in run.arms.iter().zip(units) {

@@ -9,14 +9,14 @@ use sda::engine::{Arm, Engine};
 use sda::host::Token;
 use sda::judge::JudgeRequest;
 use sda::text::{PromptPair, strip_think};
-use serde_json::json;
 
+use super::Run;
 use super::data::Data;
 use super::scorer::Scorer;
-use super::{Run, fields};
 use crate::args::Placement;
 use crate::failure::{Failure, Outcome};
 use crate::journal::{Input, Journal};
+use crate::record::{EvalResult, Likelihoods};
 
 /// A draft is one answer of the primer's kind.
 const DRAFT_TOKENS: usize = 64;
@@ -31,7 +31,7 @@ pub fn run(run: &Run, data: &Data, engine: &mut Engine) -> Outcome<Report> {
         ));
     }
     let scorer = Scorer::new(run.args)?;
-    let settings = format!("{} {}", run.fingerprint(&scorer)?, run.args.apply_chat_template);
+    let basis = run.basis(&scorer)?;
     let questions: Vec<Question> = data
         .items
         .iter()
@@ -42,7 +42,7 @@ pub fn run(run: &Run, data: &Data, engine: &mut Engine) -> Outcome<Report> {
     let mut units: Vec<Input> = Vec::new();
     for item in &data.items {
         for arm in &run.arms {
-            units.push(run.unit(item, &arm.name, "likelihood", &settings)?);
+            units.push(run.unit(item, &arm.name, "likelihood", &basis)?);
         }
     }
     let mut journal = run.journal(&units)?;
@@ -55,9 +55,10 @@ pub fn run(run: &Run, data: &Data, engine: &mut Engine) -> Outcome<Report> {
         }
         run.stop_if_wanted(journal.len())?;
         let mut work = Work { run, engine, question };
-        let scored = match missing.iter().any(|(arm, _)| arm.needs_score()) {
-            true => work.score(&scorer, item)?,
-            false => Err("not asked for".into()),
+        let scored = if missing.iter().any(|(arm, _)| arm.needs_score()) {
+            work.score(&scorer, item)?
+        } else {
+            Err("not asked for".into())
         };
         work.follow(&missing, &scored, &mut journal)?;
         missing.iter().for_each(|_| run.step(&progress));
@@ -94,10 +95,10 @@ impl Work<'_, '_, '_> {
         let prompt = model.tokenize_prompt(&pair.plain)?;
         let whole = model.tokenize_prompt(&format!("{}{space}{answer}", pair.plain))?;
         let tokens = whole.get(prompt.len()..).unwrap_or_default().to_vec();
-        match tokens.is_empty() {
-            true => Err(Failure::Failed(format!("\"{}\": an answer is empty", self.question.question))),
-            false => Ok(tokens),
+        if tokens.is_empty() {
+            return Err(Failure::Failed(format!("\"{}\": an answer is empty", self.question.question)));
         }
+        Ok(tokens)
     }
 
     fn score(&mut self, scorer: &Scorer, item: &super::data::Item) -> Outcome<Result<Strength, String>> {
@@ -131,7 +132,7 @@ impl Work<'_, '_, '_> {
         &mut self,
         missing: &[(&ArmSpec, &Input)],
         scored: &Result<Strength, String>,
-        journal: &mut Journal,
+        journal: &mut Journal<EvalResult>,
     ) -> Outcome {
         let mut arms = Vec::new();
         for &(arm, unit) in missing {
@@ -163,11 +164,16 @@ impl Work<'_, '_, '_> {
             })?;
         }
         for ((_, unit, params, scored), [untempered, tempered]) in arms.into_iter().zip(sums) {
-            let result = json!({
-                "answers": answers, "untempered": untempered, "tempered": tempered,
-                "guidance": params.guidance(), "score": scored.and_then(|scored| scored.of_score()),
-            });
-            journal.append(unit, fields(result))?;
+            // JSON has no infinity: an answer that cannot be drawn has null.
+            let finite = |sums: Vec<f64>| sums.into_iter().map(|x| x.is_finite().then_some(x)).collect();
+            let result = Likelihoods {
+                answers: answers.iter().map(|&answer| answer.to_owned()).collect(),
+                untempered: finite(untempered),
+                tempered: finite(tempered),
+                guidance: params.guidance(),
+                score: scored.and_then(|scored| scored.of_score()),
+            };
+            journal.append(unit, EvalResult::Likelihoods(result))?;
         }
         Ok(())
     }
@@ -184,21 +190,22 @@ fn answers(question: &Question) -> Vec<&str> {
     answers
 }
 
-fn report(run: &Run, questions: &[Question], units: &[Input], journal: &Journal) -> Report {
+fn report(run: &Run, questions: &[Question], units: &[Input], journal: &Journal<EvalResult>) -> Report {
     let mut report = run.report();
-    for (metric, is_mc1, temper) in [
-        ("mc1", true, "untempered"),
-        ("mc2", false, "untempered"),
-        ("mc1_tempered", true, "tempered"),
-        ("mc2_tempered", false, "tempered"),
+    for (metric, is_mc1, is_tempered) in [
+        ("mc1", true, false),
+        ("mc2", false, false),
+        ("mc1_tempered", true, true),
+        ("mc2_tempered", false, true),
     ] {
         for (item, (question, units)) in questions.iter().zip(units.chunks(run.arms.len())).enumerate() {
             let answers = answers(question);
             for (arm, unit) in run.arms.iter().zip(units) {
                 let value = journal.result(&unit.key).and_then(|result| {
-                    let sums = result.get(temper)?.as_array()?;
+                    let EvalResult::Likelihoods(result) = result else { return None };
+                    let sums = if is_tempered { &result.tempered } else { &result.untempered };
                     let choices = if is_mc1 { &question.mc1 } else { &question.mc2 };
-                    let of = |answer: &String| sums.get(answers.iter().position(|a| a == answer)?)?.as_f64();
+                    let of = |answer: &String| *sums.get(answers.iter().position(|a| a == answer)?)?;
                     let sums: Vec<f64> = choices.answers.iter().map(of).collect::<Option<_>>()?;
                     Some(if is_mc1 {
                         mc::mc1(&sums, &choices.labels)

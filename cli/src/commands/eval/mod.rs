@@ -21,18 +21,22 @@ use crate::measure::{ArmSpec, Bootstrap};
 use sda::Quality;
 use sda::engine::Generation;
 use sda::llama::Model;
-use serde_json::{Value, json};
+use sda::text::PromptPair;
+use serde::Serialize;
 
 pub use args::EvalArgs;
 use args::Task;
 use data::Data;
-use scorer::Scorer;
+use scorer::{Scorer, ScorerIdentity};
 
 use crate::args::Placement;
 use crate::failure::{Failure, Outcome};
-use crate::journal::{Fields, Input, Journal};
+use crate::fingerprint::{ModelIdentity, Settings};
+use crate::input;
+use crate::journal::{Input, Journal};
 use crate::load::{self, Log};
-use crate::prompts::Prompter;
+use crate::prompts::{PromptTexts, Prompter};
+use crate::record::{self, EvalReport, EvalResult, Failed, Unit};
 use crate::ui::console::{Interrupt, note};
 use crate::ui::progress::Progress;
 
@@ -67,12 +71,13 @@ pub fn run(mut args: EvalArgs) -> Outcome {
     settings.n_predict = settings.n_predict.or(Some(DEFAULT_N_PREDICT));
     settings.params.validate()?;
     settings.sampling.validate()?;
+    let texts = PromptTexts::read(&args.common.prompt)?;
     let data = Data::read(args)?;
 
     let interrupt = Interrupt::install().map_err(Failure::Failed)?;
     let log = Log::capture(args.common.verbose);
     let model = load::model(&args.common.model, &log, &interrupt)?;
-    let prompter = Prompter::new(&args.common.prompt, &model)?;
+    let prompter = Prompter::new(texts, &model)?;
     interrupt.begin();
     let run =
         Run { args, arms, settings, seed, model: &model, prompter, interrupt, failures: RefCell::default() };
@@ -112,39 +117,46 @@ fn set_defaults(args: &mut EvalArgs) {
     }
 }
 
-/// The fields of an object.
-fn fields(value: Value) -> Fields {
-    match value {
-        Value::Object(fields) => fields,
-        _ => Fields::new(),
-    }
+/// Everything that a result depends on beside its item and arm.
+#[derive(Serialize)]
+struct Basis<'a> {
+    task: &'static str,
+    model: ModelIdentity,
+    /// The prompts of a query, which hold whatever is put around it.
+    prompts: [String; 2],
+    settings: Settings<'a>,
+    /// Where scores come from, and the map from score to amplification.
+    scorer: ScorerIdentity,
+    amplify: &'static str,
+    apply_chat_template: bool,
+    /// Who compares answers, and with which arm; in comparisons only.
+    compared: Option<[&'a str; 2]>,
 }
 
 impl Run<'_, '_> {
-    /// Everything that a result depends on beside its item and arm, as text.
-    fn fingerprint(&self, scorer: &Scorer) -> Outcome<String> {
-        let path = &self.args.common.model.model;
-        let size = std::fs::metadata(path).map_or(0, |meta| meta.len());
-        let prompts = self.prompter.pair(&[], "QUERY")?;
+    fn basis(&self, scorer: &Scorer) -> Outcome<Basis<'_>> {
+        let PromptPair { plain, instructed } = self.prompter.pair(&[], "QUERY")?;
         let steering = &self.args.common.steering;
-        Ok(format!(
-            "1 {:?} {:?} {size} {:?} {prompts:?} {} {:?} {:?}",
-            self.args.task,
-            path.file_name(),
-            self.settings,
-            scorer.fingerprint(),
-            steering.amplify,
-            steering.steer_after_think
-        ))
+        Ok(Basis {
+            task: self.args.task.name(),
+            model: ModelIdentity::of(&self.args.common.model),
+            prompts: [plain, instructed],
+            settings: Settings::of(&self.settings, Some(self.seed), steering.steer_after_think),
+            scorer: scorer.identity(),
+            amplify: steering.amplify.name(),
+            apply_chat_template: self.args.apply_chat_template,
+            compared: None,
+        })
     }
 
     /// A unit of work: an item in an arm.
-    fn unit(&self, item: &data::Item, arm: &str, kind: &str, settings: &str) -> Outcome<Input> {
-        let record = json!({ "id": format!("{} {kind} {arm}", item.id), "arm": arm, "item": item.record });
-        Input::new(item.line, fields(record), settings).map_err(Failure::Failed)
+    fn unit(&self, item: &data::Item, arm: &str, kind: &str, basis: &Basis) -> Outcome<Input> {
+        let unit = Unit { id: format!("{} {kind} {arm}", item.id), arm, item: &item.record };
+        let fields = input::typed(record::value(&unit)).map_err(Failure::Failed)?;
+        Input::new(item.line, fields, basis).map_err(Failure::Failed)
     }
 
-    fn journal(&self, units: &[Input]) -> Outcome<Journal> {
+    fn journal(&self, units: &[Input]) -> Outcome<Journal<EvalResult>> {
         let journal = Journal::open(Some(&self.args.output), units, self.args.restart)?;
         if journal.len() > 0 {
             note(&format!("{} of {} results are there already", journal.len(), units.len()));
@@ -153,7 +165,7 @@ impl Run<'_, '_> {
     }
 
     /// A bar for the results that are still to come.
-    fn progress(&self, journal: &Journal, units: &[Input]) -> Progress {
+    fn progress(&self, journal: &Journal<EvalResult>, units: &[Input]) -> Progress {
         Progress::new("evaluating", units.len() - journal.len())
     }
 
@@ -163,10 +175,9 @@ impl Run<'_, '_> {
     }
 
     /// Writes down that a unit failed.
-    fn append_failure(&self, journal: &mut Journal, unit: &Input, why: &str) -> Outcome {
-        let id = unit.fields.get("id").and_then(Value::as_str).unwrap_or_default();
-        self.failures.borrow_mut().push(format!("{id}: {why}"));
-        journal.append(unit, fields(json!({ "error": why })))
+    fn append_failure(&self, journal: &mut Journal<EvalResult>, unit: &Input, why: &str) -> Outcome {
+        self.failures.borrow_mut().push(format!("{}: {why}", unit.name));
+        journal.append_failure(unit, &Failed { error: why.to_owned(), judge: None })
     }
 
     fn report(&self) -> Report {
@@ -179,19 +190,17 @@ impl Run<'_, '_> {
     fn show(&self, report: &Report, items: usize) -> Outcome {
         if self.args.json {
             let name = self.args.common.model.model.file_stem().unwrap_or_default();
-            let confidence = Bootstrap::default().confidence;
-            let object = json!({
-                "type": "eval",
-                "task": self.args.task.name(),
-                "model": name.to_string_lossy(),
-                "items": items,
-                "seed": self.seed,
-                "instruction": self.prompter.instruction,
-                "confidence": confidence,
-                "resamples": self.args.resamples,
-                "metrics": report.json(),
-            });
-            return table::print(&format!("{object:#}\n"));
+            let report = EvalReport {
+                task: self.args.task.name().to_owned(),
+                model: Some(name.to_string_lossy().into_owned()),
+                items,
+                seed: self.seed,
+                instruction: self.prompter.instruction.clone(),
+                confidence: Some(Bootstrap::default().confidence),
+                resamples: self.args.resamples,
+                metrics: report.records(),
+            };
+            return table::print(&format!("{}\n", record::pretty(&report)));
         }
         table::print(&table::render(report, self.args.by_category))
     }

@@ -2,11 +2,13 @@
 
 use sda::engine::LocalJudge;
 use sda::judge::JudgeRequest;
+use serde::Serialize;
 
 use super::args::EvalArgs;
 use super::data::Item;
 use crate::assess::{Assessment, Assessor};
 use crate::failure::{Failure, Outcome};
+use crate::fingerprint::JudgeIdentity;
 use crate::ui::console::Interrupt;
 
 /// Where scores come from when a record has none.
@@ -17,6 +19,14 @@ pub enum Scorer {
     Fixed(f64),
     /// A judge, of the plain answer.
     Judge(Box<Assessor>),
+}
+
+/// Where scores come from, for fingerprints.
+#[derive(Serialize)]
+pub enum ScorerIdentity {
+    Records,
+    Fixed(f64),
+    Judge(JudgeIdentity),
 }
 
 impl Scorer {
@@ -31,15 +41,12 @@ impl Scorer {
         })
     }
 
-    /// What results depend on, as text.
-    pub fn fingerprint(&self) -> String {
+    /// What results depend on.
+    pub fn identity(&self) -> ScorerIdentity {
         match self {
-            Scorer::Records => "records".into(),
-            Scorer::Fixed(score) => format!("score {score}"),
-            Scorer::Judge(judge) => {
-                let client = judge.client().map(|client| client.fingerprint()).unwrap_or_default();
-                format!("{} {client} {:?}", judge.name(), judge.dimension)
-            }
+            Scorer::Records => ScorerIdentity::Records,
+            Scorer::Fixed(score) => ScorerIdentity::Fixed(*score),
+            Scorer::Judge(judge) => ScorerIdentity::Judge(JudgeIdentity::of(judge)),
         }
     }
 

@@ -3,15 +3,15 @@
 use crate::measure::Part;
 use crate::measure::report::{ALL, Report};
 use crate::measure::winrate::{Item as Read, is_gibberish, outcome};
-use serde_json::json;
 
 use super::answers::{self, Question};
 use super::data::Data;
 use super::pair_judge::{Comparison, PairJudge};
 use super::scorer::Scorer;
-use super::{Run, fields, note_failures};
+use super::{Basis, Run, note_failures};
 use crate::failure::Outcome;
 use crate::journal::{Input, Journal};
+use crate::record::{self, EvalResult};
 use crate::ui::progress::Progress;
 
 /// Units of work: the answers of all arms, then the comparisons of all arms but one.
@@ -26,7 +26,6 @@ pub fn run(run: &Run, data: &Data) -> Outcome<Report> {
     let mut batch = answers::batch(run)?;
     let scorer = Scorer::new(run.args)?;
     let judge = PairJudge::new(run)?;
-    let settings = run.fingerprint(&scorer)?;
     let items: Vec<Result<Read, String>> =
         data.items.iter().map(|item| run.args.dataset.read(&item.record)).collect();
     let unreadable: Vec<String> = data
@@ -36,7 +35,7 @@ pub fn run(run: &Run, data: &Data) -> Outcome<Report> {
         .filter_map(|(item, read)| Some(format!("record {}: {}", item.id, read.as_ref().err()?)))
         .collect();
     note_failures("records that cannot be read and count as failed", &unreadable);
-    let units = units(run, data, &settings, &judge.name())?;
+    let units = units(run, data, &scorer, &judge.name())?;
     let all: Vec<Input> = units.answers.iter().chain(units.comparisons.iter().flatten()).cloned().collect();
     let mut journal = run.journal(&all)?;
     let progress = run.progress(&journal, &all);
@@ -59,15 +58,17 @@ pub fn run(run: &Run, data: &Data) -> Outcome<Report> {
     Ok(report(run, &items, &units, &journal))
 }
 
-fn units(run: &Run, data: &Data, settings: &str, judge: &str) -> Outcome<Units> {
+fn units(run: &Run, data: &Data, scorer: &Scorer, judge: &str) -> Outcome<Units> {
     let mut units = Units { arms: run.arms.len(), answers: Vec::new(), comparisons: Vec::new() };
-    let judged = format!("{settings} {judge} against {}", run.args.against);
+    let basis = run.basis(scorer)?;
+    let compared = Basis { compared: Some([judge, &run.args.against]), ..run.basis(scorer)? };
     for item in &data.items {
         for arm in &run.arms {
-            units.answers.push(run.unit(item, &arm.name, "answer", settings)?);
-            units.comparisons.push(match arm.name == run.args.against {
-                true => None,
-                false => Some(run.unit(item, &arm.name, "comparison", &judged)?),
+            units.answers.push(run.unit(item, &arm.name, "answer", &basis)?);
+            units.comparisons.push(if arm.name == run.args.against {
+                None
+            } else {
+                Some(run.unit(item, &arm.name, "comparison", &compared)?)
             });
         }
     }
@@ -80,7 +81,7 @@ fn compare(
     judge: &PairJudge,
     items: &[Result<Read, String>],
     units: &Units,
-    (journal, progress): (&mut Journal, &Progress),
+    (journal, progress): (&mut Journal<EvalResult>, &Progress),
 ) -> Outcome {
     let reference = run.arms.iter().position(|arm| arm.name == run.args.against).unwrap_or(0);
     let mut comparisons: Vec<Comparison> = Vec::new();
@@ -104,12 +105,14 @@ fn compare(
             units.comparisons[comparison.unit].as_ref().expect("only units that there are were asked for");
         match preferences {
             Ok([first, second]) => {
-                let result = json!({
-                    "outcome": outcome(first.preference, second.preference),
-                    "score_as_first": first.score, "score_as_second": second.score,
-                    "judge": judge.name(), "against": run.args.against,
-                });
-                journal.append(unit, fields(result))?;
+                let result = record::Comparison {
+                    outcome: outcome(first.preference, second.preference),
+                    score_as_first: first.score,
+                    score_as_second: second.score,
+                    judge: judge.name(),
+                    against: run.args.against.clone(),
+                };
+                journal.append(unit, EvalResult::Comparison(result))?;
             }
             Err(why) => run.append_failure(journal, unit, &why)?,
         }
@@ -119,7 +122,7 @@ fn compare(
 }
 
 /// `omega` over all items, `omega_refined` without those whose plain answer is gibberish.
-fn report(run: &Run, items: &[Result<Read, String>], units: &Units, journal: &Journal) -> Report {
+fn report(run: &Run, items: &[Result<Read, String>], units: &Units, journal: &Journal<EvalResult>) -> Report {
     let mut report = run.report();
     let reference = run.arms.iter().position(|arm| arm.name == run.args.against).unwrap_or(0);
     for (metric, refined) in [("omega", false), ("omega_refined", true)] {
@@ -131,7 +134,10 @@ fn report(run: &Run, items: &[Result<Read, String>], units: &Units, journal: &Jo
             let category = read.as_ref().ok().and_then(|read| read.category.as_deref());
             for (arm, unit) in run.arms.iter().zip(&units.comparisons[n * units.arms..]) {
                 let Some(unit) = unit else { continue };
-                let value = journal.result(&unit.key).and_then(|result| result.get("outcome")?.as_f64());
+                let value = match journal.result(&unit.key) {
+                    Some(EvalResult::Comparison(comparison)) => Some(comparison.outcome),
+                    _ => None,
+                };
                 for category in [Some(ALL), category].into_iter().flatten() {
                     report.add(metric, category, &arm.name, n, value.map(Part::one));
                 }

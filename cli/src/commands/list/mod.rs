@@ -14,7 +14,7 @@ use crate::args::GenerateArgs;
 use crate::failure::{Failure, Outcome};
 use crate::journal::{self, Journal};
 use crate::load::{self, Log};
-use crate::prompts::Prompter;
+use crate::prompts::{PromptTexts, Prompter};
 use crate::strength::Source;
 use crate::ui::console::{Interrupt, note, stderr_is_terminal};
 
@@ -33,11 +33,12 @@ pub fn run(args: &GenerateArgs, list: &Path) -> Outcome {
     let settings = common.generation(seed, false);
     settings.params.validate()?;
     settings.sampling.validate()?;
+    let texts = PromptTexts::read(&common.prompt)?;
     let records = records(list, args)?;
 
     let log = Log::capture(common.verbose);
     let model = load::model(&common.model, &log, &interrupt)?;
-    let prompter = Prompter::new(&common.prompt, &model)?;
+    let prompter = Prompter::new(texts, &model)?;
     let arms = args.list.arms(args.compare);
     let maker =
         TaskMaker { args, model: &model, prompter: &prompter, settings: &settings, source: &source, seed };
@@ -52,10 +53,7 @@ pub fn run(args: &GenerateArgs, list: &Path) -> Outcome {
         note(&format!("all {} answers are there already", tasks.len()));
         return Ok(());
     }
-    if records.iter().all(|record| record.instruction.is_none())
-        && prompter.instruction.is_empty()
-        && common.prompt.negative_prompt.is_none()
-    {
+    if prompter.steers_nothing() && records.iter().all(|record| record.instruction.is_none()) {
         note("no instruction (-i TEXT, --preset NAME, or in the list): nothing is steered");
     }
     let before = log.kv_mib();
@@ -75,13 +73,10 @@ pub fn run(args: &GenerateArgs, list: &Path) -> Outcome {
 
 /// Reads the list and the answers' strengths and seeds in it.
 fn records(list: &Path, args: &GenerateArgs) -> Outcome<Vec<Record>> {
-    let inputs = journal::read(list, "")?;
-    let records: Outcome<Vec<Record>> =
+    let inputs = journal::read(list, &())?;
+    let records: Result<Vec<Record>, String> =
         inputs.into_iter().map(|input| Record::new(input, &args.common.steering)).collect();
-    records.map_err(|failure| match failure {
-        Failure::Failed(why) => Failure::Failed(format!("{}: {why}", list.display())),
-        other => other,
-    })
+    records.map_err(|why| Failure::Failed(format!("{}: {why}", list.display())))
 }
 
 /// `--ctx-size`, or what the longest answer can need: the cache has twice as many cells for each of the

@@ -3,8 +3,9 @@
 use sda::{Params, Strength};
 
 use crate::args::SteeringArgs;
-use crate::failure::{Failure, Outcome};
-use crate::journal::{Fields, Input};
+use crate::input::Fields;
+use crate::journal::Input;
+use crate::record::Query;
 
 /// A record whose fields are in range.
 pub struct Record {
@@ -26,33 +27,45 @@ pub struct Record {
 }
 
 impl Record {
-    pub fn new(mut input: Input, steering: &SteeringArgs) -> Outcome<Record> {
+    /// Checks a record.
+    ///
+    /// # Errors
+    /// A sentence that names the line and the field.
+    pub fn new(mut input: Input, steering: &SteeringArgs) -> Result<Record, String> {
         let line = input.line;
-        if let Some(prompt) = input.fields.remove("prompt")
-            && input.fields.insert("query".to_owned(), prompt).is_some_and(|query| !query.is_null())
-        {
-            return Err(at(line, "has a \"query\" and a \"prompt\", must have one of them"));
-        }
-        let query = match input.text("query")? {
-            Some(query) if !query.trim().is_empty() => query.to_owned(),
-            Some(_) => return Err(at(line, "its \"query\" is empty")),
-            None => return Err(at(line, "has no \"query\"")),
+        let at = |why: String| format!("line {line}: {why}");
+        let asked: Query = input.typed()?;
+        let strength = strength(&asked, steering).map_err(at)?;
+        let query = match (asked.query, asked.prompt) {
+            (Some(_), Some(_)) => {
+                return Err(at("has a \"query\" and a \"prompt\", must have one of them".into()));
+            }
+            (Some(query), None) => query,
+            (None, Some(prompt)) => {
+                input.fields.remove("prompt");
+                input.fields.insert("query".to_owned(), prompt.as_str().into());
+                prompt
+            }
+            (None, None) => return Err(at("has no \"query\"".into())),
         };
-        let seed = match input.number("seed")? {
+        if query.trim().is_empty() {
+            return Err(at("its \"query\" is empty".into()));
+        }
+        let seed = match asked.seed {
             None => None,
             // Every u32 is exact in f64; whatever else there is does not come back.
             Some(seed) if f64::from(seed as u32) == seed => Some(seed as u32),
             Some(seed) => {
                 let why = format!("\"seed\" is {seed}, must be a whole number from 0 to {}", u32::MAX);
-                return Err(at(line, &why));
+                return Err(at(why));
             }
         };
         Ok(Record {
             line,
-            name: input.key.rsplit_once('#').map_or(&*input.key, |(name, _)| name).to_owned(),
+            name: input.name,
             query,
-            instruction: input.text("instruction")?.map(str::to_owned),
-            strength: strength(&input, steering)?,
+            instruction: asked.instruction,
+            strength,
             seed,
             fields: input.fields,
             error: input.error,
@@ -61,25 +74,17 @@ impl Record {
 }
 
 /// The strength that a record brings, in place of the command line's.
-fn strength(input: &Input, steering: &SteeringArgs) -> Outcome<Option<Strength>> {
-    let number = |name| input.number(name).map(|number| number.map(|number| number as f32));
-    let strength = match (number("score")?, number("amplification")?, number("guidance")?) {
+fn strength(asked: &Query, steering: &SteeringArgs) -> Result<Option<Strength>, String> {
+    let strength = match (asked.score, asked.amplification, asked.guidance) {
         (None, None, None) => return Ok(None),
         (Some(score), None, None) => Strength::score(score, steering.amplify),
         (None, Some(amplification), None) => Strength::amplification(amplification),
         (None, None, Some(guidance)) => Strength::guidance(guidance),
-        _ => {
-            let why = "must have at most one of \"score\", \"amplification\" and \"guidance\"";
-            return Err(at(input.line, why));
-        }
+        _ => return Err("must have at most one of \"score\", \"amplification\" and \"guidance\"".into()),
     };
     match strength.apply(&Params { k: steering.k, ..Params::default() }) {
         Ok(_) => Ok(Some(strength)),
-        Err(error) if strength.of_score().is_some() => Err(at(input.line, &error.to_string())),
-        Err(error) => Err(at(input.line, &format!("its steering is out of range: {error}"))),
+        Err(error) if strength.of_score().is_some() => Err(error.to_string()),
+        Err(error) => Err(format!("its steering is out of range: {error}")),
     }
-}
-
-fn at(line: usize, why: &str) -> Failure {
-    Failure::Failed(format!("line {line}: {why}"))
 }

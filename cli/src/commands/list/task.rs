@@ -3,6 +3,7 @@
 use sda::Quality;
 use sda::engine::{Arm, Generation, Job, Prompts};
 use sda::llama::Model;
+use serde::Serialize;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -10,8 +11,10 @@ use super::record::Record;
 use crate::args::GenerateArgs;
 use crate::assess::Assessor;
 use crate::failure::{Failure, Outcome};
-use crate::journal::{Fields, Input};
+use crate::fingerprint::{JudgeIdentity, ModelIdentity, Settings};
+use crate::journal::Input;
 use crate::prompts::Prompter;
+use crate::record::Judgement;
 use crate::strength::{Resolved, Source};
 
 /// One answer that is wanted.
@@ -29,8 +32,9 @@ pub struct Task {
     pub resolved: Resolved,
     /// A judge has yet to score the plain answer to this record, whose key this is.
     pub draft: Option<String>,
-    /// What a judge has said.
-    pub judge: Fields,
+    /// The judge that was asked, and why it gave no score, if another answer stands in.
+    pub judge: Option<Judgement>,
+    pub judge_error: Option<String>,
     /// Why it cannot be done.
     pub blocked: Option<String>,
 }
@@ -115,8 +119,7 @@ impl TaskMaker<'_> {
                 Arm::Instructed => ("", &*pair.instructed),
                 Arm::Steered => (&*pair.plain, &*pair.instructed),
             };
-            let settings_text = self.settings_text(record, &settings, judge);
-            let basis = format!("{plain}\0{instructed}\0{settings_text}");
+            let basis = self.basis(record, [plain, instructed], &settings, judge);
             let input = Input::new(record.line, fields, &basis).map_err(Failure::Failed)?;
             let draft = match (judge, &blocked) {
                 (Some(_), None) => tasks.first().map(|plain| plain.input.key.clone()),
@@ -131,33 +134,47 @@ impl TaskMaker<'_> {
                 settings,
                 resolved,
                 draft,
-                judge: Fields::new(),
+                judge: None,
+                judge_error: None,
                 blocked,
             });
         }
         Ok(tasks)
     }
 
-    /// What an answer depends on, beside its prompts, in a text that stays the same from run to run: answers
-    /// of other settings are not taken for this run's.
-    fn settings_text(&self, record: &Record, settings: &Generation, judge: Option<&Assessor>) -> String {
-        let path = &self.args.common.model.model;
-        let size = std::fs::metadata(path).map_or(0, |file| file.len());
-        let mut settings = settings.clone();
-        if record.seed.is_none() && self.args.common.sampling.seed < 0 {
-            // Every run draws another one, and they may go on with each other's work.
-            settings.sampling.seed = 0;
+    /// What an answer depends on.
+    fn basis<'b>(
+        &self,
+        record: &Record,
+        prompts: [&'b str; 2],
+        settings: &'b Generation,
+        judge: Option<&Assessor>,
+    ) -> Basis<'b> {
+        let steering = &self.args.common.steering;
+        // Where every run draws another one, they may go on with each other's work.
+        let is_new = record.seed.is_none() && self.args.common.sampling.seed < 0;
+        let seed = (!is_new).then_some(settings.sampling.seed);
+        Basis {
+            model: ModelIdentity::of(&self.args.common.model),
+            prompts,
+            settings: Settings::of(settings, seed, settings.steer_after_think.is_some()),
+            judge: judge.map(|judge| {
+                let by = (steering.on_judge_failure.name(), steering.amplify.name());
+                (JudgeIdentity::of(judge), by)
+            }),
         }
-        let mut text = format!("{:?} {size} {settings:?}", path.file_name());
-        if let Some(assessor) = judge {
-            let name = assessor.fingerprint();
-            let steering = &self.args.common.steering;
-            let dimension = assessor.dimension.map(Quality::name);
-            let on_failure = steering.on_judge_failure.name();
-            text.push_str(&format!(" {name} {dimension:?} {on_failure} {:?}", steering.amplify));
-        }
-        text
     }
+}
+
+/// Everything that an answer depends on beside its record.
+#[derive(Serialize)]
+struct Basis<'a> {
+    model: ModelIdentity,
+    prompts: [&'a str; 2],
+    /// With amplification 0 where a judge has yet to say.
+    settings: Settings<'a>,
+    /// Who scores, the answer for a failure, and the map from score to amplification.
+    judge: Option<(JudgeIdentity, (&'static str, &'static str))>,
 }
 
 /// The seed of a record that brings none: the first four bytes of the SHA-256 of "SEED:NAME", where NAME is

@@ -3,16 +3,15 @@
 use sda::engine::{Answer, Batch, BatchEvent, Finish};
 use sda::judge::{Judge, JudgeRequest, score_each};
 use sda::text::{ChatTemplate, strip_think};
-use serde_json::Value;
 
 use super::task::Task;
 use crate::args::GenerateArgs;
 use crate::assess::{Assessment, Assessor};
 use crate::failure::{Failure, Outcome};
-use crate::journal::{Fields, Journal};
+use crate::journal::Journal;
+use crate::record::{self, Failed};
 use crate::strength::{Source, decide};
 use crate::ui::console::{Interrupt, note};
-use crate::ui::output;
 use crate::ui::progress::Progress;
 
 /// Everything that the work needs.
@@ -22,7 +21,7 @@ pub struct Work<'a> {
     pub template: Option<&'a ChatTemplate>,
     pub interrupt: &'a Interrupt,
     pub tasks: Vec<Task>,
-    pub journal: Journal,
+    pub journal: Journal<record::Answer>,
     pub batch: Batch,
 }
 
@@ -39,7 +38,7 @@ impl Work<'_> {
         for (i, task) in self.tasks.iter().enumerate() {
             match (self.journal.result(&task.input.key), &task.blocked, &task.draft) {
                 (Some(_), ..) => {}
-                (None, Some(why), _) => blocked.push((i, failure(why))),
+                (None, Some(why), _) => blocked.push((i, failed(why))),
                 (None, None, Some(_)) => judged.push(i),
                 (None, None, None) => free.push(i),
             }
@@ -48,8 +47,8 @@ impl Work<'_> {
             progress: Progress::new("answering", free.len() + judged.len() + blocked.len()),
             failed: 0,
         };
-        for (i, fields) in blocked {
-            tally.add(&mut self.journal, &self.tasks[i], fields)?;
+        for (i, failed) in blocked {
+            tally.add(&mut self.journal, &self.tasks[i], Err(failed))?;
         }
         self.generate(&free, &mut tally)?;
         if let Source::Judged(assessor) = self.source {
@@ -73,13 +72,13 @@ impl Work<'_> {
         let mut broken = None;
         let mut on_event = |event: BatchEvent| {
             if let BatchEvent::Done { id, answer } = event {
-                let fields = match answer {
-                    // Half an answer is none: the next run writes it anew.
+                let result = match answer {
+                    // Half an answer is none: the next run writes it again.
                     Ok(answer) if answer.finish == Finish::Cancelled => return false,
-                    Ok(answer) => result(&all[id], &answer),
-                    Err(error) => failure(&error.to_string()),
+                    Ok(answer) => Ok(result(&all[id], &answer)),
+                    Err(error) => Err(failed(&error.to_string())),
                 };
-                broken = broken.take().or(tally.add(journal, &all[id], fields).err());
+                broken = broken.take().or(tally.add(journal, &all[id], result).err());
             }
             !interrupt.is_wanted() && broken.is_none()
         };
@@ -134,8 +133,8 @@ impl Work<'_> {
     /// What the judge is to read for a task.
     fn question(&self, task: usize) -> Question {
         let draft = self.tasks[task].draft.as_ref().and_then(|key| self.journal.result(key));
-        let draft = match draft.and_then(|fields| fields.get("text")?.as_str()) {
-            Some(text) => Ok(strip_think(text).text.to_owned()),
+        let draft = match draft {
+            Some(answer) => Ok(strip_think(&answer.text).text.to_owned()),
             None => Err("there is no draft".to_owned()),
         };
         Question { task, draft }
@@ -153,20 +152,18 @@ impl Work<'_> {
             return self.go_on();
         }
         let (id, task) = (task, &mut self.tasks[task]);
-        task.judge.insert("judge".into(), assessment.details().into());
+        let judge = Some(assessment.record().judge);
         match decide(assessment.verdict, &self.args.common.steering) {
             Ok((resolved, error)) => {
-                if let Some(error) = error {
-                    task.judge.insert("judge_error".into(), error.to_string().into());
-                }
+                task.judge = judge;
+                task.judge_error = error.map(|error| error.to_string());
                 task.resolve(resolved)?;
                 ready.push(id);
                 Ok(())
             }
             Err(error) => {
-                let mut fields = failure(&error.to_string());
-                fields.extend(task.judge.clone());
-                tally.add(&mut self.journal, task, fields)
+                let failed = Failed { error: error.to_string(), judge };
+                tally.add(&mut self.journal, task, Err(failed))
             }
         }
     }
@@ -210,24 +207,34 @@ struct Tally {
 
 impl Tally {
     /// Writes what became of a task.
-    fn add(&mut self, journal: &mut Journal, task: &Task, fields: Fields) -> Outcome {
-        self.failed += usize::from(fields.contains_key("error"));
-        journal.append(&task.input, fields)?;
+    fn add(
+        &mut self,
+        journal: &mut Journal<record::Answer>,
+        task: &Task,
+        result: Result<record::Answer, Failed>,
+    ) -> Outcome {
+        match result {
+            Ok(answer) => journal.append(&task.input, answer)?,
+            Err(failed) => {
+                self.failed += 1;
+                journal.append_failure(&task.input, &failed)?;
+            }
+        }
         self.progress.step(self.failed);
         Ok(())
     }
 }
 
-fn result(task: &Task, answer: &Answer) -> Fields {
+fn result(task: &Task, answer: &Answer) -> record::Answer {
     let settings = &task.settings;
-    let mut extra = output::steering(&task.resolved, &settings.params, settings.sampling.seed);
-    extra.extend(task.judge.clone());
-    match output::answer_record(task.resolved.arm, answer, extra) {
-        Value::Object(fields) => fields,
-        _ => Fields::new(),
+    let record = record::Answer::new(task.resolved.arm, answer);
+    record::Answer {
+        judge: task.judge.clone(),
+        judge_error: task.judge_error.clone(),
+        ..record.steered_by(task.resolved.score(), &settings.params, settings.sampling.seed)
     }
 }
 
-fn failure(why: &str) -> Fields {
-    [("error".to_owned(), Value::from(why))].into_iter().collect()
+fn failed(why: &str) -> Failed {
+    Failed { error: why.to_owned(), judge: None }
 }

@@ -5,14 +5,14 @@ use std::path::PathBuf;
 use clap::Args;
 use plotters::prelude::*;
 use plotters::style::text_anchor::HPos;
-use serde_json::Value;
 
 use super::picture::{self, Area, Drawn};
-use super::records::{Fields, read_text};
 use super::style::{
     Axis, INK, LINE_WIDTH, MUTED, SMALL_SIZE, TEXT_SIZE, color, mark, panel, spot, text, titled, width,
 };
 use crate::failure::{Failure, Outcome};
+use crate::input::{self, Source};
+use crate::record::{EvalReport, EvalRow};
 
 /// Height of a row, and what a panel needs besides: its heading, and its axis.
 const ROW: i32 = 50;
@@ -42,8 +42,7 @@ pub struct EvalArgs {
 pub fn svg(args: &EvalArgs) -> Outcome<String> {
     let (mut groups, mut arms) = (Vec::new(), Vec::new());
     for path in &args.files {
-        let (name, text) = read_text(path)?;
-        groups.extend(parse(name, &text, args.diff, &mut arms)?);
+        groups.extend(parse(&input::read(path)?, args.diff, &mut arms)?);
     }
     of(groups, &arms, args)
 }
@@ -79,30 +78,21 @@ struct Group {
 
 /// Reads one file of results. Adds every new arm to `arms`, whose order gives them their colours, also
 /// those that have nothing to show.
-fn parse(name: String, text: &str, diff: bool, arms: &mut Vec<String>) -> Outcome<Vec<Group>> {
-    let file = Fields::parse(name.clone(), text)?;
-    let kind = file.string("type")?;
-    if kind != "eval" {
-        return Err(file.error("type", format_args!("`{kind}`"), "eval"));
-    }
-    let task = file.string("task")?;
-    let model = file.optional_string("model")?.map(|model| format!(", {model}")).unwrap_or_default();
-    let percent = file.optional_number("confidence")?.unwrap_or(0.95) * 100.0;
-    let metrics = match file.map.get("metrics") {
-        Some(Value::Array(metrics)) => metrics,
-        Some(other) => return Err(file.error("metrics", other, "a list")),
-        None => return Err(file.error("metrics", "missing", "a list")),
-    };
+fn parse(source: &Source, diff: bool, arms: &mut Vec<String>) -> Outcome<Vec<Group>> {
+    let fail = |why: String| Failure::Failed(format!("{}: {why}", source.name));
+    let report = EvalReport::read(&source.text).map_err(fail)?;
+    let model = report.model.map(|model| format!(", {model}")).unwrap_or_default();
+    let percent = report.confidence.unwrap_or(0.95) * 100.0;
     let mut groups: Vec<Group> = Vec::new();
-    for (i, entry) in metrics.iter().enumerate() {
-        let fields = Fields::new(format!("{name}: metrics[{i}]"), entry.clone())?;
-        let (metric, arm) = (fields.string("metric")?, fields.string("arm")?);
-        if !arms.contains(&arm) {
-            arms.push(arm);
+    for (i, entry) in report.metrics.into_iter().enumerate() {
+        if !arms.contains(&entry.arm) {
+            arms.push(entry.arm.clone());
         }
-        let Some((row, control)) = row(&fields, diff)? else { continue };
+        let metric = entry.metric.clone();
+        let row = row(entry, diff).map_err(|why| fail(format!("metrics[{i}]: {why}")))?;
+        let Some((row, control)) = row else { continue };
         let at = groups.iter().position(|group| group.metric == metric).unwrap_or_else(|| {
-            let heading = format!("{metric} ({task}{model})");
+            let heading = format!("{metric} ({}{model})", report.task);
             groups.push(Group { heading, metric, control: None, percent, rows: Vec::new() });
             groups.len() - 1
         });
@@ -114,40 +104,37 @@ fn parse(name: String, text: &str, diff: bool, arms: &mut Vec<String>) -> Outcom
 
 /// A row and, if differences are shown, the arm it is compared with. None if it has no difference, but for
 /// a row all of whose items failed: that is to be seen everywhere.
-fn row(fields: &Fields, diff: bool) -> Outcome<Option<(Row, Option<String>)>> {
-    let names = if diff { ["diff", "diff_low", "diff_high"] } else { ["value", "low", "high"] };
-    let [value, low, high] = names.map(|name| fields.optional_number(name));
-    let interval = match (low?, high?) {
+fn row(entry: EvalRow, diff: bool) -> Result<Option<(Row, Option<String>)>, String> {
+    let (value, low, high, end) = if diff {
+        (entry.diff, entry.diff_low, entry.diff_high, "diff_low")
+    } else {
+        (entry.value, entry.low, entry.high, "low")
+    };
+    let interval = match (low, high) {
         (None, None) => None,
+        (Some(low), Some(high)) if low > high => {
+            return Err(format!("{end} is {low}, must be at most the other end, {high}"));
+        }
         (Some(low), Some(high)) => Some((low, high)),
-        _ => return Err(fields.error(names[1], "without its other end", "given together with it")),
+        _ => return Err(format!("{end} is without its other end, must be given together with it")),
     };
-    if let Some((low, high)) = interval
-        && low > high
-    {
-        return Err(fields.error(names[1], low, &format!("at most the other end, {high}")));
+    let estimate = value.map(|value| Estimate { value, interval });
+    if estimate.is_none() && entry.n != Some(0) {
+        let missing = "value is missing, must be a number, unless n is 0";
+        return if diff { Ok(None) } else { Err(missing.into()) };
     }
-    let [n, failed] = ["n", "failed"].map(|name| match fields.map.get(name) {
-        None | Some(Value::Null) => Ok(None),
-        Some(_) => fields.count(name).map(Some),
-    });
-    let (n, failed) = (n?, failed?.unwrap_or_default());
-    let estimate = value?.map(|value| Estimate { value, interval });
-    if estimate.is_none() && n != Some(0) {
-        return if diff {
-            Ok(None)
-        } else {
-            Err(fields.error("value", "missing", "a number, unless n is 0"))
-        };
-    }
+    let control = if diff && estimate.is_some() {
+        Some(entry.diff_to.ok_or("diff_to is missing, must name the arm of the difference")?)
+    } else {
+        None
+    };
     let row = Row {
-        category: fields.optional_string("category")?.unwrap_or_else(|| "all".into()),
-        arm: fields.string("arm")?,
+        category: entry.category.unwrap_or_else(|| "all".into()),
+        arm: entry.arm,
         estimate,
-        n,
-        failed,
+        n: entry.n,
+        failed: entry.failed.unwrap_or_default(),
     };
-    let control = if diff && row.estimate.is_some() { Some(fields.string("diff_to")?) } else { None };
     Ok(Some((row, control)))
 }
 
@@ -294,7 +281,7 @@ mod tests {
 
     fn plot(args: &EvalArgs) -> Outcome<String> {
         let mut arms = Vec::new();
-        of(parse("e.json".into(), RESULTS, args.diff, &mut arms)?, &arms, args)
+        of(parse(&Source::new("e.json", RESULTS), args.diff, &mut arms)?, &arms, args)
     }
 
     #[test]
@@ -354,19 +341,15 @@ mod tests {
                 r#""low": 0.3"#,
                 "e.json: metrics[0]: low is 0.3, must be at most the other end, 0.29",
             ),
-            (
-                r#""n": 408"#,
-                r#""n": -1"#,
-                "e.json: metrics[0]: n is -1, must be a whole number of at least 0",
-            ),
-            (r#""arm": "sda", "n""#, r#""n""#, "e.json: metrics[1]: arm is missing, must be a text"),
+            (r#""n": 408"#, r#""n": -1"#, "e.json: metrics[0].n: invalid value: integer `-1`, expected u64"),
+            (r#""arm": "sda", "n""#, r#""n""#, "e.json: metrics[1]: missing field `arm`"),
             (r#""type": "eval""#, r#""type": "token""#, "e.json: type is `token`, must be eval"),
             ("[\n", "{\n", "e.json: not a JSON object (key must be a string at line 4"),
         ];
         for (from, to, message) in cases {
             assert!(RESULTS.contains(from), "{from}");
-            let text =
-                refused(parse("e.json".into(), &RESULTS.replacen(from, to, 1), false, &mut Vec::new()));
+            let source = Source::new("e.json", RESULTS.replacen(from, to, 1));
+            let text = refused(parse(&source, false, &mut Vec::new()));
             assert!(text.starts_with(message), "{text}");
         }
     }

@@ -1,19 +1,13 @@
-//! Reading what `sda generate --trace` and `--json` write.
+//! The answers in what `sda generate --trace` and `--json` write.
 
-use std::io::Read;
 use std::path::Path;
 
-use serde_json::{Map, Value};
+use sda::engine::Arm;
 
 use crate::failure::{Failure, Outcome};
-
-/// A token among the most likely ones of a distribution.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Ranked {
-    pub token: i64,
-    pub text: String,
-    pub logprob: f64,
-}
+use crate::input::{self, Source};
+use crate::record::{self, Judge, Ranked, Record, Token};
+use crate::ui::console::note;
 
 /// The distributions of a step, in the order in which they are always shown.
 pub const BRANCHES: [&str; 3] = ["plain", "instructed", "steered"];
@@ -21,40 +15,55 @@ pub const BRANCHES: [&str; 3] = ["plain", "instructed", "steered"];
 /// One generated token.
 #[derive(Clone, Debug)]
 pub struct Step {
-    /// Where the record stands, as `FILE:LINE`.
+    /// Where the record stands, for messages.
     pub place: String,
-    pub step: u64,
-    pub token: i64,
-    /// Text that is complete with this token; may be empty.
-    pub text: String,
-    pub divergence: Option<f64>,
-    pub temperature: f64,
-    pub guidance: Option<f64>,
-    /// Log-probability of the token in the plain and the instructed branch.
-    pub logprobs: [Option<f64>; 2],
-    /// The most likely tokens of each of [`BRANCHES`], if traced.
-    pub top: [Option<Vec<Ranked>>; 3],
+    pub record: Token,
 }
 
 impl Step {
     /// The token's text, also where it is only a part of a character.
     pub fn shown(&self) -> String {
-        let ranked = self.top.iter().flatten().flatten();
-        match ranked.into_iter().find(|ranked| ranked.token == self.token) {
-            _ if !self.text.is_empty() => visible(&self.text),
-            Some(ranked) => visible(&ranked.text),
-            None => format!("#{}", self.token),
+        let Token { token, text, .. } = &self.record;
+        let mut ranked = self.top().into_iter().flatten().flatten();
+        match ranked.find(|Ranked(other, ..)| other == token) {
+            _ if !text.is_empty() => visible(text),
+            Some(Ranked(_, text, _)) => visible(text),
+            None => format!("#{token}"),
         }
+    }
+
+    /// Log-probability of the token in the plain and the instructed branch.
+    pub fn logprobs(&self) -> [Option<f64>; 2] {
+        [self.record.logprob_plain, self.record.logprob_instructed]
+    }
+
+    /// The most likely tokens of each of [`BRANCHES`], if traced.
+    pub fn top(&self) -> [Option<&Vec<Ranked>>; 3] {
+        let Token { top_plain, top_instructed, top_steered, .. } = &self.record;
+        [top_plain, top_instructed, top_steered].map(|list| list.as_ref()?.as_ref())
     }
 }
 
 /// One answer.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Answer {
-    pub arm: String,
+    pub arm: Arm,
     pub steps: Vec<Step>,
-    /// The record at its end, if there is one.
-    pub summary: Option<Map<String, Value>>,
+    /// The record at its end; a draft has none.
+    pub summary: Option<record::Answer>,
+    /// What a judge said: of this answer, if it is a draft, else of the draft whose score it follows.
+    pub judge: Option<Judge>,
+}
+
+impl Answer {
+    fn new(arm: Arm) -> Answer {
+        Answer { arm, steps: Vec::new(), summary: None, judge: None }
+    }
+
+    /// True for a plain answer that was written to be scored.
+    pub fn is_draft(&self) -> bool {
+        self.summary.is_none() && self.judge.is_some()
+    }
 }
 
 /// A trace file.
@@ -68,46 +77,62 @@ pub struct Trace {
 impl Trace {
     /// Reads a trace; `-` is standard input.
     pub fn read(path: &Path) -> Outcome<Trace> {
-        let (name, text) = read_text(path)?;
-        Trace::parse(name, &text)
+        Trace::parse(input::read(path)?)
     }
 
-    pub fn parse(name: String, text: &str) -> Outcome<Trace> {
+    pub fn parse(source: Source) -> Outcome<Trace> {
         let mut answers: Vec<Answer> = Vec::new();
         let mut is_open = false;
-        for (number, line) in text.lines().enumerate() {
-            if line.trim().is_empty() {
-                continue;
-            }
-            let fields = Fields::parse(format!("{name}:{}", number + 1), line)?;
-            let arm = fields.string("arm")?;
-            match fields.string("type")?.as_str() {
-                "token" => {
-                    let step = step(&fields)?;
-                    let continues = answers.last().is_some_and(|last| last.arm == arm);
-                    if !is_open || !continues || step.step == 0 {
-                        answers.push(Answer { arm, ..Answer::default() });
+        // Of the last draft; it holds for the answer that follows from it, until there is another draft.
+        let mut judge: Option<Judge> = None;
+        let mut unknown = 0;
+        for (line, text) in source.lines() {
+            match Record::read(text).map_err(|why| source.wrong(line, why))? {
+                Some(Record::Token(token)) => {
+                    let continues = answers.last().is_some_and(|last| last.arm == token.arm);
+                    if !is_open || !continues || token.step == 0 {
+                        answers.push(Answer::new(token.arm));
                     }
                     is_open = true;
                     if let Some(answer) = answers.last_mut() {
-                        answer.steps.push(step);
+                        answer.steps.push(Step { place: source.place(line), record: token });
                     }
                 }
-                "answer" => {
-                    match answers.last_mut() {
-                        Some(last) if is_open && last.arm == arm => last.summary = Some(fields.map),
-                        _ => answers.push(Answer { arm, summary: Some(fields.map), ..Answer::default() }),
+                Some(Record::Judge(said)) => {
+                    if let Some(draft) = answers.last_mut().filter(|_| is_open) {
+                        draft.judge = Some(said.clone());
+                    }
+                    judge = Some(said);
+                    is_open = false;
+                }
+                Some(Record::Answer(summary)) => {
+                    if !is_open || answers.last().is_none_or(|last| last.arm != summary.arm) {
+                        answers.push(Answer::new(summary.arm));
+                    }
+                    if let Some(answer) = answers.last_mut() {
+                        // Answers that only stand beside it for comparison name no score.
+                        answer.judge = if summary.score.is_some() { judge.take() } else { None };
+                        answer.summary = Some(summary);
                     }
                     is_open = false;
                 }
-                other => return Err(fields.error("type", format_args!("`{other}`"), "token or answer")),
+                None => unknown += 1,
             }
+        }
+        if unknown > 0 {
+            note(&format!(
+                "{}: {unknown} records of types that are not known here are left out",
+                source.name
+            ));
         }
         answers.retain(|answer| !answer.steps.is_empty());
         if answers.is_empty() {
-            return Err(Failure::Failed(format!("{name}: holds 0 token records, must hold at least 1")));
+            return Err(Failure::Failed(format!(
+                "{}: holds 0 token records, must hold at least 1",
+                source.name
+            )));
         }
-        Ok(Trace { name, answers })
+        Ok(Trace { name: source.name, answers })
     }
 
     /// The answer with a number, counted from 1; without one the last that was steered, or just the last.
@@ -115,127 +140,12 @@ impl Trace {
         let n = self.answers.len();
         let index = match number {
             Some(number) => number.wrapping_sub(1),
-            None => self.answers.iter().rposition(|answer| answer.arm == "steered").unwrap_or(n - 1),
+            None => self.answers.iter().rposition(|answer| answer.arm == Arm::Steered).unwrap_or(n - 1),
         };
         self.answers.get(index).ok_or_else(|| {
             let number = number.unwrap_or_default();
             Failure::Usage(format!("--answer is {number}, must be between 1 and {n} for {}", self.name))
         })
-    }
-}
-
-fn step(fields: &Fields) -> Outcome<Step> {
-    let [plain, instructed] = ["logprob_plain", "logprob_instructed"].map(|name| fields.number(name));
-    let [top_plain, top_instructed, top_steered] =
-        ["top_plain", "top_instructed", "top_steered"].map(|name| fields.ranked(name));
-    Ok(Step {
-        place: fields.place.clone(),
-        step: fields.count("step")?,
-        token: fields.integer("token")?,
-        text: fields.string("text")?,
-        divergence: fields.number("js")?,
-        temperature: fields
-            .number("temperature")?
-            .ok_or_else(|| fields.error("temperature", "null", "a number"))?,
-        guidance: fields.number("guidance")?,
-        logprobs: [plain?, instructed?],
-        top: [top_plain?, top_instructed?, top_steered?],
-    })
-}
-
-/// A whole text file, with the name that messages call it by.
-pub fn read_text(path: &Path) -> Outcome<(String, String)> {
-    let mut bytes = Vec::new();
-    let (name, read) = match path.as_os_str() == "-" {
-        true => ("standard input".to_owned(), std::io::stdin().read_to_end(&mut bytes).map(drop)),
-        false => (path.display().to_string(), std::fs::read(path).map(|read| bytes = read)),
-    };
-    read.map_err(|e| Failure::Failed(format!("{name}: {e}")))?;
-    let text = String::from_utf8(bytes).map_err(|e| Failure::Failed(format!("{name}: not UTF-8 ({e})")))?;
-    Ok((name, text))
-}
-
-/// The fields of a JSON object, and the place that errors name.
-pub struct Fields {
-    pub place: String,
-    pub map: Map<String, Value>,
-}
-
-impl Fields {
-    pub fn parse(place: String, text: &str) -> Outcome<Fields> {
-        let value: Value = serde_json::from_str(text)
-            .map_err(|error| Failure::Failed(format!("{place}: not a JSON object ({error})")))?;
-        Fields::new(place, value)
-    }
-
-    pub fn new(place: String, value: Value) -> Outcome<Fields> {
-        match value {
-            Value::Object(map) => Ok(Fields { place, map }),
-            _ => Err(Failure::Failed(format!("{place}: not a JSON object"))),
-        }
-    }
-
-    pub fn error(&self, name: &str, got: impl std::fmt::Display, expected: &str) -> Failure {
-        Failure::Failed(format!("{}: {name} is {got}, must be {expected}", self.place))
-    }
-
-    fn get(&self, name: &str, expected: &str) -> Outcome<&Value> {
-        self.map.get(name).ok_or_else(|| self.error(name, "missing", expected))
-    }
-
-    pub fn string(&self, name: &str) -> Outcome<String> {
-        let value = self.get(name, "a text")?;
-        value.as_str().map(str::to_owned).ok_or_else(|| self.error(name, value, "a text"))
-    }
-
-    pub fn integer(&self, name: &str) -> Outcome<i64> {
-        let value = self.get(name, "a whole number")?;
-        value.as_i64().ok_or_else(|| self.error(name, value, "a whole number"))
-    }
-
-    pub fn count(&self, name: &str) -> Outcome<u64> {
-        const EXPECTED: &str = "a whole number of at least 0";
-        let value = self.get(name, EXPECTED)?;
-        value.as_u64().ok_or_else(|| self.error(name, value, EXPECTED))
-    }
-
-    /// A finite number, or None for null; missing is an error.
-    pub fn number(&self, name: &str) -> Outcome<Option<f64>> {
-        match self.get(name, "a number or null")? {
-            Value::Null => Ok(None),
-            value => value.as_f64().map(Some).ok_or_else(|| self.error(name, value, "a number or null")),
-        }
-    }
-
-    /// A number that may be missing.
-    pub fn optional_number(&self, name: &str) -> Outcome<Option<f64>> {
-        if self.map.contains_key(name) { self.number(name) } else { Ok(None) }
-    }
-
-    /// A text that may be missing or null.
-    pub fn optional_string(&self, name: &str) -> Outcome<Option<String>> {
-        match self.map.get(name) {
-            None | Some(Value::Null) => Ok(None),
-            Some(_) => self.string(name).map(Some),
-        }
-    }
-
-    /// `[[token, text, logprob], ...]`, or None if missing or null.
-    fn ranked(&self, name: &str) -> Outcome<Option<Vec<Ranked>>> {
-        let list = match self.map.get(name) {
-            None | Some(Value::Null) => return Ok(None),
-            Some(list) => list,
-        };
-        let ranked = |item: &Value| match item.as_array()?.as_slice() {
-            [token, text, logprob] => Some(Ranked {
-                token: token.as_i64()?,
-                text: text.as_str()?.to_owned(),
-                logprob: logprob.as_f64()?,
-            }),
-            _ => None,
-        };
-        let ranked = list.as_array().and_then(|items| items.iter().map(ranked).collect::<Option<Vec<_>>>());
-        ranked.map(Some).ok_or_else(|| self.error(name, list, "a list of [token, text, log-probability]"))
     }
 }
 
@@ -265,31 +175,26 @@ pub fn visible(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::commands::plot::testing::{drawn, refused, token};
-
-    fn parse(lines: &[String]) -> Outcome<Trace> {
-        Trace::parse("t.jsonl".into(), &lines.join("\n"))
-    }
+    use crate::commands::plot::testing::{answer, drawn, judge, parse, refused, token};
 
     #[test]
     fn answers_are_told_apart_by_arm_by_record_and_by_step() {
-        let end = |arm: &str| format!(r#"{{"type":"answer","arm":"{arm}","seed":7}}"#);
         let lines = [
             token("plain", 0, "a"),
             token("plain", 1, "b"),
-            end("plain"),
+            answer("plain"),
             token("steered", 0, "c"),
             String::new(),
             token("steered", 0, "d"),
-            end("steered"),
+            answer("steered"),
         ];
         let trace = drawn(parse(&lines));
-        let arms: Vec<&str> = trace.answers.iter().map(|answer| answer.arm.as_str()).collect();
+        let arms: Vec<&str> = trace.answers.iter().map(|answer| answer.arm.name()).collect();
         assert_eq!(arms, ["plain", "steered", "steered"]);
         assert_eq!(trace.answers[0].steps.len(), 2);
         assert_eq!(trace.answers[1].summary, None);
-        assert_eq!(drawn(trace.answer(None)).steps[0].text, "d");
-        assert_eq!(drawn(trace.answer(Some(1))).steps[1].place, "t.jsonl:2");
+        assert_eq!(drawn(trace.answer(None)).steps[0].record.text, "d");
+        assert_eq!(drawn(trace.answer(Some(1))).steps[1].place, "t.jsonl: line 2");
         for number in [0, 4] {
             let message = refused(trace.answer(Some(number)));
             assert_eq!(message, format!("--answer is {number}, must be between 1 and 3 for t.jsonl"));
@@ -297,35 +202,55 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_record_is_named_by_file_line_and_field() {
-        let good = token("steered", 0, "a");
-        let change = |from: &str, to: &str| {
-            assert!(good.contains(from), "{from}: {good}");
-            good.replace(from, to)
-        };
-        let cases = [
-            (change(r#""js":0.1,"#, ""), "js is missing, must be a number or null"),
-            (change(r#""js":0.1"#, r#""js":"x""#), r#"js is "x", must be a number or null"#),
-            (change(r#""step":0"#, r#""step":0.5"#), "step is 0.5, must be a whole number of at least 0"),
-            (change(r#""arm":"steered""#, r#""arm":3"#), "arm is 3, must be a text"),
-            (
-                change(r#""temperature":0.5"#, r#""temperature":null"#),
-                "temperature is null, must be a number",
-            ),
-            (change(r#""type":"token""#, r#""type":"eval""#), "type is `eval`, must be token or answer"),
-            (change(r#"[5,"a",-0.5]"#, "[5]"), "must be a list of [token, text, log-probability]"),
-            ("[1]".to_owned(), "not a JSON object"),
-            (good[..20].to_owned(), "not a JSON object (EOF"),
+    fn a_judge_belongs_to_the_draft_and_to_the_answer_that_follows_from_it() {
+        // Two turns of a chat, the second of which has no score, and a comparison.
+        let lines = [
+            token("plain", 0, "draft"),
+            judge(Some(40.0)),
+            token("steered", 0, "a"),
+            answer("steered"),
+            token("plain", 0, "draft"),
+            judge(None),
+            token("plain", 0, "b"),
+            answer("plain"),
+            token("plain", 0, "c"),
+            answer("plain").replace(r#""score":null,"#, ""),
         ];
-        for (line, message) in cases {
-            let text = refused(parse(&[good.clone(), line]));
-            assert!(text.starts_with("t.jsonl:2: ") && text.contains(message), "{text}");
-        }
+        let trace = drawn(parse(&lines));
+        let found: Vec<(&str, bool, Option<Option<f64>>)> = trace
+            .answers
+            .iter()
+            .map(|answer| {
+                let score = answer.judge.as_ref().map(|judge| judge.assessed.score);
+                (&*answer.steps[0].record.text, answer.is_draft(), score)
+            })
+            .collect();
+        let score = Some(Some(40.0));
+        assert_eq!(
+            found,
+            [
+                ("draft", true, score),
+                ("a", false, score),
+                ("draft", true, Some(None)),
+                ("b", false, Some(None)),
+                ("c", false, None),
+            ]
+        );
+        assert_eq!(drawn(trace.answer(None)).steps[0].record.text, "a");
+    }
+
+    #[test]
+    fn a_wrong_record_is_named_by_file_line_and_field_and_an_unknown_one_is_left_out() {
+        let good = token("steered", 0, "a");
+        let wrong = [good.clone(), good.replace(r#""js":0.1"#, r#""js":"x""#)];
+        assert_eq!(refused(parse(&wrong)), "t.jsonl: line 2: js: invalid type: string \"x\", expected f64");
+        let trace = drawn(parse(&[good, r#"{"type":"later","arm":3}"#.to_owned()]));
+        assert_eq!(trace.answers.len(), 1);
     }
 
     #[test]
     fn a_trace_without_tokens_is_an_error() {
-        for lines in [vec![], vec![r#"{"type":"answer","arm":"plain"}"#.to_owned()]] {
+        for lines in [vec![], vec![answer("plain")]] {
             assert_eq!(refused(parse(&lines)), "t.jsonl: holds 0 token records, must hold at least 1");
         }
         assert!(refused(Trace::read(Path::new("no-such.jsonl"))).starts_with("no-such.jsonl: "));
@@ -338,7 +263,7 @@ mod tests {
         let trace = drawn(parse(&[token("steered", 0, "")]));
         assert_eq!(trace.answers[0].steps[0].shown(), "a", "from the most likely tokens");
         let mut step = trace.answers[0].steps[0].clone();
-        step.token = 77;
+        step.record.token = 77;
         assert_eq!(step.shown(), "#77");
     }
 }

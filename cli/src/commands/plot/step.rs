@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use plotters::prelude::*;
 use plotters::style::text_anchor::HPos;
+use sda::host::Token;
 
 use super::picture::{self, Area, Drawn};
 use super::records::{BRANCHES, Step, Trace, visible};
@@ -13,6 +14,7 @@ use super::style::{
     text, titled, width,
 };
 use crate::failure::{Failure, Outcome};
+use crate::record::Ranked;
 
 /// Tokens that are shown; the three lists of a record may name more.
 const MOST_TOKENS: usize = 16;
@@ -33,7 +35,7 @@ pub struct StepArgs {
     pub trace: PathBuf,
     /// The step, from 0.
     #[arg(long, value_name = "N")]
-    pub step: u64,
+    pub step: usize,
     /// Which answer of the trace, from 1. [default: the last steered one]
     #[arg(long, value_name = "N")]
     pub answer: Option<usize>,
@@ -44,10 +46,10 @@ pub fn svg(args: &StepArgs) -> Outcome<String> {
     of(&Trace::read(&args.trace)?, args.step, args.answer)
 }
 
-fn of(trace: &Trace, number: u64, answer: Option<usize>) -> Outcome<String> {
+fn of(trace: &Trace, number: usize, answer: Option<usize>) -> Outcome<String> {
     let steps = &trace.answer(answer)?.steps;
-    let step = steps.iter().find(|step| step.step == number).ok_or_else(|| {
-        let [first, last] = [steps.first(), steps.last()].map(|step| step.map_or(0, |step| step.step));
+    let step = steps.iter().find(|step| step.record.step == number).ok_or_else(|| {
+        let [first, last] = [steps.first(), steps.last()].map(|step| step.map_or(0, |step| step.record.step));
         Failure::Usage(format!("--step is {number}, must be between {first} and {last} for {}", trace.name))
     })?;
     let rows = rows(step);
@@ -63,14 +65,15 @@ fn of(trace: &Trace, number: u64, answer: Option<usize>) -> Outcome<String> {
 }
 
 fn title(step: &Step) -> String {
-    let js = step.divergence.map(|js| format!("JS = {js:.3} nats, ")).unwrap_or_default();
-    let guidance = step.guidance.map(|guidance| format!(", \u{3b3} = {guidance:.2}")).unwrap_or_default();
-    format!("Step {}, drawn: {} ({js}T = {:.3}{guidance})", step.step, step.shown(), step.temperature)
+    let record = &step.record;
+    let js = record.divergence.map(|js| format!("JS = {js:.3} nats, ")).unwrap_or_default();
+    let guidance = record.guidance.map(|guidance| format!(", \u{3b3} = {guidance:.2}")).unwrap_or_default();
+    format!("Step {}, drawn: {} ({js}T = {:.3}{guidance})", record.step, step.shown(), record.temperature)
 }
 
 /// A token and what the distributions say about it.
 struct Row {
-    token: i64,
+    token: Token,
     text: String,
     /// Of each branch; [`Value::Unknown`] where the branch was not run.
     values: [Value; 3],
@@ -87,35 +90,36 @@ enum Value {
 /// The tokens of all lists, those of the steered one first, as they come; at the end the token that was drawn,
 /// if no list has it.
 fn rows(step: &Step) -> Vec<Row> {
-    let mut tokens: Vec<(i64, String)> = Vec::new();
-    for ranked in step.top.iter().rev().flatten().flatten() {
-        if tokens.len() < MOST_TOKENS && tokens.iter().all(|(token, _)| *token != ranked.token) {
-            tokens.push((ranked.token, visible(&ranked.text)));
+    let mut tokens: Vec<(Token, String)> = Vec::new();
+    for Ranked(token, text, _) in step.top().into_iter().rev().flatten().flatten() {
+        if tokens.len() < MOST_TOKENS && tokens.iter().all(|(other, _)| other != token) {
+            tokens.push((*token, visible(text)));
         }
     }
-    if !tokens.is_empty() && tokens.iter().all(|(token, _)| *token != step.token) {
-        tokens.push((step.token, step.shown()));
+    let drawn = step.record.token;
+    if !tokens.is_empty() && tokens.iter().all(|(token, _)| *token != drawn) {
+        tokens.push((drawn, step.shown()));
     }
     let row = |(token, text)| Row { token, text, values: [0, 1, 2].map(|branch| value(step, branch, token)) };
     tokens.into_iter().map(row).collect()
 }
 
 /// What the record says about a token in a branch.
-fn value(step: &Step, branch: usize, token: i64) -> Value {
-    let Some(list) = &step.top[branch] else { return Value::Unknown };
+fn value(step: &Step, branch: usize, token: Token) -> Value {
+    let Some(list) = step.top()[branch] else { return Value::Unknown };
     // The token that was drawn is known in both branches without being among the top.
-    let of_drawn = || step.logprobs.get(branch).copied().flatten().filter(|_| token == step.token);
-    let known = list.iter().find(|ranked| ranked.token == token).map(|ranked| ranked.logprob);
+    let of_drawn = || step.logprobs().get(branch).copied().flatten().filter(|_| token == step.record.token);
+    let known = list.iter().find(|Ranked(other, ..)| *other == token).map(|ranked| ranked.2);
     match (known.or_else(of_drawn), list.last()) {
         (Some(logprob), _) => Value::Known(logprob),
-        (None, Some(last)) => Value::Below(last.logprob),
+        (None, Some(last)) => Value::Below(last.2),
         (None, None) => Value::Unknown,
     }
 }
 
 fn paint(area: &Area, step: &Step, rows: &[Row]) -> Drawn {
     let mut entries = Vec::new();
-    for branch in (0..3).filter(|&branch| step.top[branch].is_some()) {
+    for branch in (0..3).filter(|&branch| step.top()[branch].is_some()) {
         entries.push((BRANCHES[branch].to_owned(), Key::Bar(COLORS[branch])));
     }
     let used = legend(area, &entries)?;
@@ -137,10 +141,8 @@ fn paint(area: &Area, step: &Step, rows: &[Row]) -> Drawn {
     let panel = panel(&area, &x, &y, left, 88)?;
     for (n, row) in rows.iter().enumerate() {
         let (origin, middle) = spot(&area, &panel, floor, (rows.len() - n) as f64 - 0.5);
-        let name = match row.token == step.token {
-            true => format!("\u{2192} {}", row.text),
-            false => row.text.clone(),
-        };
+        let name =
+            if row.token == step.record.token { format!("\u{2192} {}", row.text) } else { row.text.clone() };
         area.draw_text(&name, &text(TEXT_SIZE, INK, HPos::Right), (origin - 16, middle))?;
         for (branch, value) in row.values.into_iter().enumerate() {
             let top = middle - BAR * 3 / 2 + BAR * branch as i32;
@@ -173,10 +175,10 @@ fn percent(logprob: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::commands::plot::testing::{count, drawn, refused, texts, token};
+    use crate::commands::plot::testing::{count, drawn, parse, refused, texts, token};
 
     fn trace(lines: &[String]) -> Trace {
-        drawn(Trace::parse("t.jsonl".into(), &lines.join("\n")))
+        drawn(parse(lines))
     }
 
     #[test]
@@ -223,7 +225,7 @@ mod tests {
         let (without, _) = line.split_once(r#","top_plain""#).unwrap();
         let message = refused(of(&trace(&[format!("{without}}}")]), 0, None));
         assert!(
-            message.starts_with("t.jsonl:1: top_plain, ") && message.ends_with("--trace-top 5"),
+            message.starts_with("t.jsonl: line 1: top_plain, ") && message.ends_with("--trace-top 5"),
             "{message}"
         );
     }

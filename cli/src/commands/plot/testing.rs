@@ -1,6 +1,13 @@
 //! What the tests of plots look at.
 
+use super::records::Trace;
 use crate::failure::{Failure, Outcome};
+use crate::input::Source;
+
+/// The trace of these lines.
+pub fn parse(lines: &[String]) -> Outcome<Trace> {
+    Trace::parse(Source::new("t.jsonl", lines.join("\n")))
+}
 
 /// The picture, or the reason why there is none.
 pub fn drawn<T>(outcome: Outcome<T>) -> T {
@@ -45,4 +52,27 @@ pub fn token(arm: &str, step: usize, text: &str) -> String {
         + r#""temperature":0.5,"guidance":1.5,"logprob_plain":-2.5,"logprob_instructed":-1.25,"#
         + r#""top_plain":[[6,"b",-0.25],[7," <c>",-3.0]],"top_instructed":[[5,"a",-0.5],[6,"b",-1.5]],"#
         + r#""top_steered":[[5,"a",-0.5],[8,"d",-2.0]]}"#
+}
+
+/// A judge's record.
+pub fn judge(score: Option<f64>) -> String {
+    match score {
+        Some(score) => {
+            format!(
+                r#"{{"type":"judge","score":{score},"samples":[{score}],"judge":{{"name":"m at h","ms":9,"attempts":1,"#
+            ) + r#""cached":false,"spread":0.5}}"#
+        }
+        None => {
+            r#"{"type":"judge","score":null,"samples":null,"error":"no <score>","on_failure":"plain","#
+                .to_owned()
+                + r#""judge":{"name":"m at h","ms":9}}"#
+        }
+    }
+}
+
+/// The record at the end of an answer.
+pub fn answer(arm: &str) -> String {
+    format!(
+        r#"{{"type":"answer","arm":"{arm}","text":"a","tokens":1,"finish":"eog","mean_js":0.1,"score":null,"#
+    ) + r#""seed":7,"prompt":{"shared":1,"decoded":2,"reused":0},"ms":{"prefill":1,"decode":2,"sample":3}}"#
 }

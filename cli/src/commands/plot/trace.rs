@@ -59,14 +59,13 @@ struct Point<'a> {
     guidance: f64,
 }
 
-fn steps(answer: &Answer) -> Outcome<Vec<Point<'_>>> {
-    let point = |step| match step {
-        step @ &Step { divergence: Some(js), guidance: Some(guidance), .. } => {
-            Ok(Point { step, js, guidance })
-        }
-        Step { place, .. } => Err(Failure::Failed(format!(
-            "{place}: js or guidance is null, must be a number: this answer ({}) was not steered",
-            answer.arm
+fn steps<'a>(answer: &'a Answer) -> Outcome<Vec<Point<'a>>> {
+    let point = |step: &'a Step| match (step.record.divergence, step.record.guidance) {
+        (Some(js), Some(guidance)) => Ok(Point { step, js, guidance }),
+        _ => Err(Failure::Failed(format!(
+            "{}: js or guidance is null, must be a number: this answer ({}) was not steered",
+            step.place,
+            answer.arm.name()
         ))),
     };
     answer.steps.iter().map(point).collect()
@@ -75,7 +74,7 @@ fn steps(answer: &Answer) -> Outcome<Vec<Point<'_>>> {
 fn paint(area: &Area, steps: &[Point], has_texts: bool) -> Drawn {
     let values = |of: fn(&Point) -> f64| steps.iter().map(of).collect::<Vec<f64>>();
     let js = values(|point| point.js);
-    let temperature = values(|point| point.step.temperature);
+    let temperature = values(|point| point.step.record.temperature);
     let guidance = values(|point| point.guidance);
 
     let (upper, lower) = area.split_vertically(400);
@@ -137,9 +136,10 @@ fn names(below: &Area, panel: &Panel, steps: &[Point], has_texts: bool) -> Drawn
     let every = if has_texts { 1 } else { steps.len().div_ceil(20).next_multiple_of(10) };
     for (n, point) in steps.iter().enumerate().step_by(every) {
         let (x, _) = spot(below, panel, n as f64, 0.0);
-        match has_texts {
-            true => below.draw_text(&point.step.shown(), &turned, (x, 8))?,
-            false => below.draw_text(&point.step.step.to_string(), &upright, (x, 14))?,
+        if has_texts {
+            below.draw_text(&point.step.shown(), &turned, (x, 8))?;
+        } else {
+            below.draw_text(&point.step.record.step.to_string(), &upright, (x, 14))?;
         }
     }
     let (width, height) = below.dim_in_pixel();
@@ -155,11 +155,11 @@ fn names(below: &Area, panel: &Panel, steps: &[Point], has_texts: bool) -> Drawn
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::commands::plot::testing::{count, drawn, refused, texts, token};
+    use crate::commands::plot::testing::{count, drawn, parse, refused, texts, token};
 
     fn trace(n: usize) -> Trace {
         let lines: Vec<String> = (0..n).map(|step| token("steered", step, &format!(" t{step}"))).collect();
-        drawn(Trace::parse("t.jsonl".into(), &lines.join("\n")))
+        drawn(parse(&lines))
     }
 
     #[test]
@@ -185,8 +185,11 @@ mod tests {
     #[test]
     fn an_answer_that_was_not_steered_is_refused_by_its_line() {
         let line = token("plain", 0, "x").replace(r#""js":0.1"#, r#""js":null"#);
-        let trace = drawn(Trace::parse("t.jsonl".into(), &line));
+        let trace = drawn(parse(&[line]));
         let message = refused(of(&trace, Some(1)));
-        assert!(message.starts_with("t.jsonl:1: js or guidance is null, must be a number"), "{message}");
+        assert!(
+            message.starts_with("t.jsonl: line 1: js or guidance is null, must be a number"),
+            "{message}"
+        );
     }
 }

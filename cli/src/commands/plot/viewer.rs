@@ -3,10 +3,12 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use serde_json::{Value, json};
+use sda::host::Token;
+use serde::Serialize;
 
-use super::records::{Answer, Ranked, Step, Trace, visible};
+use super::records::{Answer, Step, Trace, visible};
 use crate::failure::Outcome;
+use crate::record::{self, Judge, Ranked};
 
 const PAGE: &str = include_str!("viewer/page.html");
 const STYLE: &str = include_str!("viewer/style.css");
@@ -27,44 +29,82 @@ pub fn html(args: &ViewerArgs) -> Outcome<String> {
 fn page(trace: &Trace) -> Outcome<String> {
     let shown = std::ptr::from_ref(trace.answer(None)?);
     let first = trace.answers.iter().position(|answer| std::ptr::eq(answer, shown));
-    let data = json!({
-        "name": trace.name,
-        "first": first.unwrap_or_default(),
-        "answers": trace.answers.iter().map(answer).collect::<Vec<_>>(),
-    });
+    let data = Data {
+        name: &trace.name,
+        first: first.unwrap_or_default(),
+        answers: trace.answers.iter().map(ShownAnswer::new).collect(),
+    };
     // The data go in last: what they hold is not searched for the marks of the others.
     let page = PAGE.replacen("/*STYLE*/", STYLE.trim_end(), 1).replacen("/*SCRIPT*/", SCRIPT.trim_end(), 1);
     Ok(page.replacen("/*DATA*/", &in_script(&data), 1))
 }
 
-fn answer(answer: &Answer) -> Value {
-    json!({
-        "arm": answer.arm,
-        "summary": answer.summary,
-        "steps": answer.steps.iter().map(step).collect::<Vec<_>>(),
-    })
+/// What the page's script gets.
+#[derive(Serialize)]
+struct Data<'a> {
+    name: &'a str,
+    /// The answer that is shown first.
+    first: usize,
+    answers: Vec<ShownAnswer<'a>>,
 }
 
-fn step(step: &Step) -> Value {
-    let ranked = |ranked: &Ranked| json!([ranked.token, visible(&ranked.text), ranked.logprob]);
-    let lists = step.top.iter().map(|list| list.as_ref().map(|list| list.iter().map(ranked).collect()));
-    json!({
-        "step": step.step,
-        "token": step.token,
-        "text": step.text,
-        "shown": step.shown(),
-        "js": step.divergence,
-        "temperature": step.temperature,
-        "guidance": step.guidance,
-        "logprobs": step.logprobs,
-        "top": lists.collect::<Vec<Option<Vec<Value>>>>(),
-    })
+#[derive(Serialize)]
+struct ShownAnswer<'a> {
+    arm: &'static str,
+    is_draft: bool,
+    judge: Option<&'a Judge>,
+    summary: Option<&'a record::Answer>,
+    steps: Vec<ShownStep<'a>>,
+}
+
+impl ShownAnswer<'_> {
+    fn new(answer: &Answer) -> ShownAnswer<'_> {
+        ShownAnswer {
+            arm: answer.arm.name(),
+            is_draft: answer.is_draft(),
+            judge: answer.judge.as_ref(),
+            summary: answer.summary.as_ref(),
+            steps: answer.steps.iter().map(ShownStep::new).collect(),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct ShownStep<'a> {
+    step: usize,
+    token: Token,
+    text: &'a str,
+    /// The text, or what stands for it.
+    shown: String,
+    js: Option<f64>,
+    temperature: f64,
+    guidance: Option<f64>,
+    logprobs: [Option<f64>; 2],
+    top: [Option<Vec<Ranked>>; 3],
+}
+
+impl ShownStep<'_> {
+    fn new(step: &Step) -> ShownStep<'_> {
+        let record = &step.record;
+        let ranked = |Ranked(token, text, logprob): &Ranked| Ranked(*token, visible(text), *logprob);
+        ShownStep {
+            step: record.step,
+            token: record.token,
+            text: &record.text,
+            shown: step.shown(),
+            js: record.divergence,
+            temperature: record.temperature,
+            guidance: record.guidance,
+            logprobs: step.logprobs(),
+            top: step.top().map(|list| list.map(|list| list.iter().map(ranked).collect())),
+        }
+    }
 }
 
 /// JSON that can stand in a script element: no text in it can end the element or begin a comment.
-fn in_script(data: &Value) -> String {
+fn in_script(data: &Data) -> String {
     let mut safe = String::new();
-    for c in data.to_string().chars() {
+    for c in record::line(data).chars() {
         match c {
             '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => safe.push_str(&format!("\\u{:04x}", u32::from(c))),
             c => safe.push(c),
@@ -75,14 +115,16 @@ fn in_script(data: &Value) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+
     use super::*;
-    use crate::commands::plot::testing::{count, drawn, token};
+    use crate::commands::plot::testing::{answer, count, drawn, judge, parse, token};
 
     const HOSTILE: &str = "</script><script>alert(1)</script><!-- /*DATA*/ & \u{2028}";
 
     fn trace() -> Trace {
         let lines = [token("steered", 0, HOSTILE), token("plain", 0, "x")];
-        drawn(Trace::parse("t.jsonl".into(), &lines.join("\n")))
+        drawn(parse(&lines))
     }
 
     /// The data as the page's script gets them.
@@ -111,6 +153,24 @@ mod tests {
             (&step["js"], &step["temperature"], &step["guidance"]),
             (&json!(0.1), &json!(0.5), &json!(1.5))
         );
+    }
+
+    #[test]
+    fn the_page_holds_what_the_judge_said_of_the_draft_and_for_the_answer() {
+        let lines = [token("plain", 0, "x"), judge(Some(40.0)), token("steered", 0, "y"), answer("steered")];
+        let data = data(&drawn(page(&drawn(parse(&lines)))));
+        for (n, is_draft) in [(0, true), (1, false)] {
+            let answer = &data["answers"][n];
+            assert_eq!(answer["is_draft"], is_draft);
+            assert_eq!(
+                (&answer["judge"]["score"], &answer["judge"]["judge"]["name"]),
+                (&json!(40.0), &json!("m at h"))
+            );
+        }
+        // Half an answer, of a run whose judge failed.
+        let page = drawn(page(&drawn(parse(&[token("plain", 0, "x"), judge(None)]))));
+        assert_eq!(count(&page, "no <score>"), 0);
+        assert!(page.contains("no \\u003cscore\\u003e"), "{page}");
     }
 
     #[test]

@@ -7,13 +7,14 @@ use sda::text::strip_think;
 use super::ScoreArgs;
 use crate::failure::{Failure, Outcome};
 use crate::journal::Input;
+use crate::record::Draft;
 
 /// One record, checked.
 pub struct Item<'a> {
     pub input: &'a Input,
-    pub query: &'a str,
+    pub query: String,
     /// The draft that the record brings; None is to be written.
-    pub draft: Option<&'a str>,
+    pub draft: Option<String>,
     instruction: String,
     dimension: Option<Quality>,
 }
@@ -21,9 +22,9 @@ pub struct Item<'a> {
 impl Item<'_> {
     /// The question to the judge, about the record's own draft or a written one.
     pub fn request<'s>(&'s self, written: Option<&'s str>) -> JudgeRequest<'s> {
-        let draft = self.draft.or(written).unwrap_or_default();
+        let draft = self.draft.as_deref().or(written).unwrap_or_default();
         JudgeRequest {
-            query: self.query,
+            query: &self.query,
             draft: strip_think(draft).text,
             instruction: &self.instruction,
             dimension: self.dimension,
@@ -32,37 +33,32 @@ impl Item<'_> {
 }
 
 /// Checks all records before any work is done.
-pub fn read<'a>(args: &ScoreArgs, inputs: &'a [Input]) -> Outcome<Vec<Item<'a>>> {
-    let instruction = crate::prompts::instruction(&args.prompt)?;
-    inputs.iter().map(|input| item(args, input, &instruction)).collect()
+pub fn read<'a>(args: &ScoreArgs, instruction: &str, inputs: &'a [Input]) -> Outcome<Vec<Item<'a>>> {
+    let items: Result<_, String> = inputs.iter().map(|input| item(args, input, instruction)).collect();
+    items.map_err(|why| Failure::Failed(format!("{}: {why}", args.file.display())))
 }
 
-fn item<'a>(args: &ScoreArgs, input: &'a Input, instruction: &str) -> Outcome<Item<'a>> {
-    let wrong =
-        |what: String| Err(Failure::Failed(format!("{}: line {}: {what}", args.file.display(), input.line)));
-    let Some(query) = input.text("query")? else { return wrong("there is no \"query\"".into()) };
-    let draft = match input.text("draft")? {
-        Some(draft) => Some(draft),
-        None => input.text("answer")?,
-    };
+fn item<'a>(args: &ScoreArgs, input: &'a Input, instruction: &str) -> Result<Item<'a>, String> {
+    let wrong = |what: &str| Err(format!("line {}: {what}", input.line));
+    let Draft { query, draft, answer, instruction: own, dimension } = input.typed()?;
+    let Some(query) = query else { return wrong("there is no \"query\"") };
+    let draft = draft.or(answer);
     if draft.is_none() && args.model.is_none() {
-        return wrong("there is neither \"draft\" nor \"answer\", and no -m MODEL to write one".into());
+        return wrong("there is neither \"draft\" nor \"answer\", and no -m MODEL to write one");
     }
-    let own = input.text("instruction")?;
-    let dimension = match input.text("dimension")? {
-        Some(name) => match Quality::named("dimension", name) {
+    let dimension = match dimension {
+        Some(name) => match Quality::named("dimension", &name) {
             Ok(dimension) => Some(dimension),
-            Err(error) => return wrong(format!("{error}")),
+            Err(error) => return wrong(&format!("{error}")),
         },
         // A preset's dimension is for the preset's instruction.
         None => args.judge_args.dimension(if own.is_some() { None } else { args.prompt.preset }),
     };
-    let instruction = own.unwrap_or(instruction).to_owned();
+    let instruction = own.unwrap_or_else(|| instruction.to_owned());
     if dimension.is_none() && instruction.trim().is_empty() {
         return wrong(
             "there is nothing to score by: give the record an \"instruction\" or a \"dimension\", or the \
-             command -i, --preset or --judge-dimension"
-                .into(),
+             command -i, --preset or --judge-dimension",
         );
     }
     Ok(Item { input, query, draft, instruction, dimension })

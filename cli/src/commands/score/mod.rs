@@ -14,15 +14,18 @@ use sda::engine::{Arm, Engine, Finish, Generation, Prompts};
 use sda::judge::{Client, Judge, score_each};
 use sda::llama::Model;
 use sda::{Error, Params};
-use serde_json::Value;
+use serde::Serialize;
 
 use crate::args::judge::{JudgeArgs, JudgeAt};
 use crate::args::{ModelArgs, PromptArgs, SamplingArgs};
 use crate::assess::{Assessment, Assessor};
 use crate::failure::{Failure, Outcome};
-use crate::journal::{self, Fields, Journal};
+use crate::fingerprint::{JudgeIdentity, ModelIdentity, Settings};
+use crate::input::Fields;
+use crate::journal::{self, Journal};
 use crate::load::{self, Log};
-use crate::prompts::Prompter;
+use crate::prompts::{PromptTexts, Prompter};
+use crate::record::Scored;
 use crate::ui::console::{Interrupt, note};
 use crate::ui::progress::Progress;
 use items::Item;
@@ -70,8 +73,9 @@ pub fn run(args: &ScoreArgs) -> Outcome {
         return Err(Failure::Usage("--judge local needs a model: give -m FILE".into()));
     }
     let settings = generation(args)?;
-    let inputs = journal::read(&args.file, &fingerprint(args, &assessor, &settings)?)?;
-    let items = items::read(args, &inputs)?;
+    let texts = PromptTexts::read(&args.prompt)?;
+    let inputs = journal::read(&args.file, &Basis::new(args, &texts, &assessor, &settings))?;
+    let items = items::read(args, &texts.instruction, &inputs)?;
     let mut journal = Journal::open(args.output.as_deref(), &inputs, args.restart)?;
     let pending: Vec<&Item> = items.iter().filter(|i| journal.result(&i.input.key).is_none()).collect();
     if pending.len() < items.len() {
@@ -91,7 +95,7 @@ pub fn run(args: &ScoreArgs) -> Outcome {
     let mut writer = match &loaded {
         None => None,
         Some((model, model_args)) => Some(Writer {
-            prompter: Prompter::new(&args.prompt, model)?,
+            prompter: Prompter::new(texts, model)?,
             engine: load::engine(model_args, model, &log)?,
             model,
             settings: &settings,
@@ -129,21 +133,41 @@ fn generation(args: &ScoreArgs) -> Outcome<Generation> {
     Ok(settings)
 }
 
-/// What the scores depend on beside the records.
-fn fingerprint(args: &ScoreArgs, assessor: &Assessor, settings: &Generation) -> Outcome<String> {
-    let dimension = assessor.dimension.map(|dimension| dimension.name());
-    let mut text = format!("score 1 {} {dimension:?}", assessor.fingerprint());
-    text.push_str(&crate::prompts::instruction(&args.prompt)?);
-    if let Some(model) = &args.model {
+/// Everything that the scores depend on beside the records.
+#[derive(Serialize)]
+struct Basis<'a> {
+    judge: JudgeIdentity,
+    instruction: &'a str,
+    drafts: Option<Drafts<'a>>,
+}
+
+/// How missing drafts are written.
+#[derive(Serialize)]
+struct Drafts<'a> {
+    model: ModelIdentity,
+    prompts: &'a PromptTexts,
+    settings: Settings<'a>,
+}
+
+impl<'a> Basis<'a> {
+    fn new(
+        args: &ScoreArgs,
+        texts: &'a PromptTexts,
+        assessor: &Assessor,
+        settings: &'a Generation,
+    ) -> Basis<'a> {
         // The seed as it was asked for, since a new one each time is no reason to start over.
-        let sampling = sda::llama::Sampling { seed: 0, ..settings.sampling };
-        let drafts = (&model.model, &args.prompt.system_prompt, &args.prompt.system_prompt_file);
-        text.push_str(&format!(
-            "{drafts:?} {:?} {sampling:?} {:?} {:?} {:?}",
-            settings.params, args.sampling.seed, settings.n_predict, settings.stop
-        ));
+        let seed = u32::try_from(args.sampling.seed).ok();
+        Basis {
+            judge: JudgeIdentity::of(assessor),
+            instruction: &texts.instruction,
+            drafts: args.model.as_ref().map(|model| Drafts {
+                model: ModelIdentity::of(model),
+                prompts: texts,
+                settings: Settings::of(settings, seed, false),
+            }),
+        }
     }
-    Ok(text)
 }
 
 /// The loaded model, as it writes drafts.
@@ -180,11 +204,11 @@ struct Job<'a> {
 impl<'a> Job<'a> {
     /// Sees to the draft. `earlier` is what a run before wrote and could not get judged.
     fn new(item: &'a Item<'a>, writer: Option<&mut Writer>, earlier: Option<&Fields>) -> Job<'a> {
-        let kept = earlier.and_then(|fields| fields.get("draft")).and_then(Value::as_str);
-        let draft = match (item.draft, kept, writer) {
+        let kept = earlier.and_then(|fields| fields.get("draft")?.as_str());
+        let draft = match (&item.draft, kept, writer) {
             (Some(_), _, _) => Ok(None),
             (None, Some(text), _) => Ok(Some(text.to_owned())),
-            (None, None, Some(writer)) => writer.draft(item.query).map(Some),
+            (None, None, Some(writer)) => writer.draft(&item.query).map(Some),
             // Refused when the records were read.
             (None, None, None) => {
                 Err(Error::Judge { reason: "there is no draft, and no model to write one".into() })
@@ -251,7 +275,7 @@ fn score_on_threads(
 
 /// Where results are written and counted.
 struct Tally<'a> {
-    journal: &'a mut Journal,
+    journal: &'a mut Journal<Scored>,
     progress: Progress,
     failed: usize,
 }
@@ -262,16 +286,16 @@ impl Tally<'_> {
         if assessment.verdict == Err(Error::Cancelled) {
             return Err(Failure::Interrupted);
         }
-        let mut fields = assessment.outcome();
-        fields.insert("judge".into(), assessment.details().into());
-        if let Ok(Some(draft)) = &job.draft {
-            fields.insert("draft".into(), draft.as_str().into());
-        }
-        self.journal.append(item.input, fields)?;
-        if let Err(error) = &assessment.verdict {
-            self.failed += 1;
-            if self.failed <= SHOWN_FAILURES {
-                self.progress.above(|| note(&format!("line {}: {error}", item.input.line)));
+        let draft = job.draft.clone().ok().flatten();
+        let scored = Scored { assessed: assessment.record(), draft };
+        match &assessment.verdict {
+            Ok(_) => self.journal.append(item.input, scored)?,
+            Err(error) => {
+                self.journal.append_failure(item.input, &scored)?;
+                self.failed += 1;
+                if self.failed <= SHOWN_FAILURES {
+                    self.progress.above(|| note(&format!("line {}: {error}", item.input.line)));
+                }
             }
         }
         self.progress.step(self.failed);

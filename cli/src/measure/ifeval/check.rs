@@ -45,20 +45,20 @@ impl Instruction {
                 let dashes = regex(&DASH, r"(?m)^\s*-.*$").find_iter(text).count();
                 stars + dashes == *bullets
             }
-            Instruction::ConstrainedResponse => CONSTRAINED.iter().any(|option| text.contains(option)),
+            Instruction::ConstrainedResponse {} => CONSTRAINED.iter().any(|option| text.contains(option)),
             Instruction::NumberHighlightedSections { highlights } => count_highlights(text) >= *highlights,
             Instruction::MultipleSections { splitter, sections } => {
                 pattern_with_case(&format!(r"\s?{splitter}\s?\d+\s?")).split(text).count() > *sections
             }
-            Instruction::JsonFormat => is_json(text),
-            Instruction::Title => {
+            Instruction::JsonFormat {} => is_json(text),
+            Instruction::Title {} => {
                 static TITLE: OnceLock<Regex> = OnceLock::new();
                 let mut titles = regex(&TITLE, r"<<[^\n]+>>").find_iter(text);
                 titles.any(|title| {
                     !title.as_str().trim_start_matches('<').trim_end_matches('>').trim().is_empty()
                 })
             }
-            Instruction::TwoResponses => is_two_responses(text),
+            Instruction::TwoResponses {} => is_two_responses(text),
             Instruction::RepeatPrompt { prompt } => {
                 text.trim().to_lowercase().starts_with(&prompt.to_lowercase())
             }
@@ -68,10 +68,10 @@ impl Instruction {
             Instruction::CapitalWordFrequency { relation, frequency } => {
                 relation.holds(count_capital_words(text), *frequency)
             }
-            Instruction::EnglishCapital => is_upper(text) && Language::ENGLISH.may_be_of(text),
-            Instruction::EnglishLowercase => is_lower(text) && Language::ENGLISH.may_be_of(text),
-            Instruction::NoComma => !text.contains(','),
-            Instruction::Quotation => {
+            Instruction::EnglishCapital {} => is_upper(text) && Language::ENGLISH.may_be_of(text),
+            Instruction::EnglishLowercase {} => is_lower(text) && Language::ENGLISH.may_be_of(text),
+            Instruction::NoComma {} => !text.contains(','),
+            Instruction::Quotation {} => {
                 let text = text.trim();
                 text.len() > 1 && text.starts_with('"') && text.ends_with('"')
             }
@@ -350,7 +350,7 @@ mod tests {
     #[test]
     fn every_check_passes_what_follows_and_fails_what_does_not() {
         for (id, kwargs, followed, not) in cases() {
-            let instruction = Instruction::read(id, &kwargs).unwrap();
+            let instruction = Instruction::read(id, kwargs.as_object().unwrap()).unwrap();
             for text in followed {
                 assert!(instruction.is_followed(text), "{id} {kwargs} is followed by {text:?}");
             }
@@ -371,7 +371,7 @@ mod tests {
     #[test]
     fn a_keyword_that_is_no_expression_is_taken_as_it_is() {
         let keywords = json!({"keywords": ["(c"]});
-        let instruction = Instruction::read("keywords:existence", &keywords).unwrap();
+        let instruction = Instruction::read("keywords:existence", keywords.as_object().unwrap()).unwrap();
         assert!(instruction.is_followed("(c) 2026") && !instruction.is_followed("c"));
     }
 }

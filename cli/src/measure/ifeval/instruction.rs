@@ -1,15 +1,20 @@
 //! The 25 kinds of instructions: read from IFEval's records, and told in words.
 
-use serde_json::Value;
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::text::Language;
+use crate::input::{self, Fields};
+use crate::record;
 
 /// How a count is bounded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 pub enum Relation {
     /// Fewer than the number.
+    #[serde(rename = "less than")]
     LessThan,
     /// The number or more.
+    #[serde(rename = "at least")]
     AtLeast,
 }
 
@@ -30,73 +35,161 @@ impl Relation {
     }
 }
 
-/// A thing to do that a program can check. Named after IFEval's ids.
-#[derive(Clone, Debug, PartialEq)]
+/// A thing to do that a program can check, read from IFEval's id and its arguments.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(tag = "id", content = "kwargs")]
 pub enum Instruction {
-    KeywordsExistence { keywords: Vec<String> },
-    KeywordFrequency { keyword: String, relation: Relation, frequency: usize },
-    ForbiddenWords { words: Vec<String> },
-    LetterFrequency { letter: String, relation: Relation, frequency: usize },
-    ResponseLanguage { language: Language },
-    NumberSentences { relation: Relation, sentences: usize },
-    NumberParagraphs { paragraphs: usize },
-    NumberWords { relation: Relation, words: usize },
-    NthParagraphFirstWord { paragraphs: usize, nth: usize, first_word: String },
-    NumberPlaceholders { placeholders: usize },
-    Postscript { marker: String },
-    NumberBulletLists { bullets: usize },
-    ConstrainedResponse,
-    NumberHighlightedSections { highlights: usize },
-    MultipleSections { splitter: String, sections: usize },
-    JsonFormat,
-    Title,
-    TwoResponses,
-    RepeatPrompt { prompt: String },
-    EndChecker { phrase: String },
-    CapitalWordFrequency { relation: Relation, frequency: usize },
-    EnglishCapital,
-    EnglishLowercase,
-    NoComma,
-    Quotation,
+    #[serde(rename = "keywords:existence")]
+    KeywordsExistence {
+        #[serde(deserialize_with = "texts")]
+        keywords: Vec<String>,
+    },
+    #[serde(rename = "keywords:frequency")]
+    KeywordFrequency {
+        #[serde(deserialize_with = "text")]
+        keyword: String,
+        relation: Relation,
+        #[serde(deserialize_with = "count")]
+        frequency: usize,
+    },
+    #[serde(rename = "keywords:forbidden_words")]
+    ForbiddenWords {
+        #[serde(rename = "forbidden_words", deserialize_with = "texts")]
+        words: Vec<String>,
+    },
+    #[serde(rename = "keywords:letter_frequency")]
+    LetterFrequency {
+        #[serde(deserialize_with = "lowercase")]
+        letter: String,
+        #[serde(rename = "let_relation")]
+        relation: Relation,
+        #[serde(rename = "let_frequency", deserialize_with = "count")]
+        frequency: usize,
+    },
+    #[serde(rename = "language:response_language")]
+    ResponseLanguage {
+        #[serde(deserialize_with = "language")]
+        language: Language,
+    },
+    #[serde(rename = "length_constraints:number_sentences")]
+    NumberSentences {
+        relation: Relation,
+        #[serde(rename = "num_sentences", deserialize_with = "count")]
+        sentences: usize,
+    },
+    #[serde(rename = "length_constraints:number_paragraphs")]
+    NumberParagraphs {
+        #[serde(rename = "num_paragraphs", deserialize_with = "count")]
+        paragraphs: usize,
+    },
+    #[serde(rename = "length_constraints:number_words")]
+    NumberWords {
+        relation: Relation,
+        #[serde(rename = "num_words", deserialize_with = "count")]
+        words: usize,
+    },
+    #[serde(rename = "length_constraints:nth_paragraph_first_word")]
+    NthParagraphFirstWord {
+        #[serde(rename = "num_paragraphs", deserialize_with = "count")]
+        paragraphs: usize,
+        #[serde(rename = "nth_paragraph", deserialize_with = "count")]
+        nth: usize,
+        #[serde(deserialize_with = "lowercase")]
+        first_word: String,
+    },
+    #[serde(rename = "detectable_content:number_placeholders")]
+    NumberPlaceholders {
+        #[serde(rename = "num_placeholders", deserialize_with = "count")]
+        placeholders: usize,
+    },
+    #[serde(rename = "detectable_content:postscript")]
+    Postscript {
+        #[serde(rename = "postscript_marker", deserialize_with = "text")]
+        marker: String,
+    },
+    #[serde(rename = "detectable_format:number_bullet_lists")]
+    NumberBulletLists {
+        #[serde(rename = "num_bullets", deserialize_with = "count")]
+        bullets: usize,
+    },
+    #[serde(rename = "detectable_format:constrained_response")]
+    ConstrainedResponse {},
+    #[serde(rename = "detectable_format:number_highlighted_sections")]
+    NumberHighlightedSections {
+        #[serde(rename = "num_highlights", deserialize_with = "count")]
+        highlights: usize,
+    },
+    #[serde(rename = "detectable_format:multiple_sections")]
+    MultipleSections {
+        #[serde(rename = "section_spliter", deserialize_with = "text")]
+        splitter: String,
+        #[serde(rename = "num_sections", deserialize_with = "count")]
+        sections: usize,
+    },
+    #[serde(rename = "detectable_format:json_format")]
+    JsonFormat {},
+    #[serde(rename = "detectable_format:title")]
+    Title {},
+    #[serde(rename = "combination:two_responses")]
+    TwoResponses {},
+    #[serde(rename = "combination:repeat_prompt")]
+    RepeatPrompt {
+        #[serde(rename = "prompt_to_repeat", deserialize_with = "text")]
+        prompt: String,
+    },
+    #[serde(rename = "startend:end_checker")]
+    EndChecker {
+        #[serde(rename = "end_phrase", deserialize_with = "text")]
+        phrase: String,
+    },
+    #[serde(rename = "change_case:capital_word_frequency")]
+    CapitalWordFrequency {
+        #[serde(rename = "capital_relation")]
+        relation: Relation,
+        #[serde(rename = "capital_frequency", deserialize_with = "count")]
+        frequency: usize,
+    },
+    #[serde(rename = "change_case:english_capital")]
+    EnglishCapital {},
+    #[serde(rename = "change_case:english_lowercase")]
+    EnglishLowercase {},
+    #[serde(rename = "punctuation:no_comma")]
+    NoComma {},
+    #[serde(rename = "startend:quotation")]
+    Quotation {},
 }
 
 /// The answers among which `detectable_format:constrained_response` lets choose.
 pub(super) const CONSTRAINED: [&str; 3] = ["My answer is yes.", "My answer is no.", "My answer is maybe."];
 
-/// Arguments of one instruction.
-struct Arguments<'a> {
-    id: &'a str,
-    values: &'a Value,
+fn text<'de, D: Deserializer<'de>>(argument: D) -> Result<String, D::Error> {
+    let text = String::deserialize(argument)?.trim().to_owned();
+    if text.is_empty() { Err(D::Error::custom("an empty text")) } else { Ok(text) }
 }
 
-impl Arguments<'_> {
-    fn text(&self, name: &str) -> Result<String, String> {
-        let text = self.values[name].as_str().map(str::trim).filter(|text| !text.is_empty());
-        text.map(str::to_owned).ok_or_else(|| format!("{}: \"{name}\" is missing or no text", self.id))
-    }
+fn lowercase<'de, D: Deserializer<'de>>(argument: D) -> Result<String, D::Error> {
+    text(argument).map(|text| text.to_lowercase())
+}
 
-    fn texts(&self, name: &str) -> Result<Vec<String>, String> {
-        let texts = self.values[name].as_array().filter(|texts| !texts.is_empty());
-        let texts: Option<Vec<String>> =
-            texts.and_then(|texts| texts.iter().map(|text| text.as_str().map(str::to_owned)).collect());
-        texts.ok_or_else(|| format!("{}: \"{name}\" is missing or no list of texts", self.id))
-    }
+fn texts<'de, D: Deserializer<'de>>(argument: D) -> Result<Vec<String>, D::Error> {
+    let texts = Vec::<String>::deserialize(argument)?;
+    if texts.is_empty() { Err(D::Error::custom("an empty list")) } else { Ok(texts) }
+}
 
-    /// Some records write whole numbers as 3.0.
-    fn number(&self, name: &str) -> Result<usize, String> {
-        let number = self.values[name].as_f64().filter(|x| x.fract() == 0.0 && (0.0..1e9).contains(x));
-        number
-            .map(|x| x as usize)
-            .ok_or_else(|| format!("{}: \"{name}\" is missing or no whole number", self.id))
+/// Some records write whole numbers as 3.0.
+fn count<'de, D: Deserializer<'de>>(argument: D) -> Result<usize, D::Error> {
+    let number = f64::deserialize(argument)?;
+    if number.fract() == 0.0 && (0.0..1e9).contains(&number) {
+        Ok(number as usize)
+    } else {
+        Err(D::Error::custom(format!("{number}, must be a whole number of at least 0")))
     }
+}
 
-    fn relation(&self, name: &str) -> Result<Relation, String> {
-        match self.values[name].as_str() {
-            Some("less than") => Ok(Relation::LessThan),
-            Some("at least") => Ok(Relation::AtLeast),
-            _ => Err(format!("{}: \"{name}\" is neither \"less than\" nor \"at least\"", self.id)),
-        }
-    }
+fn language<'de, D: Deserializer<'de>>(argument: D) -> Result<Language, D::Error> {
+    let code = text(argument)?;
+    Language::from_code(&code)
+        .ok_or_else(|| D::Error::custom(format!("language \"{code}\" cannot be detected")))
 }
 
 impl Instruction {
@@ -104,79 +197,14 @@ impl Instruction {
     ///
     /// # Errors
     /// A sentence that names the id and what is wrong with it.
-    pub fn read(id: &str, arguments: &Value) -> Result<Instruction, String> {
-        let args = Arguments { id, values: arguments };
-        Ok(match id {
-            "keywords:existence" => Instruction::KeywordsExistence { keywords: args.texts("keywords")? },
-            "keywords:frequency" => Instruction::KeywordFrequency {
-                keyword: args.text("keyword")?,
-                relation: args.relation("relation")?,
-                frequency: args.number("frequency")?,
-            },
-            "keywords:forbidden_words" => {
-                Instruction::ForbiddenWords { words: args.texts("forbidden_words")? }
-            }
-            "keywords:letter_frequency" => Instruction::LetterFrequency {
-                letter: args.text("letter")?.to_lowercase(),
-                relation: args.relation("let_relation")?,
-                frequency: args.number("let_frequency")?,
-            },
-            "language:response_language" => {
-                let code = args.text("language")?;
-                let language = Language::from_code(&code)
-                    .ok_or_else(|| format!("{id}: language \"{code}\" cannot be detected"))?;
-                Instruction::ResponseLanguage { language }
-            }
-            "length_constraints:number_sentences" => Instruction::NumberSentences {
-                relation: args.relation("relation")?,
-                sentences: args.number("num_sentences")?,
-            },
-            "length_constraints:number_paragraphs" => {
-                Instruction::NumberParagraphs { paragraphs: args.number("num_paragraphs")? }
-            }
-            "length_constraints:number_words" => Instruction::NumberWords {
-                relation: args.relation("relation")?,
-                words: args.number("num_words")?,
-            },
-            "length_constraints:nth_paragraph_first_word" => Instruction::NthParagraphFirstWord {
-                paragraphs: args.number("num_paragraphs")?,
-                nth: args.number("nth_paragraph")?,
-                first_word: args.text("first_word")?.to_lowercase(),
-            },
-            "detectable_content:number_placeholders" => {
-                Instruction::NumberPlaceholders { placeholders: args.number("num_placeholders")? }
-            }
-            "detectable_content:postscript" => {
-                Instruction::Postscript { marker: args.text("postscript_marker")? }
-            }
-            "detectable_format:number_bullet_lists" => {
-                Instruction::NumberBulletLists { bullets: args.number("num_bullets")? }
-            }
-            "detectable_format:constrained_response" => Instruction::ConstrainedResponse,
-            "detectable_format:number_highlighted_sections" => {
-                Instruction::NumberHighlightedSections { highlights: args.number("num_highlights")? }
-            }
-            "detectable_format:multiple_sections" => Instruction::MultipleSections {
-                splitter: args.text("section_spliter")?,
-                sections: args.number("num_sections")?,
-            },
-            "detectable_format:json_format" => Instruction::JsonFormat,
-            "detectable_format:title" => Instruction::Title,
-            "combination:two_responses" => Instruction::TwoResponses,
-            "combination:repeat_prompt" => {
-                Instruction::RepeatPrompt { prompt: args.text("prompt_to_repeat")? }
-            }
-            "startend:end_checker" => Instruction::EndChecker { phrase: args.text("end_phrase")? },
-            "change_case:capital_word_frequency" => Instruction::CapitalWordFrequency {
-                relation: args.relation("capital_relation")?,
-                frequency: args.number("capital_frequency")?,
-            },
-            "change_case:english_capital" => Instruction::EnglishCapital,
-            "change_case:english_lowercase" => Instruction::EnglishLowercase,
-            "punctuation:no_comma" => Instruction::NoComma,
-            "startend:quotation" => Instruction::Quotation,
-            _ => return Err(format!("instruction \"{id}\" is not known")),
-        })
+    pub fn read(id: &str, arguments: &Fields) -> Result<Instruction, String> {
+        #[derive(Serialize)]
+        struct Written<'a> {
+            id: &'a str,
+            kwargs: &'a Fields,
+        }
+        let written = record::value(&Written { id, kwargs: arguments });
+        input::typed(written).map_err(|why| format!("{id}: {why}"))
     }
 
     /// The instruction in words.
@@ -220,7 +248,7 @@ impl Instruction {
                 "Write exactly {bullets} bullet points, each on a line of its own that begins with an asterisk, \
                  such as: * This is a point."
             ),
-            Instruction::ConstrainedResponse => {
+            Instruction::ConstrainedResponse {} => {
                 let options: Vec<String> = CONSTRAINED.iter().map(|option| format!("\"{option}\"")).collect();
                 format!("Answer with one of these sentences: {}", options.join(", "))
             }
@@ -230,11 +258,11 @@ impl Instruction {
             Instruction::MultipleSections { splitter, sections } => format!(
                 "Write {sections} sections, and begin them with {splitter} 1, {splitter} 2 and so on."
             ),
-            Instruction::JsonFormat => "Write the whole answer as JSON.".to_owned(),
-            Instruction::Title => {
+            Instruction::JsonFormat {} => "Write the whole answer as JSON.".to_owned(),
+            Instruction::Title {} => {
                 "Give the answer a title in double angular brackets, such as <<title>>.".to_owned()
             }
-            Instruction::TwoResponses => {
+            Instruction::TwoResponses {} => {
                 "Give two different answers, and put six asterisks between them: ******".to_owned()
             }
             Instruction::RepeatPrompt { .. } => {
@@ -247,12 +275,12 @@ impl Instruction {
             Instruction::CapitalWordFrequency { relation, frequency } => {
                 format!("Write {} {frequency} words in capital letters only.", relation.words())
             }
-            Instruction::EnglishCapital => "Write in English, and in capital letters only.".to_owned(),
-            Instruction::EnglishLowercase => {
+            Instruction::EnglishCapital {} => "Write in English, and in capital letters only.".to_owned(),
+            Instruction::EnglishLowercase {} => {
                 "Write in English, and in lowercase letters only, without any capital letter.".to_owned()
             }
-            Instruction::NoComma => "Do not use any commas.".to_owned(),
-            Instruction::Quotation => "Put the whole answer in double quotation marks.".to_owned(),
+            Instruction::NoComma {} => "Do not use any commas.".to_owned(),
+            Instruction::Quotation {} => "Put the whole answer in double quotation marks.".to_owned(),
         }
     }
 }

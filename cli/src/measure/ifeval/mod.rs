@@ -14,11 +14,12 @@ mod check;
 mod instruction;
 mod text;
 
-use serde_json::Value;
-
 pub use instruction::Instruction;
 
+use serde::Deserialize;
+
 use super::Part;
+use crate::input::{self, Fields};
 
 /// One prompt with its instructions, in IFEval's own field names.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,36 +36,33 @@ pub struct Record {
     pub topic: Vec<String>,
 }
 
+/// A record as it is published.
+#[derive(Deserialize)]
+struct Published {
+    prompt: String,
+    #[serde(rename = "instruction_id_list")]
+    ids: Vec<String>,
+    kwargs: Vec<Option<Fields>>,
+    topic: Option<Vec<String>>,
+}
+
 impl Record {
     /// Reads a record with `prompt`, `instruction_id_list`, `kwargs` and perhaps `topic`.
     ///
     /// # Errors
     /// A sentence that says what is wrong.
-    pub fn read(record: &Value) -> Result<Record, String> {
-        let prompt = record["prompt"].as_str().filter(|text| !text.trim().is_empty());
-        let prompt = prompt.ok_or("\"prompt\" is missing or empty")?.to_owned();
-        let ids = record["instruction_id_list"].as_array().ok_or("\"instruction_id_list\" is no list")?;
-        let none = Value::Null;
-        let kwargs = record["kwargs"].as_array().ok_or("\"kwargs\" is no list")?;
+    pub fn read(record: &Fields) -> Result<Record, String> {
+        let Published { prompt, ids, kwargs, topic } = input::typed(record)?;
+        if prompt.trim().is_empty() {
+            return Err("\"prompt\" is empty".into());
+        }
         if ids.is_empty() || kwargs.len() != ids.len() {
             return Err(format!("{} instructions with {} kwargs", ids.len(), kwargs.len()));
         }
-        let mut instructions = Vec::with_capacity(ids.len());
-        let mut names = Vec::with_capacity(ids.len());
-        for (id, kwargs) in ids.iter().zip(kwargs) {
-            let id = id.as_str().unwrap_or_default();
-            instructions.push(Instruction::read(id, if kwargs.is_object() { kwargs } else { &none })?);
-            names.push(id.to_owned());
-        }
-        let topic = match &record["topic"] {
-            Value::Null => Vec::new(),
-            topic => {
-                let words = topic.as_array().map(|words| words.iter().map(Value::as_str));
-                let words: Option<Vec<&str>> = words.and_then(Iterator::collect);
-                words.ok_or("\"topic\" is no list of words")?.into_iter().map(str::to_owned).collect()
-            }
-        };
-        Ok(Record { prompt, ids: names, instructions, topic })
+        let arguments = kwargs.into_iter().map(Option::unwrap_or_default);
+        let instructions: Result<Vec<Instruction>, String> =
+            ids.iter().zip(arguments).map(|(id, arguments)| Instruction::read(id, &arguments)).collect();
+        Ok(Record { prompt, instructions: instructions?, ids, topic: topic.unwrap_or_default() })
     }
 
     /// The instructions once more in words: what the steered branch is told beside the prompt.
@@ -142,12 +140,16 @@ fn loosened(response: &str) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 
+    fn read(record: &Value) -> Result<Record, String> {
+        Record::read(record.as_object().unwrap())
+    }
+
     fn record() -> Record {
-        Record::read(&json!({
+        read(&json!({
             "key": 1, "prompt": "Write.",
             "instruction_id_list": ["punctuation:no_comma", "detectable_format:number_bullet_lists"],
             "kwargs": [{}, {"num_bullets": 2, "relation": null}],
@@ -221,7 +223,7 @@ mod tests {
             ),
         ];
         for (record, word) in cases {
-            let why = Record::read(&record).unwrap_err();
+            let why = read(&record).unwrap_err();
             assert!(why.contains(word), "{why}");
         }
     }

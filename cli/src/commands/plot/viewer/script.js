@@ -45,14 +45,21 @@
 
   function summary() {
     const end = answer.summary;
-    const parts = [`${answer.steps.length} tokens`, `arm: ${answer.arm}`];
+    const parts = [`${answer.steps.length} tokens`, `arm: ${answer.arm}${answer.is_draft ? ", a draft" : ""}`];
     const known = answer.steps.filter((step) => step.js !== null);
     if (known.length) {
       const mean = known.reduce((sum, step) => sum + step.js, 0) / known.length;
       parts.push(`mean JS ${fixed(mean, 3)} nats`);
     }
-    for (const name of ["score", "guidance", "seed", "finish"]) {
-      if (end && end[name] !== undefined && end[name] !== null) {
+    const said = answer.judge;
+    if (said) {
+      const got = said.score === null
+        ? `no score (${said.error})`
+        : `score ${fixed(said.score, 2)}, spread ${fixed(said.judge.spread ?? null, 2)}`;
+      parts.push(`judge ${said.judge.name}: ${got}`);
+    }
+    for (const name of said ? ["guidance", "seed", "finish"] : ["score", "guidance", "seed", "finish"]) {
+      if (end && end[name] !== undefined && end[name] !== null && end[name] !== "") {
         const value = end[name];
         parts.push(`${name} ${Number.isInteger(value) || typeof value !== "number" ? value : fixed(value, 2)}`);
       }
@@ -223,7 +230,7 @@
   document.title = `sda trace \u2013 ${trace.name}`;
   trace.answers.forEach((each, n) => {
     const start = each.steps.map((step) => step.text).join("").trim().slice(0, 40);
-    select.append(element("option", { value: n, textContent: `${n + 1}: ${each.arm}, ${start}` }));
+    select.append(element("option", { value: n, textContent: `${n + 1}: ${each.is_draft ? "draft" : each.arm}, ${start}` }));
   });
   byId("choice").hidden = trace.answers.length < 2;
   select.addEventListener("change", () => show(Number(select.value)));

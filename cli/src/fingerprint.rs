@@ -1,0 +1,153 @@
+//! Fingerprints: what a result depends on, as values that are written out one by one and hashed.
+//!
+//! A result is found again by the fingerprint of everything that decides it. The types here are that list. They
+//! name each value, so that a field that is renamed or added elsewhere voids no file.
+
+use sda::Quality;
+use sda::engine::Generation;
+use sda::llama::Sampling;
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use crate::args::ModelArgs;
+use crate::assess::Assessor;
+use crate::record;
+
+/// Begins a fingerprint and changes when the way to make one changes. 0.1.0 wrote 16 digits and nothing before them.
+const VERSION: &str = "2:";
+
+/// Digits of the hash. 64 bits: they tell records apart, they keep nobody out.
+const DIGITS: usize = 16;
+
+/// The fingerprint of some values: a hash of their JSON, whose fields are sorted.
+pub fn of(values: &impl Serialize) -> String {
+    let hash = Sha256::digest(record::line(values));
+    let digits: String = hash.iter().map(|b| format!("{b:02x}")).collect();
+    format!("{VERSION}{}", &digits[..DIGITS])
+}
+
+/// True for a fingerprint as 0.1.0 made them, of other text for the same values.
+pub fn is_of_first_version(fingerprint: &str) -> bool {
+    fingerprint.len() == DIGITS && fingerprint.bytes().all(|b| b.is_ascii_hexdigit())
+}
+
+/// Which model it is. Its folder may change; hashing its gigabytes would take longer than many a run.
+#[derive(Debug, Serialize)]
+pub struct ModelIdentity {
+    file: String,
+    bytes: u64,
+    /// Types of its KV cache, which change what it says.
+    cache: [&'static str; 2],
+}
+
+impl ModelIdentity {
+    pub fn of(args: &ModelArgs) -> ModelIdentity {
+        ModelIdentity {
+            file: args.model.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+            bytes: std::fs::metadata(&args.model).map_or(0, |file| file.len()),
+            cache: [args.cache_type_k.name(), args.cache_type_v.name()],
+        }
+    }
+}
+
+/// How an answer is generated. Threads, batch sizes, and what is traced make no difference to it.
+#[derive(Debug, Serialize)]
+pub struct Settings<'a> {
+    amplification: f32,
+    k: f32,
+    temperature: f32,
+    sigma: f32,
+    t_min: f32,
+    seed: Option<u32>,
+    top_k: i32,
+    top_p: f32,
+    min_p: f32,
+    repeat_last_n: i32,
+    repeat_penalty: f32,
+    frequency_penalty: f32,
+    presence_penalty: f32,
+    n_predict: Option<usize>,
+    stop: &'a [String],
+    steer_after_think: bool,
+}
+
+impl<'a> Settings<'a> {
+    /// `seed` is the one that was asked for: a new one each time is no reason to start over.
+    pub fn of(settings: &'a Generation, seed: Option<u32>, steer_after_think: bool) -> Settings<'a> {
+        // Every field by its name: a new one is to be decided upon here.
+        let Generation { params, sampling, n_predict, stop, steer_after_think: _, trace: _, trace_top: _ } =
+            settings;
+        let sda::Params { amplification, k, temperature, sigma, t_min } = *params;
+        let Sampling {
+            seed: _,
+            top_k,
+            top_p,
+            min_p,
+            repeat_last_n,
+            repeat_penalty,
+            frequency_penalty,
+            presence_penalty,
+            // Follows from the temperature.
+            greedy: _,
+        } = *sampling;
+        Settings {
+            amplification,
+            k,
+            temperature,
+            sigma,
+            t_min,
+            seed,
+            top_k,
+            top_p,
+            min_p,
+            repeat_last_n,
+            repeat_penalty,
+            frequency_penalty,
+            presence_penalty,
+            n_predict: *n_predict,
+            stop,
+            steer_after_think,
+        }
+    }
+}
+
+/// Who scores, and what by when a record does not say.
+#[derive(Debug, Serialize)]
+pub struct JudgeIdentity {
+    judge: String,
+    dimension: Option<&'static str>,
+}
+
+impl JudgeIdentity {
+    pub fn of(assessor: &Assessor) -> JudgeIdentity {
+        JudgeIdentity { judge: assessor.fingerprint(), dimension: assessor.dimension.map(Quality::name) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fingerprint_is_of_values_and_stays_the_same_from_build_to_build() {
+        let settings = Generation { stop: vec!["\n".into()], ..Generation::default() };
+        let print = |settings: &Generation, seed| of(&Settings::of(settings, seed, false));
+        // Whoever changes this number voids the files of every user, and raises VERSION.
+        assert_eq!(print(&settings, Some(7)), "2:c3fef1dcca225655");
+        assert_ne!(print(&settings, Some(7)), print(&settings, None));
+        let mut other = settings.clone();
+        other.params.sigma = f32::INFINITY;
+        assert_ne!(print(&settings, None), print(&other, None));
+        other.params.sigma = settings.params.sigma;
+        (other.trace, other.trace_top, other.sampling.seed) = (true, 9, 3);
+        assert_eq!(print(&settings, None), print(&other, None), "these decide nothing");
+    }
+
+    #[test]
+    fn the_first_versions_fingerprints_are_known_by_their_form() {
+        assert!(is_of_first_version("0f1e2d3c4b5a6978"));
+        for other in [&*of(&1), "0f1e2d3c4b5a697", "0f1e2d3c4b5a697g"] {
+            assert!(!is_of_first_version(other), "{other}");
+        }
+    }
+}

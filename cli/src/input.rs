@@ -1,0 +1,156 @@
+//! What the command reads: text files, and JSON Lines.
+//!
+//! All text comes through [`read`], so that a byte order mark, text that is not UTF-8 and `-` for standard input mean
+//! the same everywhere. Errors name the file and the line.
+
+use std::fmt::Display;
+use std::io::{self, Read};
+use std::path::Path;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer};
+
+use crate::failure::{Failure, Outcome};
+
+/// A JSON object as it was read, with all its fields.
+pub type Fields = serde_json::Map<String, serde_json::Value>;
+
+/// A whole text file.
+#[derive(Debug)]
+pub struct Source {
+    /// As messages call it: its path, or "standard input".
+    pub name: String,
+    /// Without a byte order mark.
+    pub text: String,
+}
+
+/// Reads a file; `-` is standard input.
+pub fn read(path: &Path) -> Outcome<Source> {
+    let mut bytes = Vec::new();
+    let (name, read) = if path.as_os_str() == "-" {
+        ("standard input".to_owned(), io::stdin().read_to_end(&mut bytes).map(drop))
+    } else {
+        (path.display().to_string(), std::fs::read(path).map(|read| bytes = read))
+    };
+    let fail = |why: &dyn Display| Failure::Failed(format!("{name}: {why}"));
+    read.map_err(|e| fail(&e))?;
+    let text = utf8(bytes).map_err(|why| fail(&why))?;
+    Ok(Source { name, text })
+}
+
+/// A whole text file without its last line end.
+pub fn read_text(path: &Path) -> Outcome<String> {
+    let mut text = read(path)?.text;
+    if text.ends_with('\n') {
+        text.pop();
+        if text.ends_with('\r') {
+            text.pop();
+        }
+    }
+    Ok(text)
+}
+
+fn utf8(bytes: Vec<u8>) -> Result<String, String> {
+    let mut text = String::from_utf8(bytes).map_err(|e| format!("not UTF-8 ({e})"))?;
+    if text.starts_with('\u{feff}') {
+        text.drain(..'\u{feff}'.len_utf8());
+    }
+    Ok(text)
+}
+
+impl Source {
+    #[cfg(test)]
+    pub fn new(name: &str, text: impl Into<String>) -> Source {
+        Source { name: name.into(), text: text.into() }
+    }
+
+    /// The lines that are not blank, with their numbers, from 1.
+    pub fn lines(&self) -> impl Iterator<Item = (usize, &str)> {
+        let lines = self.text.lines().enumerate().map(|(i, line)| (i + 1, line));
+        lines.filter(|(_, line)| !line.trim().is_empty())
+    }
+
+    /// One JSON object for each line that is not blank, with the line's number.
+    pub fn objects<T: DeserializeOwned>(&self) -> impl Iterator<Item = Outcome<(usize, T)>> {
+        self.lines().map(|(number, line)| match object(line) {
+            Ok(object) => Ok((number, object)),
+            Err(why) => Err(self.wrong(number, why)),
+        })
+    }
+
+    /// A line of it, as messages call it.
+    pub fn place(&self, line: usize) -> String {
+        format!("{}: line {line}", self.name)
+    }
+
+    /// A failure on a line.
+    pub fn wrong(&self, line: usize, why: impl Display) -> Failure {
+        Failure::Failed(format!("{}: {why}", self.place(line)))
+    }
+}
+
+/// Reads a JSON object.
+///
+/// # Errors
+/// A sentence that says what is wrong, and in which field.
+pub fn object<T: DeserializeOwned>(text: &str) -> Result<T, String> {
+    let fields: Fields = serde_json::from_str(text).map_err(|e| format!("not a JSON object ({e})"))?;
+    typed(&fields)
+}
+
+/// The type that JSON which is already parsed stands for.
+///
+/// # Errors
+/// A sentence that names the field.
+pub fn typed<'de, T, D>(json: D) -> Result<T, String>
+where
+    T: Deserialize<'de>,
+    D: Deserializer<'de, Error = serde_json::Error>,
+{
+    serde_path_to_error::deserialize(json).map_err(|error| match error.path().to_string().as_str() {
+        "." => error.into_inner().to_string(),
+        path => format!("{path}: {}", error.inner()),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::failure::message;
+
+    #[test]
+    fn a_byte_order_mark_is_no_text_and_lines_keep_their_numbers() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.jsonl");
+        std::fs::write(&path, b"\xef\xbb\xbf{\"a\":1}\r\n\n  \n{\"a\":2}\n").unwrap();
+        let source = read(&path).ok().unwrap();
+        let found: Vec<(usize, Fields)> = source.objects().map(|object| object.ok().unwrap()).collect();
+        assert_eq!(
+            found.iter().map(|(line, fields)| (*line, fields["a"].as_u64())).collect::<Vec<_>>(),
+            [(1, Some(1)), (4, Some(2))]
+        );
+        std::fs::write(&path, b"\xef\xbb\xbftext\r\n\r\n").unwrap();
+        assert_eq!(read_text(&path).ok().unwrap(), "text\r\n", "one line end");
+    }
+
+    #[test]
+    fn an_error_names_file_line_and_field() {
+        #[derive(Debug, Deserialize)]
+        struct Record {
+            #[allow(dead_code, reason = "only read")]
+            seed: u32,
+        }
+        for (text, why) in [
+            ("{\"seed\":1}\n[1]", "x.jsonl: line 2: not a JSON object (invalid type: sequence"),
+            ("\n{\"seed\":1", "x.jsonl: line 2: not a JSON object (EOF"),
+            ("{\"seed\":-1}", "x.jsonl: line 1: seed: invalid value: integer `-1`, expected u32"),
+            ("{}", "x.jsonl: line 1: missing field `seed`"),
+        ] {
+            let source = Source::new("x.jsonl", text);
+            let failure = source.objects::<Record>().find_map(Result::err).unwrap();
+            assert!(message(&failure).starts_with(why), "{}", message(&failure));
+        }
+        assert!(message(&read(Path::new("no-such.txt")).unwrap_err()).starts_with("no-such.txt: "));
+        assert!(utf8(vec![0xff]).unwrap_err().contains("not UTF-8"));
+    }
+}

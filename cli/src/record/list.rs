@@ -1,0 +1,19 @@
+//! Lists of queries: what a record asks for. What comes out is an [`super::Answer`] in the same record.
+
+use serde::Deserialize;
+
+/// A record of a list.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Query {
+    pub query: Option<String>,
+    /// Another name for `query`.
+    pub prompt: Option<String>,
+    /// In place of the command line's.
+    pub instruction: Option<String>,
+    /// How strongly to steer: at most one of these three.
+    pub score: Option<f32>,
+    pub amplification: Option<f32>,
+    pub guidance: Option<f32>,
+    /// A whole number of 32 bits; `7.0` is one, too.
+    pub seed: Option<f64>,
+}
