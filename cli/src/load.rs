@@ -8,7 +8,9 @@ use sda::llama::{self, Model};
 
 use crate::args::ModelArgs;
 use crate::failure::{Failure, Outcome};
-use crate::ui::console::{Bar, Interrupt, note, stderr_is_terminal};
+use crate::ui::console::{note, stderr_is_terminal};
+use crate::ui::interrupt::Interrupt;
+use crate::ui::progress::Progress;
 
 /// Warnings and errors of llama.cpp that are shown when something fails.
 const KEPT_LINES: usize = 8;
@@ -71,7 +73,7 @@ fn kv_mib(line: &str) -> Option<f64> {
 
 /// Loads the model.
 pub fn model(args: &ModelArgs, log: &Log, interrupt: &Interrupt) -> Outcome<Model> {
-    let bar = Bar::new("loading");
+    let bar = Progress::share("loading");
     let (shown, stop) = (bar.handle(), interrupt.clone());
     interrupt.begin();
     let loaded = Model::load(&args.model, &args.model_options(), move |share| {
@@ -80,9 +82,7 @@ pub fn model(args: &ModelArgs, log: &Log, interrupt: &Interrupt) -> Outcome<Mode
     });
     interrupt.end();
     bar.set(1, 1);
-    if interrupt.is_wanted() {
-        return Err(Failure::Interrupted);
-    }
+    interrupt.check()?;
     loaded.map_err(|error| log.explain(error))
 }
 

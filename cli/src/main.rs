@@ -12,6 +12,7 @@ mod load;
 mod measure;
 mod prompts;
 mod record;
+mod session;
 mod strength;
 mod ui;
 
@@ -57,6 +58,6 @@ fn main() -> ExitCode {
             eprintln!("sda: error: {text}");
             ExitCode::FAILURE
         }
-        Err(Failure::Interrupted) => ExitCode::from(ui::console::EXIT_INTERRUPTED),
+        Err(Failure::Interrupted) => ExitCode::from(ui::interrupt::EXIT_INTERRUPTED),
     }
 }

@@ -67,8 +67,9 @@ pub struct Prompter {
 }
 
 impl Prompter {
-    pub fn new(texts: PromptTexts, model: &Model) -> Outcome<Prompter> {
-        let source = if texts.no_template { None } else { texts.template.or_else(|| model.chat_template()) };
+    pub fn new(texts: &PromptTexts, model: &Model) -> Outcome<Prompter> {
+        let source =
+            if texts.no_template { None } else { texts.template.clone().or_else(|| model.chat_template()) };
         let template = match source {
             None => None,
             Some(source) => Some(ChatTemplate::compile(&source, &model.bos_text(), &model.eos_text())?),
@@ -78,8 +79,13 @@ impl Prompter {
             (Some(Placement::Before), _) | (None, false) => InstructionPlacement::Before,
             (Some(Placement::System), _) => InstructionPlacement::System,
         };
-        let PromptTexts { instruction, system, negative, .. } = texts;
-        Ok(Prompter { template, system, instruction, negative, placement })
+        Ok(Prompter {
+            template,
+            system: texts.system.clone(),
+            instruction: texts.instruction.clone(),
+            negative: texts.negative.clone(),
+            placement,
+        })
     }
 
     /// True if the branches of all prompts are the same, unless a record brings its own instruction.

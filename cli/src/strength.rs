@@ -10,8 +10,10 @@ use crate::assess::{Assessment, Assessor};
 use crate::failure::{Failure, Outcome};
 use crate::prompts::Prompter;
 use crate::record::{Judge, Record};
-use crate::ui::console::{Bar, Interrupt, note};
+use crate::ui::console::note;
+use crate::ui::interrupt::Interrupt;
 use crate::ui::output::Output;
+use crate::ui::progress::Progress;
 
 /// Where the strength comes from.
 pub enum Source {
@@ -96,7 +98,7 @@ pub fn resolve(
         dimension: assessor.dimension,
     };
     let assessment = {
-        let bar = if assessor.is_local() { Bar::new("judging") } else { Bar::waiting("judging") };
+        let bar = if assessor.is_local() { Progress::share("judging") } else { Progress::wait("judging") };
         let template = scene.prompter.template();
         let mut judge =
             assessor.judge(|| engine.judge(template).with_progress(|done, total| bar.set(done, total)));
@@ -158,8 +160,6 @@ fn write_draft(engine: &mut Engine, scene: &Scene, output: &mut Output) -> Outco
         scene.settings,
         &mut output.events(Arm::Plain, false, scene.interrupt),
     )?;
-    match scene.interrupt.is_wanted() {
-        true => Err(Failure::Interrupted),
-        false => Ok(draft),
-    }
+    scene.interrupt.check()?;
+    Ok(draft)
 }

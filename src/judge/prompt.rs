@@ -90,15 +90,20 @@ enum Slot {
 }
 
 impl Slot {
+    const ALL: [Slot; 5] = [Slot::Query, Slot::Draft, Slot::Criterion, Slot::Instruction, Slot::Nonce];
+
+    fn name(self) -> &'static str {
+        match self {
+            Slot::Query => "query",
+            Slot::Draft => "draft",
+            Slot::Criterion => "criterion",
+            Slot::Instruction => "instruction",
+            Slot::Nonce => "nonce",
+        }
+    }
+
     fn named(name: &str) -> Option<Self> {
-        Some(match name {
-            "query" => Slot::Query,
-            "draft" => Slot::Draft,
-            "criterion" => Slot::Criterion,
-            "instruction" => Slot::Instruction,
-            "nonce" => Slot::Nonce,
-            _ => return None,
-        })
+        Slot::ALL.into_iter().find(|slot| slot.name() == name)
     }
 }
 
@@ -136,6 +141,17 @@ impl Template {
         let bytes = super::read_bounded(path, MAX_FILE).map_err(|e| io(e.to_string()))?;
         let text = String::from_utf8(bytes).map_err(|_| Error::Encoding { what: "judge prompt" })?;
         Template::parse(text.strip_prefix('\u{feff}').unwrap_or(&text))
+    }
+
+    /// The template's text, for fingerprints: placeholders stand between NUL characters, so that no text looks like
+    /// one.
+    #[cfg(feature = "judge")]
+    pub(crate) fn identity(&self) -> String {
+        let part = |part: &Part| match part {
+            Part::Text(text) => text.clone(),
+            Part::Value(slot) => format!("\0{}\0", slot.name()),
+        };
+        self.parts.iter().map(part).collect()
     }
 
     /// The whole prompt, one user message, with a fresh nonce.

@@ -7,14 +7,13 @@ use sda::engine::Event;
 use sda::text::Turn;
 
 use crate::args::CommonArgs;
-use crate::commands::generate::report;
 use crate::failure::{Failure, Outcome};
-use crate::load::{self, Log};
-use crate::prompts::{PromptTexts, Prompter};
+use crate::load;
 use crate::record;
+use crate::session::Session;
 use crate::strength::{self, Scene, Source};
-use crate::ui::console::{Interrupt, note};
-use crate::ui::output::{Format, Output};
+use crate::ui::console::note;
+use crate::ui::output::{self, Format, Output};
 
 const HELP: &str = "/clear forgets the conversation, /undo takes the last turn back, /exit or Ctrl-D ends";
 
@@ -27,18 +26,12 @@ pub struct ChatArgs {
 pub fn run(args: &ChatArgs) -> Outcome {
     let common = &args.common;
     let source = Source::new(common)?;
-    let texts = PromptTexts::read(&common.prompt)?;
-    let seed = common.sampling.seed();
     let mut output = Output::new(Format::Text, common.trace.as_deref())?;
-    let interrupt = Interrupt::install().map_err(Failure::Failed)?;
-    let settings = common.generation(seed, output.wants_records());
-    settings.params.validate()?;
-    settings.sampling.validate()?;
+    let session = Session::new(common, output.wants_records())?;
+    let (settings, interrupt) = (&session.settings, &session.interrupt);
 
-    let log = Log::capture(common.verbose);
-    let model = load::model(&common.model, &log, &interrupt)?;
-    let prompter = Prompter::new(texts, &model)?;
-    let mut engine = load::engine(&common.model, &model, &log)?;
+    let (model, prompter) = session.load(&common.model)?;
+    let mut engine = load::engine(&common.model, &model, &session.log)?;
     let interactive = std::io::stdin().is_terminal();
     if interactive {
         note(HELP);
@@ -55,13 +48,8 @@ pub fn run(args: &ChatArgs) -> Outcome {
                 let pair = prompter.pair(&history, &query)?;
                 let prompts = prompter.tokens(&model, &pair)?;
                 interrupt.begin();
-                let scene = Scene {
-                    prompter: &prompter,
-                    prompts: &prompts,
-                    query: &query,
-                    settings: &settings,
-                    interrupt: &interrupt,
-                };
+                let scene =
+                    Scene { prompter: &prompter, prompts: &prompts, query: &query, settings, interrupt };
                 let resolved = match strength::resolve(&source, common, &mut engine, &scene, &mut output) {
                     Ok(resolved) => resolved,
                     // Ctrl-C while the draft is written or judged: back to the prompt.
@@ -85,7 +73,7 @@ pub fn run(args: &ChatArgs) -> Outcome {
                 }
                 let streamed = std::cell::Cell::new(0);
                 let answer = {
-                    let mut events = output.events(arm, true, &interrupt);
+                    let mut events = output.events(arm, true, interrupt);
                     engine.generate(arm, &prompts, &steered, &mut |event| {
                         if let Event::Token(record) = &event {
                             streamed.set(streamed.get() + record.text.len());
@@ -104,8 +92,11 @@ pub fn run(args: &ChatArgs) -> Outcome {
                     Err(error) => return Err(error.into()),
                 };
                 let record = record::Answer::new(arm, &answer);
-                output.answer(record.steered_by(resolved.score(), &steered.params, seed), streamed.get())?;
-                report(arm, &answer, engine.n_ctx());
+                output.answer(
+                    record.steered_by(resolved.score(), &steered.params, session.seed()),
+                    streamed.get(),
+                )?;
+                output::report(arm, &answer, engine.n_ctx());
                 history.push(Turn { query, answer: answer.text });
             }
         }

@@ -1,47 +1,34 @@
 //! `sda generate`: one query, one answer (or three, to compare).
 
-use sda::engine::{Answer, Arm, Engine, Finish, Generation};
+use sda::engine::{Arm, Engine, Finish, Generation};
 
 use crate::args::GenerateArgs;
 use crate::failure::{Failure, Outcome};
-use crate::load::{self, Log};
-use crate::prompts::{self, PromptTexts, Prompter};
+use crate::prompts;
 use crate::record;
+use crate::session::Session;
 use crate::strength::{self, Resolved, Scene, Source};
-use crate::ui::console::{Interrupt, note, per_second, stderr_is_terminal};
-use crate::ui::output::{Format, Output};
+use crate::ui::console::note;
+use crate::ui::output::{self, Format, Output};
 
 pub fn run(args: &GenerateArgs) -> Outcome {
     let common = &args.common;
     let query = prompts::query(args)?;
-    let texts = PromptTexts::read(&common.prompt)?;
     let source = Source::new(common)?;
-    let seed = common.sampling.seed();
     let format = if args.json { Format::Json } else { Format::Text };
     let mut output = Output::new(format, common.trace.as_deref())?;
-    let interrupt = Interrupt::install().map_err(Failure::Failed)?;
-    let settings = common.generation(seed, output.wants_records());
-    settings.params.validate()?;
-    settings.sampling.validate()?;
+    let session = Session::new(common, output.wants_records())?;
+    let (settings, interrupt) = (&session.settings, &session.interrupt);
 
-    let log = Log::capture(common.verbose);
-    let model = load::model(&common.model, &log, &interrupt)?;
-    let prompter = Prompter::new(texts, &model)?;
+    let (model, prompter) = session.load(&common.model)?;
     if prompter.steers_nothing() {
         note("no instruction (-i TEXT, --preset NAME): both branches are the same, nothing is steered");
     }
     let pair = prompter.pair(&[], &query)?;
     let prompts = prompter.tokens(&model, &pair)?;
-    let mut engine = load::engine(&common.model, &model, &log)?;
-    interrupt.begin();
+    let mut engine = session.engine(&common.model, &model)?;
 
-    let scene = Scene {
-        prompter: &prompter,
-        prompts: &prompts,
-        query: &query,
-        settings: &settings,
-        interrupt: &interrupt,
-    };
+    let scene = Scene { prompter: &prompter, prompts: &prompts, query: &query, settings, interrupt };
     let resolved = strength::resolve(&source, common, &mut engine, &scene, &mut output)?;
     let mut steered = settings.clone();
     steered.params = resolved.params(&settings.params)?;
@@ -54,7 +41,7 @@ pub fn run(args: &GenerateArgs) -> Outcome {
     if args.compare {
         for (arm, title) in [(Arm::Plain, "plain"), (Arm::Instructed, "instruction only")] {
             output.heading(title);
-            show(arm, &settings, &mut output, None)?;
+            show(arm, settings, &mut output, None)?;
         }
         output.heading(&match resolved.arm {
             Arm::Steered => format!("steered, guidance {:.2}", steered.params.guidance()),
@@ -88,31 +75,9 @@ fn answer(
         record = record.steered_by(resolved.score(), &settings.params, settings.sampling.seed);
     }
     output.answer(record, streamed.get())?;
-    report(arm, &answer, engine.n_ctx());
+    output::report(arm, &answer, engine.n_ctx());
     match answer.finish {
         Finish::Cancelled => Err(Failure::Interrupted),
         _ => Ok(()),
     }
-}
-
-/// What an answer cost, and if it was cut short.
-pub fn report(arm: Arm, answer: &Answer, n_ctx: usize) {
-    if answer.finish == Finish::ContextFull {
-        note(&format!("the context of {n_ctx} tokens a branch is full: the answer was cut (see --ctx-size)"));
-    }
-    if !stderr_is_terminal() {
-        return;
-    }
-    let timings = &answer.timings;
-    let n = answer.tokens.len();
-    let divergence =
-        answer.mean_divergence.map_or(String::new(), |js| format!(", mean divergence {js:.3} nats"));
-    note(&format!(
-        "{}: {} prompt tokens read ({} shared) in {:.0} ms, {n} tokens at {:.1}/s{divergence}",
-        arm.name(),
-        answer.prefill.decoded,
-        answer.prefill.shared,
-        timings.prefill.as_secs_f64() * 1e3,
-        per_second(n, timings.decode + timings.sample),
-    ));
 }

@@ -102,8 +102,9 @@ fn ratio(part: Part) -> Option<f64> {
     (part.count > 0.0).then(|| part.hits / part.count)
 }
 
-/// Linear between the two nearest draws.
-fn quantile(sorted: &[f64], share: f64) -> Option<f64> {
+/// The value below which a share of the sorted values lies, linear between the two nearest; 0.5 is the median. None
+/// without values.
+pub fn quantile(sorted: &[f64], share: f64) -> Option<f64> {
     let at = share.clamp(0.0, 1.0) * sorted.len().checked_sub(1)? as f64;
     let (below, above) = (sorted[at.floor() as usize], sorted[at.ceil() as usize]);
     Some(below + (above - below) * at.fract())

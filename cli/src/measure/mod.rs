@@ -14,7 +14,7 @@ pub mod report;
 pub mod winrate;
 
 pub use arm::ArmSpec;
-pub use bootstrap::{Bootstrap, Interval, Part};
+pub use bootstrap::{Bootstrap, Interval, Part, quantile};
 
 use serde::{Deserialize, Deserializer};
 

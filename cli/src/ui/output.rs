@@ -4,11 +4,15 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
-use sda::engine::{Arm, Event, StepRecord};
+use std::time::Duration;
+
+use sda::engine::{self, Arm, Event, Finish, StepRecord};
 
 use crate::failure::{Failure, Outcome};
 use crate::record::{self, Answer, Record, Token};
-use crate::ui::console::{Bar, Interrupt};
+use crate::ui::console::{note, stderr_is_terminal};
+use crate::ui::interrupt::Interrupt;
+use crate::ui::progress::Progress;
 
 /// How answers are shown.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -60,7 +64,7 @@ impl Output {
         stream: bool,
         interrupt: &'a Interrupt,
     ) -> impl FnMut(Event) -> bool + 'a {
-        let bar = Bar::new("reading");
+        let bar = Progress::share("reading");
         move |event| {
             match event {
                 Event::Prefill { done, total } => bar.set(done, total),
@@ -131,4 +135,30 @@ impl Output {
             self.error.get_or_insert(Failure::Failed(format!("{path}: {e}")));
         }
     }
+}
+
+/// What an answer cost, and if it was cut short.
+pub fn report(arm: Arm, answer: &engine::Answer, n_ctx: usize) {
+    if answer.finish == Finish::ContextFull {
+        note(&format!("the context of {n_ctx} tokens a branch is full: the answer was cut (see --ctx-size)"));
+    }
+    if !stderr_is_terminal() {
+        return;
+    }
+    let timings = &answer.timings;
+    let n = answer.tokens.len();
+    let divergence =
+        answer.mean_divergence.map_or(String::new(), |js| format!(", mean divergence {js:.3} nats"));
+    note(&format!(
+        "{}: {} prompt tokens read ({} shared) in {:.0} ms, {n} tokens at {:.1}/s{divergence}",
+        arm.name(),
+        answer.prefill.decoded,
+        answer.prefill.shared,
+        timings.prefill.as_secs_f64() * 1e3,
+        per_second(n, timings.decode + timings.sample),
+    ));
+}
+
+fn per_second(n: usize, time: Duration) -> f64 {
+    if time.is_zero() { 0.0 } else { n as f64 / time.as_secs_f64() }
 }

@@ -302,8 +302,23 @@ fn answers_of_other_settings_are_not_taken_for_this_runs() {
         assert!(stderr(&output).contains("belongs to other input or settings"), "{}", stderr(&output));
         assert_eq!(std::fs::read(list.path("out.jsonl")).unwrap(), before);
     }
-    // How many run side by side is no setting of an answer.
+    // How many run side by side is no setting of an answer, nor is the folder that the model lies in.
     stdout(&list.run(&["-n", "4", "-s", "1", "-np", "2"]));
+    #[cfg(unix)]
+    {
+        let moved = list.path(Path::new(&model()).file_name().unwrap().to_str().unwrap());
+        std::os::unix::fs::symlink(model(), &moved).unwrap();
+        let mut args = list.args(&["-n", "4", "-s", "1"]);
+        *args.iter_mut().find(|arg| **arg == model()).unwrap() = moved.to_str().unwrap().to_owned();
+        let output = run(&args.iter().map(String::as_str).collect::<Vec<_>>());
+        assert!(stderr(&output).contains("all 1 answers are there already"), "{}", stderr(&output));
+    }
+    // As 0.1.0 wrote it.
+    let old = String::from_utf8(before).unwrap().replace("#2:", "#");
+    std::fs::write(list.path("out.jsonl"), &old).unwrap();
+    let output = list.run(&["-n", "4", "-s", "1"]);
+    assert!(stderr(&output).contains("was written by sda 0.1.0"), "{}", stderr(&output));
+    assert_eq!(std::fs::read_to_string(list.path("out.jsonl")).unwrap(), old);
 }
 
 #[test]

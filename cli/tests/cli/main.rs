@@ -5,6 +5,7 @@ mod command;
 mod eval;
 mod generate;
 mod judge;
+mod judge_options;
 mod list;
 mod plot;
 mod score;

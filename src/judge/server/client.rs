@@ -238,6 +238,7 @@ impl Client {
         ])
     }
 
+    /// The numbers as 0.1.0 wrote them, whose cache this keeps: `Some(0.0) Some(1) None 1`.
     fn numbers(&self) -> String {
         let s = &self.settings;
         format!("{:?} {:?} {:?} {}", s.temperature, s.seed, s.max_tokens, s.samples)
@@ -247,14 +248,17 @@ impl Client {
     /// Two clients with the same one can stand in for each other. It tells nothing of the key.
     pub fn fingerprint(&self) -> String {
         let s = &self.settings;
-        CacheKey::of(&[
-            self.endpoint.uri().to_string().as_bytes(),
-            s.model.as_bytes(),
-            self.numbers().as_bytes(),
-            s.response_format.name().as_bytes(),
-            format!("{:?} {:?}", s.template, s.templates).as_bytes(),
-        ])
-        .to_string()
+        let mut parts = vec![
+            self.endpoint.uri().to_string(),
+            s.model.clone(),
+            self.numbers(),
+            s.response_format.name().to_owned(),
+            s.template.identity(),
+        ];
+        for (quality, template) in &s.templates {
+            parts.extend([quality.name().to_owned(), template.identity()]);
+        }
+        CacheKey::of(&parts.iter().map(String::as_bytes).collect::<Vec<_>>()).to_string()
     }
 
     fn recall(&self, key: &CacheKey) -> Option<Verdict> {

@@ -18,7 +18,9 @@ use crate::args::ModelArgs;
 use crate::failure::{Failure, Outcome};
 use crate::load::{self, Log};
 use crate::record;
-use crate::ui::console::{Bar, Interrupt};
+use crate::ui::console::print;
+use crate::ui::interrupt::Interrupt;
+use crate::ui::progress::Progress;
 
 use report::Report;
 
@@ -62,7 +64,7 @@ struct Scene<'m> {
 
 /// Asked between measurements.
 struct Pace<'a> {
-    bar: Bar,
+    bar: Progress,
     interrupt: &'a Interrupt,
     done: usize,
     total: usize,
@@ -73,19 +75,19 @@ impl Pace<'_> {
     fn tick(&mut self) -> Outcome {
         self.done += 1;
         self.bar.set(self.done, self.total);
-        if self.interrupt.is_wanted() { Err(Failure::Interrupted) } else { Ok(()) }
+        self.interrupt.check()
     }
 }
 
 pub fn run(args: &BenchArgs) -> Outcome {
-    let interrupt = Interrupt::install().map_err(Failure::Failed)?;
+    let interrupt = Interrupt::install()?;
     let log = Log::capture(args.verbose);
     let model = load::model(&args.model, &log, &interrupt)?;
     let scene = Scene::new(args, &model)?;
     let rounds = args.repetitions as usize;
     interrupt.begin();
     let mut pace = Pace {
-        bar: Bar::new("measuring"),
+        bar: Progress::share("measuring"),
         interrupt: &interrupt,
         done: 0,
         total: rounds * (single::MEASUREMENTS + 2 * args.pairs.len()),
@@ -95,12 +97,7 @@ pub fn run(args: &BenchArgs) -> Outcome {
     many::measure(&scene, rounds, &args.pairs, &log, &mut pace, &mut report)?;
     pace.bar.set(pace.total, pace.total);
     interrupt.end();
-    if args.json {
-        println!("{}", record::line(&report.record()));
-    } else {
-        print!("{report}");
-    }
-    Ok(())
+    print(&if args.json { format!("{}\n", record::line(&report.record())) } else { report.to_string() })
 }
 
 impl<'m> Scene<'m> {

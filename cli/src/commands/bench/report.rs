@@ -5,6 +5,7 @@ use std::fmt;
 use super::stats::Series;
 use super::{BenchArgs, Scene};
 use crate::record::{self, Bench, Branches, Prefill, Read, Step, Steps};
+use crate::ui::table::Table;
 
 /// Everything that is measured. Series have one value a round.
 pub struct Report {
@@ -120,15 +121,9 @@ impl Report {
     }
 }
 
-/// A value with its spread.
-struct Spread<'a>(&'a Series, usize);
-
-impl fmt::Display for Spread<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let Spread(series, digits) = *self;
-        let range = format!("{:.digits$}-{:.digits$}", series.min(), series.max());
-        write!(f, "{:>9.digits$}  {range:<15}", series.median())
-    }
+/// The median of a series, and its range.
+fn spread(series: &Series, digits: usize) -> [String; 2] {
+    [format!("{:.digits$}", series.median()), format!("{:.digits$}-{:.digits$}", series.min(), series.max())]
 }
 
 impl fmt::Display for Report {
@@ -147,47 +142,46 @@ impl fmt::Display for Report {
             "prompt {n_prompt} + instruction {n_instruction}, {n_gen} steps, medians of {} rounds (min-max)\n",
             self.rounds
         )?;
-        writeln!(f, "{:<34} {:>9}  {:<15} {:>9} {:>9}", "one pair", "ms/step", "", "tokens/s", "x bare")?;
+        let mut steps = Table::new(1, ["one pair", "ms/step", "", "tokens/s", "x bare"]);
         for (name, ms) in self.steps() {
-            let ratio = ms.over(&self.bare);
-            writeln!(f, "{name:<34} {} {:>9.1} {:>9.3}", Spread(ms, 2), 1e3 / ms.median(), ratio.median())?;
+            let [median, range] = spread(ms, 2);
+            let (speed, ratio) = (1e3 / ms.median(), ms.over(&self.bare).median());
+            steps.line([name.to_owned(), median, range, format!("{speed:.1}"), format!("{ratio:.3}")]);
         }
-        writeln!(f, "{:<34} {}", "  of it, steering and drawing", Spread(&self.sampling, 3))?;
-        writeln!(f, "{:<34} {}\n", "  of it, the kernel", Spread(&self.kernel, 3))?;
-        writeln!(f, "{:<34} {:>9}  {:<15} {:>9} {:>9}", "both prompts", "ms", "", "tokens", "x shared")?;
+        for (name, ms) in
+            [("  of it, steering and drawing", &self.sampling), ("  of it, the kernel", &self.kernel)]
+        {
+            let [median, range] = spread(ms, 3);
+            steps.line([name.to_owned(), median, range, String::new(), String::new()]);
+        }
+        writeln!(f, "{steps}")?;
+        let mut prompts = Table::new(1, ["both prompts", "ms", "", "tokens", "x shared"]);
         for (name, ms, rows) in [
             ("common part read once", &self.prefill_shared, self.rows[0]),
             ("common part read twice", &self.prefill_apart, self.rows[1]),
         ] {
-            let ratio = ms.over(&self.prefill_shared);
-            writeln!(f, "{name:<34} {} {rows:>9} {:>9.3}", Spread(ms, 1), ratio.median())?;
+            let [median, range] = spread(ms, 1);
+            let ratio = ms.over(&self.prefill_shared).median();
+            prompts.line([name.to_owned(), median, range, rows.to_string(), format!("{ratio:.3}")]);
         }
-        writeln!(
-            f,
-            "\nKV cache {:.1} MiB: {:.1} for each branch\n",
-            self.kv_pair_mib,
-            self.kv_pair_mib / 2.0
-        )?;
-        writeln!(
-            f,
-            "{:<6} {:>8} {:>15}  {:<15} {:>9}  {:<15} {:>9} {:>9}",
-            "pairs", "KV MiB", "bare tokens/s", "", "steered", "", "x bare", "x 1 pair"
-        )?;
+        writeln!(f, "{prompts}")?;
+        writeln!(f, "KV cache {:.1} MiB: {:.1} for each branch\n", self.kv_pair_mib, self.kv_pair_mib / 2.0)?;
+        let head = ["pairs", "KV MiB", "bare tokens/s", "", "steered", "", "x bare", "x 1 pair"];
+        let mut pairs = Table::new(1, head);
+        let first = self.many.first().map_or(f64::NAN, |first| first.steered.median());
         for many in &self.many {
-            let ratio = many.steered.over(&many.bare);
-            let first = self.many.first().map_or(f64::NAN, |first| first.steered.median());
-            writeln!(
-                f,
-                "{:<6} {:>8.1} {:>6}{} {} {:>9.3} {:>9.2}",
-                many.n,
-                many.kv_mib,
-                "",
-                Spread(&many.bare, 1),
-                Spread(&many.steered, 1),
-                ratio.median(),
-                many.steered.median() / first
-            )?;
+            let ([bare, bare_range], [steered, range]) = (spread(&many.bare, 1), spread(&many.steered, 1));
+            pairs.line([
+                many.n.to_string(),
+                format!("{:.1}", many.kv_mib),
+                bare,
+                bare_range,
+                steered,
+                range,
+                format!("{:.3}", many.steered.over(&many.bare).median()),
+                format!("{:.2}", many.steered.median() / first),
+            ]);
         }
-        Ok(())
+        write!(f, "{pairs}")
     }
 }

@@ -1,5 +1,6 @@
 //! Medians with their spread.
 
+use crate::measure::quantile;
 use crate::record::Spread;
 
 /// What was measured, once a round, in one unit.
@@ -19,12 +20,7 @@ impl Series {
 
     /// The middle value, or the mean of the two in the middle; NaN if there is none.
     pub fn median(&self) -> f64 {
-        let sorted = self.sorted();
-        match sorted.len() {
-            0 => f64::NAN,
-            n if n % 2 == 1 => sorted[n / 2],
-            n => (sorted[n / 2 - 1] + sorted[n / 2]) / 2.0,
-        }
+        quantile(&self.sorted(), 0.5).unwrap_or(f64::NAN)
     }
 
     pub fn min(&self) -> f64 {

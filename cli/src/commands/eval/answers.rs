@@ -161,7 +161,7 @@ impl Work<'_, '_, '_> {
             dimension: None,
         };
         let (batch, template) = (&mut *self.batch, self.run.prompter.template());
-        let score = scorer.score(&request, || batch.judge(template), &self.run.interrupt)?;
+        let score = scorer.score(&request, || batch.judge(template), &self.run.session.interrupt)?;
         Ok(score.map(|score| Strength::score(score, function)))
     }
 
@@ -174,7 +174,7 @@ impl Work<'_, '_, '_> {
     ) -> Outcome<Task<'q>> {
         let run = self.run;
         let pair = run.prompter.pair_with(&[], &question.query, &question.instruction)?;
-        let mut settings = run.settings.clone();
+        let mut settings = run.session.settings.clone();
         settings.sampling.seed = question.seed;
         settings.params = arm.params(&settings.params, scored)?;
         if run.args.common.steering.steer_after_think {
@@ -186,7 +186,7 @@ impl Work<'_, '_, '_> {
 
     /// Runs jobs, and writes each answer down as it comes.
     fn generate(&mut self, tasks: Vec<Task>) -> Outcome {
-        let interrupt = &self.run.interrupt;
+        let interrupt = &self.run.session.interrupt;
         let mut jobs = tasks.iter().enumerate().map(|(id, task)| (id, task.job.clone()));
         let mut failure: Option<Failure> = None;
         let (run, journal, progress, drafts) =

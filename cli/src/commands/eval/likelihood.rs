@@ -108,10 +108,10 @@ impl Work<'_, '_, '_> {
         }
         let pair = self.pair()?;
         let prompts = self.run.prompter.tokens(self.run.model, &pair)?;
-        let mut settings = self.run.settings.clone();
+        let mut settings = self.run.session.settings.clone();
         settings.n_predict = Some(DRAFT_TOKENS);
         settings.stop = vec!["\n".into()];
-        let interrupt = &self.run.interrupt;
+        let interrupt = &self.run.session.interrupt;
         let draft = self.engine.generate(Arm::Plain, &prompts, &settings, &mut |_| !interrupt.is_wanted())?;
         if interrupt.is_wanted() {
             return Err(Failure::Interrupted);
@@ -140,7 +140,7 @@ impl Work<'_, '_, '_> {
                 (true, Err(why)) => self.run.append_failure(journal, unit, why)?,
                 (_, scored) => {
                     let scored = scored.as_ref().ok().copied().filter(|_| arm.needs_score());
-                    let params = arm.params(&self.run.settings.params, scored)?;
+                    let params = arm.params(&self.run.session.settings.params, scored)?;
                     arms.push((arm, unit, params, scored));
                 }
             }

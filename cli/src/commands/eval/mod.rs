@@ -19,7 +19,6 @@ use std::cell::RefCell;
 use crate::measure::report::Report;
 use crate::measure::{ArmSpec, Bootstrap};
 use sda::Quality;
-use sda::engine::Generation;
 use sda::llama::Model;
 use sda::text::PromptPair;
 use serde::Serialize;
@@ -34,10 +33,11 @@ use crate::failure::{Failure, Outcome};
 use crate::fingerprint::{ModelIdentity, Settings};
 use crate::input;
 use crate::journal::{Input, Journal};
-use crate::load::{self, Log};
+use crate::load;
 use crate::prompts::{PromptTexts, Prompter};
 use crate::record::{self, EvalReport, EvalResult, Failed, Unit};
-use crate::ui::console::{Interrupt, note};
+use crate::session::Session;
+use crate::ui::console::{note, print};
 use crate::ui::progress::Progress;
 
 /// The most tokens of an answer when no other limit is given: no model should fill its context with one
@@ -51,12 +51,10 @@ const DEFAULT_SEED: u32 = 1;
 struct Run<'m, 'a> {
     args: &'a EvalArgs,
     arms: Vec<ArmSpec>,
-    /// Base settings; the seed is that of the first item.
-    settings: Generation,
-    seed: u32,
+    /// The settings' seed is that of the first item.
+    session: Session,
     model: &'m Model,
     prompter: Prompter,
-    interrupt: Interrupt,
     /// What went wrong with single items.
     failures: RefCell<Vec<String>>,
 }
@@ -69,21 +67,15 @@ pub fn run(mut args: EvalArgs) -> Outcome {
     let seed = u32::try_from(args.common.sampling.seed).unwrap_or(DEFAULT_SEED);
     let mut settings = args.common.generation(seed, false);
     settings.n_predict = settings.n_predict.or(Some(DEFAULT_N_PREDICT));
-    settings.params.validate()?;
-    settings.sampling.validate()?;
-    let texts = PromptTexts::read(&args.common.prompt)?;
+    let session = Session::with(settings, PromptTexts::read(&args.common.prompt)?, args.common.verbose)?;
     let data = Data::read(args)?;
 
-    let interrupt = Interrupt::install().map_err(Failure::Failed)?;
-    let log = Log::capture(args.common.verbose);
-    let model = load::model(&args.common.model, &log, &interrupt)?;
-    let prompter = Prompter::new(texts, &model)?;
-    interrupt.begin();
-    let run =
-        Run { args, arms, settings, seed, model: &model, prompter, interrupt, failures: RefCell::default() };
+    let (model, prompter) = session.load(&args.common.model)?;
+    session.interrupt.begin();
+    let run = Run { args, arms, session, model: &model, prompter, failures: RefCell::default() };
     let report = match args.task {
         Task::TruthfulqaMc => {
-            likelihood::run(&run, &data, &mut load::engine(&args.common.model, &model, &log)?)?
+            likelihood::run(&run, &data, &mut load::engine(&args.common.model, &model, &run.session.log)?)?
         }
         Task::Ifeval => ifeval::run(&run, &data)?,
         Task::Winrate => winrate::run(&run, &data)?,
@@ -141,7 +133,11 @@ impl Run<'_, '_> {
             task: self.args.task.name(),
             model: ModelIdentity::of(&self.args.common.model),
             prompts: [plain, instructed],
-            settings: Settings::of(&self.settings, Some(self.seed), steering.steer_after_think),
+            settings: Settings::of(
+                &self.session.settings,
+                Some(self.session.seed()),
+                steering.steer_after_think,
+            ),
             scorer: scorer.identity(),
             amplify: steering.amplify.name(),
             apply_chat_template: self.args.apply_chat_template,
@@ -166,7 +162,7 @@ impl Run<'_, '_> {
 
     /// A bar for the results that are still to come.
     fn progress(&self, journal: &Journal<EvalResult>, units: &[Input]) -> Progress {
-        Progress::new("evaluating", units.len() - journal.len())
+        Progress::count("evaluating", units.len() - journal.len())
     }
 
     /// One result more.
@@ -194,19 +190,19 @@ impl Run<'_, '_> {
                 task: self.args.task.name().to_owned(),
                 model: Some(name.to_string_lossy().into_owned()),
                 items,
-                seed: self.seed,
+                seed: self.session.seed(),
                 instruction: self.prompter.instruction.clone(),
                 confidence: Some(Bootstrap::default().confidence),
                 resamples: self.args.resamples,
                 metrics: report.records(),
             };
-            return table::print(&format!("{}\n", record::pretty(&report)));
+            return print(&format!("{}\n", record::pretty(&report)));
         }
-        table::print(&table::render(report, self.args.by_category))
+        print(&table::render(report, self.args.by_category))
     }
 
     fn stop_if_wanted(&self, done: usize) -> Outcome {
-        if self.interrupt.is_wanted() { self.stop(done) } else { Ok(()) }
+        if self.session.interrupt.is_wanted() { self.stop(done) } else { Ok(()) }
     }
 
     fn stop(&self, done: usize) -> Outcome {
@@ -216,7 +212,7 @@ impl Run<'_, '_> {
 
     /// The seed of an item, the same in all arms.
     fn item_seed(&self, n: usize) -> u32 {
-        self.seed.wrapping_add(n as u32)
+        self.session.seed().wrapping_add(n as u32)
     }
 }
 

@@ -79,8 +79,8 @@ impl PairJudge {
             let log = Log::capture(run.args.common.verbose);
             let mut args = run.args.common.model.clone();
             args.model = path.to_owned();
-            let model = load::model(&args, &log, &run.interrupt)?;
-            run.interrupt.begin();
+            let model = load::model(&args, &log, &run.session.interrupt)?;
+            run.session.interrupt.begin();
             let template = match model.chat_template() {
                 Some(source) => Some(ChatTemplate::compile(&source, &model.bos_text(), &model.eos_text())?),
                 None => None,
@@ -128,10 +128,10 @@ impl PairJudge {
                 let instruction = &run.prompter.instruction;
                 let request =
                     JudgeRequest { query: &comparison.query, draft, instruction, dimension: self.dimension };
-                let verdict = judge.score(&request, &|| run.interrupt.is_wanted());
+                let verdict = judge.score(&request, &|| run.session.interrupt.is_wanted());
                 verdict.map(|verdict| f64::from(verdict.score)).map_err(|error| error.to_string())
             });
-            if run.interrupt.is_wanted() {
+            if run.session.interrupt.is_wanted() {
                 return Err(Failure::Interrupted);
             }
             let [a, b] = scores;
@@ -143,7 +143,7 @@ impl PairJudge {
     fn ask(&self, client: &Client, run: &Run, comparisons: Vec<Comparison>, done: Done) -> Outcome {
         let dimension = self.dimension;
         let instruction = &run.prompter.instruction;
-        let interrupt = &run.interrupt;
+        let interrupt = &run.session.interrupt;
         let mut said: Vec<[Option<Result<Said, String>>; 2]> =
             comparisons.iter().map(|_| [None, None]).collect();
         let mut failure = None;

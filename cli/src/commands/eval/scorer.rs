@@ -9,7 +9,7 @@ use super::data::Item;
 use crate::assess::{Assessment, Assessor};
 use crate::failure::{Failure, Outcome};
 use crate::fingerprint::JudgeIdentity;
-use crate::ui::console::Interrupt;
+use crate::ui::interrupt::Interrupt;
 
 /// Where scores come from when a record has none.
 pub enum Scorer {

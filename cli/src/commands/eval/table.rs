@@ -1,22 +1,9 @@
 //! The report as a table.
 
-use std::io::{self, Write};
-
 use crate::measure::Interval;
 use crate::measure::report::{ALL, Report, Row};
 
-use crate::failure::{Failure, Outcome};
-
-/// Writes to standard output. A reader that has seen enough is no failure.
-pub fn print(text: &str) -> Outcome {
-    let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(e) if e.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Failure::Failed(format!("standard output: {e}")))
-        }
-        _ => Ok(()),
-    }
-}
+use crate::ui::table::Table;
 
 /// One line a metric, category and arm. Differences whose interval leaves out 0 are marked.
 pub fn render(report: &Report, by_category: bool) -> String {
@@ -24,25 +11,21 @@ pub fn render(report: &Report, by_category: bool) -> String {
     let difference = if control.is_empty() { String::new() } else { format!("minus {control}") };
     let head =
         ["metric", "category", "arm", "n", "failed", "value", "95% interval", &difference, "95% interval"];
-    let mut lines: Vec<[String; 9]> = vec![head.map(str::to_owned)];
-    for row in report.rows().iter().filter(|row| by_category || row.category == ALL) {
-        lines.push(cells(row));
+    let rows = report.rows();
+    let rows = || rows.iter().filter(|row| by_category || row.category == ALL);
+    let mut table = Table::new(3, head);
+    for row in rows() {
+        table.line(cells(row));
     }
-    let widths: Vec<usize> =
-        (0..9).map(|i| lines.iter().map(|line| line[i].chars().count()).max().unwrap_or(0)).collect();
-    let mut text = String::new();
-    for line in &lines {
-        let cells = line.iter().zip(&widths).enumerate().map(|(i, (cell, &width))| match i {
-            0..=2 => format!("{cell:<width$}"),
-            _ => format!("{cell:>width$}"),
-        });
-        text.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
-        text.push('\n');
-    }
-    if lines.iter().any(|line| line[8].ends_with('*')) {
+    let mut text = table.to_string();
+    if rows().any(|row| row.difference.is_some_and(leaves_out_zero)) {
         text.push_str("* the interval of the difference leaves out 0\n");
     }
     text
+}
+
+fn leaves_out_zero(interval: Interval) -> bool {
+    interval.low > 0.0 || interval.high < 0.0
 }
 
 fn cells(row: &Row) -> [String; 9] {
@@ -53,7 +36,7 @@ fn cells(row: &Row) -> [String; 9] {
     };
     let range = |i: Option<Interval>| i.map_or(String::new(), |i| format!("{:+.4} {:+.4}", i.low, i.high));
     let mark = match row.difference {
-        Some(i) if i.low > 0.0 || i.high < 0.0 => " *",
+        Some(i) if leaves_out_zero(i) => " *",
         Some(_) => "  ",
         None => "",
     };

@@ -13,10 +13,9 @@ use sda::llama::Model;
 use crate::args::GenerateArgs;
 use crate::failure::{Failure, Outcome};
 use crate::journal::{self, Journal};
-use crate::load::{self, Log};
-use crate::prompts::{PromptTexts, Prompter};
+use crate::session::Session;
 use crate::strength::Source;
-use crate::ui::console::{Interrupt, note, stderr_is_terminal};
+use crate::ui::console::{note, stderr_is_terminal};
 
 use record::Record;
 use task::{Task, TaskMaker};
@@ -28,20 +27,13 @@ pub fn run(args: &GenerateArgs, list: &Path) -> Outcome {
         return Err(Failure::Usage("--trace is for a single query, not for a list".into()));
     }
     let source = Source::new(common)?;
-    let seed = common.sampling.seed();
-    let interrupt = Interrupt::install().map_err(Failure::Failed)?;
-    let settings = common.generation(seed, false);
-    settings.params.validate()?;
-    settings.sampling.validate()?;
-    let texts = PromptTexts::read(&common.prompt)?;
+    let session = Session::new(common, false)?;
+    let Session { settings, interrupt, log, .. } = &session;
     let records = records(list, args)?;
 
-    let log = Log::capture(common.verbose);
-    let model = load::model(&common.model, &log, &interrupt)?;
-    let prompter = Prompter::new(texts, &model)?;
+    let (model, prompter) = session.load(&common.model)?;
     let arms = args.list.arms(args.compare);
-    let maker =
-        TaskMaker { args, model: &model, prompter: &prompter, settings: &settings, source: &source, seed };
+    let maker = TaskMaker { args, model: &model, prompter: &prompter, settings, source: &source };
     let mut tasks = Vec::with_capacity(records.len() * arms.len());
     for record in &records {
         tasks.extend(maker.tasks(record, &arms)?);
@@ -68,7 +60,7 @@ pub fn run(args: &GenerateArgs, list: &Path) -> Outcome {
     }
     interrupt.begin();
     let template = prompter.template();
-    Work { args, source: &source, template, interrupt: &interrupt, tasks, journal, batch }.run()
+    Work { args, source: &source, template, interrupt, tasks, journal, batch }.run()
 }
 
 /// Reads the list and the answers' strengths and seeds in it.

@@ -68,10 +68,9 @@ pub struct TaskMaker<'a> {
     pub args: &'a GenerateArgs,
     pub model: &'a Model,
     pub prompter: &'a Prompter,
+    /// The seed is that of the command line, or a new one.
     pub settings: &'a Generation,
     pub source: &'a Source,
-    /// Seed of the command line, or a new one.
-    pub seed: u32,
 }
 
 impl TaskMaker<'_> {
@@ -82,7 +81,7 @@ impl TaskMaker<'_> {
         let pair = self.prompter.pair_with(&[], &record.query, instruction)?;
         let prompts = self.prompter.tokens(self.model, &pair)?;
         let mut settings = self.settings.clone();
-        settings.sampling.seed = record.seed.unwrap_or_else(|| seed_of(self.seed, &record.name));
+        settings.sampling.seed = record.seed.unwrap_or_else(|| seed_of(settings.sampling.seed, &record.name));
         let (given, assessor) = match (record.strength, self.source) {
             (Some(given), _) => (Some(given), None),
             (None, Source::Given(given)) => (Some(*given), None),

@@ -11,7 +11,8 @@ use crate::failure::{Failure, Outcome};
 use crate::journal::Journal;
 use crate::record::{self, Failed};
 use crate::strength::{Source, decide};
-use crate::ui::console::{Interrupt, note};
+use crate::ui::console::note;
+use crate::ui::interrupt::Interrupt;
 use crate::ui::progress::Progress;
 
 /// Everything that the work needs.
@@ -44,7 +45,7 @@ impl Work<'_> {
             }
         }
         let mut tally = Tally {
-            progress: Progress::new("answering", free.len() + judged.len() + blocked.len()),
+            progress: Progress::count("answering", free.len() + judged.len() + blocked.len()),
             failed: 0,
         };
         for (i, failed) in blocked {

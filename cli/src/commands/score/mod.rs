@@ -23,10 +23,11 @@ use crate::failure::{Failure, Outcome};
 use crate::fingerprint::{JudgeIdentity, ModelIdentity, Settings};
 use crate::input::Fields;
 use crate::journal::{self, Journal};
-use crate::load::{self, Log};
 use crate::prompts::{PromptTexts, Prompter};
 use crate::record::Scored;
-use crate::ui::console::{Interrupt, note};
+use crate::session::Session;
+use crate::ui::console::note;
+use crate::ui::interrupt::Interrupt;
 use crate::ui::progress::Progress;
 use items::Item;
 
@@ -72,43 +73,35 @@ pub fn run(args: &ScoreArgs) -> Outcome {
     if assessor.is_local() && args.model.is_none() {
         return Err(Failure::Usage("--judge local needs a model: give -m FILE".into()));
     }
-    let settings = generation(args)?;
-    let texts = PromptTexts::read(&args.prompt)?;
-    let inputs = journal::read(&args.file, &Basis::new(args, &texts, &assessor, &settings))?;
+    let session = Session::with(generation(args), PromptTexts::read(&args.prompt)?, args.verbose)?;
+    let Session { settings, texts, interrupt, .. } = &session;
+    let inputs = journal::read(&args.file, &Basis::new(args, texts, &assessor, settings))?;
     let items = items::read(args, &texts.instruction, &inputs)?;
     let mut journal = Journal::open(args.output.as_deref(), &inputs, args.restart)?;
     let pending: Vec<&Item> = items.iter().filter(|i| journal.result(&i.input.key).is_none()).collect();
     if pending.len() < items.len() {
         note(&format!("{} of {} records have a score already", items.len() - pending.len(), items.len()));
     }
-    let interrupt = Interrupt::install().map_err(Failure::Failed)?;
 
-    let log = Log::capture(args.verbose);
     let wants_model = |item: &&Item| assessor.is_local() || item.draft.is_none();
     let loaded = match &args.model {
-        Some(model) if pending.iter().any(wants_model) => {
-            let loaded = load::model(model, &log, &interrupt)?;
-            Some((loaded, model))
-        }
+        Some(args) if pending.iter().any(wants_model) => Some((session.load(args)?, args)),
         _ => None,
     };
     let mut writer = match &loaded {
         None => None,
-        Some((model, model_args)) => Some(Writer {
-            prompter: Prompter::new(texts, model)?,
-            engine: load::engine(model_args, model, &log)?,
-            model,
-            settings: &settings,
-            interrupt: &interrupt,
-        }),
+        Some(((model, prompter), model_args)) => {
+            let engine = session.engine(model_args, model)?;
+            Some(Writer { prompter, engine, model, settings, interrupt })
+        }
     };
     interrupt.begin();
     let mut tally =
-        Tally { journal: &mut journal, progress: Progress::new("scoring", pending.len()), failed: 0 };
+        Tally { journal: &mut journal, progress: Progress::count("scoring", pending.len()), failed: 0 };
     match (assessor.client(), &mut writer) {
         (Some(client), writer) => {
             let parallel = args.parallel.into();
-            score_on_threads(client, &pending, writer.as_mut(), parallel, &interrupt, &mut tally)?;
+            score_on_threads(client, &pending, writer.as_mut(), parallel, interrupt, &mut tally)?;
         }
         (None, Some(writer)) => score_locally(&assessor, &pending, writer, &mut tally)?,
         // The loaded model has nothing to do.
@@ -118,19 +111,16 @@ pub fn run(args: &ScoreArgs) -> Outcome {
 }
 
 /// How drafts are written.
-fn generation(args: &ScoreArgs) -> Outcome<Generation> {
+fn generation(args: &ScoreArgs) -> Generation {
     // No model, no draft, and so no seed to tell of.
     let seed = if args.model.is_some() { args.sampling.seed() } else { 0 };
-    let settings = Generation {
+    Generation {
         params: Params { temperature: args.sampling.temp, ..Params::default() },
         sampling: args.sampling.sampling(seed),
         n_predict: usize::try_from(args.sampling.n_predict).ok(),
         stop: args.sampling.reverse_prompt.clone(),
         ..Generation::default()
-    };
-    settings.params.validate()?;
-    settings.sampling.validate()?;
-    Ok(settings)
+    }
 }
 
 /// Everything that the scores depend on beside the records.
@@ -172,7 +162,7 @@ impl<'a> Basis<'a> {
 
 /// The loaded model, as it writes drafts.
 struct Writer<'a> {
-    prompter: Prompter,
+    prompter: &'a Prompter,
     engine: Engine,
     model: &'a Model,
     settings: &'a Generation,
@@ -270,7 +260,7 @@ fn score_on_threads(
         drop(sender);
         scoring.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     })?;
-    if interrupt.is_wanted() { Err(Failure::Interrupted) } else { Ok(()) }
+    interrupt.check()
 }
 
 /// Where results are written and counted.
