@@ -6,13 +6,14 @@
 //! eq. 3).
 //!
 //! The rule of this module is that a judge never fails silently. Whatever is not exactly one number
-//! in the agreed place is an [`Error::Judge`] that shows what came back, and [`resolve`] turns a
-//! failure into an error, the plain answer or the merely instructed answer, as the caller chose:
-//! never into an amplification.
+//! in the agreed place is an [`Error::Judge`](crate::Error::Judge) that shows what came back, and
+//! [`resolve`] turns a failure into an error, the plain answer or the merely instructed answer, as the
+//! caller chose: never into an amplification.
 //!
 //! Always available, for hosts that bring their own scorer:
 //!
-//! - [`Template`] builds the judge's prompt around an untrusted draft, [`local_question`] that of a loaded model,
+//! - [`Template`] builds the judge's prompt around an untrusted draft, and [`local_question`] that of a
+//!   loaded model that judges itself,
 //! - [`parse_score`] reads the reply,
 //! - [`resolve`] applies the [`OnFailure`] policy.
 //!

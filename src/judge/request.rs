@@ -23,7 +23,7 @@ impl JudgeRequest<'_> {
     /// Checks that there is something to score and something to score it by.
     ///
     /// A blank draft is an [`Error::Judge`], since models do give blank answers and the caller's
-    /// [`OnFailure`] policy covers that; a missing criterion is an [`Error::Param`].
+    /// [`OnFailure`](super::OnFailure) policy covers that; a missing criterion is an [`Error::Param`].
     pub fn validate(&self) -> Result<()> {
         if self.dimension.is_none() && self.instruction.trim().is_empty() {
             return Err(Error::param(
