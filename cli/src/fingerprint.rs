@@ -73,9 +73,9 @@ pub struct Settings<'a> {
 
 impl<'a> Settings<'a> {
     /// `seed` is the one that was asked for: a new one each time is no reason to start over.
-    pub fn of(settings: &'a Generation, seed: Option<u32>, steer_after_think: bool) -> Settings<'a> {
+    pub fn of(settings: &'a Generation, seed: Option<u32>) -> Settings<'a> {
         // Every field by its name: a new one is to be decided upon here.
-        let Generation { params, sampling, n_predict, stop, steer_after_think: _, trace: _, trace_top: _ } =
+        let Generation { params, sampling, n_predict, stop, steer_after_think, trace: _, trace_top: _ } =
             settings;
         let sda::Params { amplification, k, temperature, sigma, t_min } = *params;
         let Sampling {
@@ -106,7 +106,7 @@ impl<'a> Settings<'a> {
             presence_penalty,
             n_predict: *n_predict,
             stop,
-            steer_after_think,
+            steer_after_think: *steer_after_think,
         }
     }
 }
@@ -131,7 +131,7 @@ mod tests {
     #[test]
     fn a_fingerprint_is_of_values_and_stays_the_same_from_build_to_build() {
         let settings = Generation { stop: vec!["\n".into()], ..Generation::default() };
-        let print = |settings: &Generation, seed| of(&Settings::of(settings, seed, false));
+        let print = |settings: &Generation, seed| of(&Settings::of(settings, seed));
         // Whoever changes this number voids the files of every user, and raises VERSION.
         assert_eq!(print(&settings, Some(7)), "2:c3fef1dcca225655");
         assert_ne!(print(&settings, Some(7)), print(&settings, None));

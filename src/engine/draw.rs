@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use super::{Arm, Generation};
+use super::types::{Arm, Generation};
 use crate::branch::{Pair, SharedPair, Side, lock};
 use crate::error::Result;
 use crate::host::Token;

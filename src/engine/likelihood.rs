@@ -1,6 +1,7 @@
 //! Texts that are given instead of generated: how likely is each under either branch, or steered?
 
-use super::{Engine, Prompts};
+use super::single::Engine;
+use super::types::Prompts;
 use crate::branch::{Prefill, Visit};
 use crate::error::Result;
 use crate::host::Token;

@@ -6,7 +6,6 @@
 
 use std::collections::BTreeMap;
 
-use super::{Engine, JUDGE_SEQ};
 use crate::branch::{Progress, Sequence, check_prompt};
 use crate::error::{Error, Result};
 use crate::host::{Context, SeqId, Token};
@@ -38,15 +37,7 @@ impl ScoreDistribution {
     }
 }
 
-impl Engine {
-    /// Reads a judge prompt, which must end where the number follows, and returns the distribution of
-    /// the score. It runs in a sequence of its own, which is emptied afterwards; the prompt pair stays.
-    pub fn score(&mut self, judge_prompt: &[Token], progress: Progress) -> Result<ScoreDistribution> {
-        score(&self.model, &mut self.judge, JUDGE_SEQ, judge_prompt, progress)
-    }
-}
-
-/// [`Engine::score`] in any sequence that is empty.
+/// The distribution of the score after a judge prompt, read in a sequence that is empty, before and after.
 pub(super) fn score(
     model: &Model,
     context: &mut Context,
@@ -92,7 +83,7 @@ impl Walk<'_> {
     fn run(&mut self, prompt: &[Token], progress: Progress) -> Result<ScoreDistribution> {
         let probabilities = self.read(prompt, progress)?;
         let mut mass = vec![0.0; 100];
-        // Beginnings of a number that may go on, with the probability that the text begins so.
+        // Beginnings of a number that may continue, with the probability that the text begins so.
         let mut open: BTreeMap<String, (Vec<Token>, f64)> = BTreeMap::new();
         self.spread("", &[], 1.0, &probabilities, &mut open, &mut mass);
         while let Some((text, (tokens, p))) = open.pop_first() {

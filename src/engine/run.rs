@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::draw::Drawer;
 use super::top::top_tokens;
-use super::{Answer, Arm, Finish, Generation, Prompts, StepRecord, Timings};
+use super::types::{Answer, Arm, Finish, Generation, Prompts, StepRecord, Timings};
 use crate::branch::{Prefill, Progress, SharedPair, Side, lock};
 use crate::error::{Error, Result};
 use crate::host::Token;
@@ -52,16 +52,8 @@ impl Run {
     ) -> Result<Run> {
         settings.params.validate()?;
         settings.sampling.validate()?;
-        let think = match (&settings.steer_after_think, arm) {
-            (Some(prompt_end), Arm::Steered) => {
-                let mut think = ThinkTracker::default();
-                think.push(prompt_end);
-                Some(think)
-            }
-            _ => None,
-        };
         let drawer = Drawer::new(pair, n_ctx, arm, settings)?;
-        let mut run = Run {
+        Ok(Run {
             model: model.clone(),
             pair: Arc::clone(pair),
             arm,
@@ -69,20 +61,24 @@ impl Run {
             drawer,
             utf8: Utf8Stream::default(),
             stop: StopMatcher::new(&settings.stop)?,
-            think,
+            think: None,
             step: None,
             text: String::new(),
             tokens: Vec::new(),
             prefill: Prefill::default(),
             timings: Timings::default(),
             divergence_sum: 0.0,
-        };
-        run.set_steering()?;
-        Ok(run)
+        })
     }
 
     /// Reads the prompts into the branches that the arm runs on. [`Error::Cancelled`] if `progress` said so.
     pub(super) fn read(&mut self, prompts: &Prompts, progress: Progress) -> Result<()> {
+        if self.settings.steer_after_think && self.is_steered() {
+            let mut think = ThinkTracker::default();
+            think.push(&self.model.text(&prompts.instructed));
+            self.think = Some(think);
+            self.set_steering()?;
+        }
         let start = Instant::now();
         // The last report comes after the last decode, where the pair no longer asks.
         let mut cancelled = false;
@@ -124,11 +120,13 @@ impl Run {
         record.text = text;
         self.text.push_str(&record.text);
         self.tokens.push(token);
-        let go_on = on_token(&record);
-        Ok(match (stopped, go_on) {
-            (true, _) => Next::End(Finish::StopText),
-            (false, false) => Next::End(Finish::Cancelled),
-            (false, true) => Next::Token(token),
+        let wanted = on_token(&record);
+        Ok(if stopped {
+            Next::End(Finish::StopText)
+        } else if wanted {
+            Next::Token(token)
+        } else {
+            Next::End(Finish::Cancelled)
         })
     }
 
@@ -144,9 +142,11 @@ impl Run {
 
     fn record(&mut self, token: Token) -> Result<StepRecord> {
         let pair = lock(&self.pair)?;
-        let logprob = |side| match self.settings.trace && pair.row(side).is_some() {
-            true => pair.logits(side).map(|logits| Some(log_prob(&logits, token))),
-            false => Ok(None),
+        let logprob = |side| {
+            if !self.settings.trace || pair.row(side).is_none() {
+                return Ok(None);
+            }
+            pair.logits(side).map(|logits| Some(log_prob(&logits, token)))
         };
         let divergence = self.step.map(|step| step.divergence);
         self.divergence_sum += divergence.unwrap_or(0.0);
@@ -185,14 +185,16 @@ impl Run {
         self.arm == Arm::Steered
     }
 
-    /// The answer as it stands.
-    pub(super) fn finish(mut self, finish: Finish) -> Answer {
+    /// The answer as it stands. `on_tail` gets what was held back of its text, if anything was.
+    pub(super) fn finish(mut self, finish: Finish, on_tail: &mut dyn FnMut(&str)) -> Answer {
         // What was held back for a stop text or an incomplete character belongs to the answer now.
         if finish != Finish::StopText {
-            let tail = self.utf8.finish();
-            let (text, _) = self.stop.push(&tail);
-            self.text.push_str(&text);
-            self.text.push_str(&self.stop.finish());
+            let (mut tail, _) = self.stop.push(&self.utf8.finish());
+            tail.push_str(&self.stop.finish());
+            if !tail.is_empty() {
+                on_tail(&tail);
+                self.text.push_str(&tail);
+            }
         }
         let (steps, measured) = (self.tokens.len(), self.step.is_some());
         Answer {

@@ -26,7 +26,7 @@ pub trait ChainSampler: Any + Send + Sync {
     /// Goes back to the state before the first token.
     fn reset(&self);
 
-    /// A sampler at the same point that goes on by itself. Hosts do not expect a clone to fail.
+    /// A sampler at the same point that continues by itself. Hosts do not expect a clone to fail.
     fn fork(&self) -> Box<dyn ChainSampler>;
 }
 

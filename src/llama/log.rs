@@ -9,7 +9,7 @@ use crate::guard::guard_or;
 
 /// One message of llama.cpp.
 pub struct LogLine<'a> {
-    /// `ggml_log_level`: 1 debug, 2 info, 3 warning, 4 error, 5 goes on with the line before.
+    /// `ggml_log_level`: 1 debug, 2 info, 3 warning, 4 error, 5 continues the line before.
     pub level: u32,
     /// The text, usually with its newline.
     pub text: &'a str,

@@ -8,10 +8,12 @@ mod chain;
 mod context;
 mod log;
 mod model;
+mod sampling;
 
 pub use llama_cpp_2::context::params::KvCacheType;
 
-pub use chain::{Chain, Head, Sampling};
+pub use chain::{Chain, Head};
 pub use context::ContextOptions;
 pub use log::{LogLine, set_log};
 pub use model::{Model, ModelOptions, backend};
+pub use sampling::Sampling;

@@ -157,6 +157,13 @@ impl Model {
         Ok(tokens.into_iter().map(|token| token.0).collect())
     }
 
+    /// The text of a whole prompt, special tokens included.
+    pub fn text(&self, tokens: &[Token]) -> String {
+        let pieces =
+            tokens.iter().map(|&token| self.model.vocab().token_to_piece(LlamaToken(token), true, None));
+        String::from_utf8_lossy(&pieces.collect::<Vec<_>>().concat()).into_owned()
+    }
+
     /// Bytes of a token, which may be a part of a character; nothing for special tokens.
     pub fn piece(&self, token: Token) -> Vec<u8> {
         self.model.vocab().token_to_piece(LlamaToken(token), false, None)

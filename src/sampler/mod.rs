@@ -110,7 +110,7 @@ impl Sampler {
         &self.source
     }
 
-    /// Continues with another pair: for a clone that goes on in sequences of its own.
+    /// Continues with another pair: for a clone that continues in sequences of its own.
     pub fn set_pair(&mut self, pair: SharedPair) -> Result<()> {
         match &mut self.source {
             Source::Paired(old) => *old = pair,
@@ -161,7 +161,7 @@ impl Sampler {
     /// used afterwards.
     pub fn apply(&mut self, candidates: &mut [TokenData]) -> Result<Step> {
         let result = self.try_apply(candidates);
-        // A refused step is a step too: the host may go on with a token of its own choice.
+        // A refused step is a step too: the host may continue with a token of its own choice.
         self.started = true;
         self.accepted = None;
         match &result {
@@ -238,7 +238,7 @@ impl Sampler {
         self.source.reset();
     }
 
-    /// A sampler at the same point that goes on by itself. In paired mode it reads the same pair until
+    /// A sampler at the same point that continues by itself. In paired mode it reads the same pair until
     /// [`Sampler::set_pair`]; in drop-in mode it gets a context of its own.
     pub fn fork(&self) -> Result<Sampler> {
         Ok(Sampler {

@@ -1,4 +1,4 @@
-//! Rows of candidates: gathered by token id, told apart, steered.
+//! Rows of candidates: gathered by token id, distinguished, steered.
 
 use crate::branch::{Pair, Side};
 use crate::error::{Error, Result};
@@ -73,7 +73,7 @@ pub(super) fn probe(row: &[f32]) -> [f32; PROBES] {
     std::array::from_fn(|i| row[i * row.len() / PROBES])
 }
 
-/// Samplers earlier in the chain may have masked or moved some logits, so rows are told apart only
+/// Samplers earlier in the chain may have masked or moved some logits, so rows are distinguished only
 /// when all probes agree with the wrong one.
 pub(super) fn check_row(probes: &[f32; PROBES], pair: &Pair, plain: &[f32]) -> Result<()> {
     if *probes == probe(plain) && *probes != probe(&pair.logits(Side::Instructed)?) {
@@ -88,7 +88,7 @@ pub(super) fn check_row(probes: &[f32; PROBES], pair: &Pair, plain: &[f32]) -> R
     Ok(())
 }
 
-/// A host that samples again from the same logits is fine; one that went on without an accept would be
+/// A host that samples again from the same logits is fine; one that continued without an accept would be
 /// steered by a plain branch that stayed behind.
 pub(super) fn check_accepted(before: Option<&[f32; PROBES]>, now: &[f32; PROBES]) -> Result<()> {
     let Some(before) = before else { return Ok(()) };

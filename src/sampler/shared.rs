@@ -100,7 +100,7 @@ impl SharedSampler {
         self.lock().message.clone()
     }
 
-    /// A sampler at the same point that goes on by itself, with the error that this one has.
+    /// A sampler at the same point that continues by itself, with the error that this one has.
     pub fn fork(&self) -> Result<SharedSampler> {
         self.locked(|state| {
             let (error, message) = (state.error.clone(), state.message.clone());

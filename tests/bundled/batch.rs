@@ -7,7 +7,7 @@ use crate::models::{gemma, gemma_f32, smollm2, smollm2_f32};
 use crate::rows::{GEMMA_EXACT, QUANTIZED, SMOLLM2_EXACT, alone, difference, exact, options, quiet};
 
 use sda::branch::{Move, Pair, Side, step_many};
-use sda::engine::{Answer, Arm, Batch, BatchEvent, Engine, Finish, Generation, Job, Prompts};
+use sda::engine::{Answer, Arm, Batch, BatchEvent, Engine, Event, Finish, Generation, Job, Prompts};
 use sda::host::Token;
 use sda::llama::{ContextOptions, Model, Sampling};
 use sda::{Error, Params};
@@ -50,23 +50,23 @@ fn jobs_after(model: &Model, text: &str) -> Vec<Job> {
         .collect()
 }
 
-/// What became of each job, and how often it was put back.
+/// What became of each job, and how often one was put back into the queue.
 fn answers(batch: &mut Batch, jobs: &[Job]) -> (Vec<Result<Answer, Error>>, usize) {
     let mut waiting = jobs.iter().cloned().enumerate();
     let mut done: Vec<Option<Result<Answer, Error>>> = vec![None; jobs.len()];
-    let mut put_back = 0;
+    let mut requeued = 0;
     let mut on_event = |event: BatchEvent| {
         match event {
             BatchEvent::Done { id, answer } => {
                 assert!(done[id].replace(answer).is_none(), "job {id} is done twice");
             }
-            BatchEvent::PutBack { .. } => put_back += 1,
+            BatchEvent::Requeued { .. } => requeued += 1,
             _ => {}
         }
         true
     };
     batch.run(&mut || waiting.next(), &mut on_event).unwrap();
-    (done.into_iter().map(|answer| answer.expect("every job is done")).collect(), put_back)
+    (done.into_iter().map(|answer| answer.expect("every job is done")).collect(), requeued)
 }
 
 /// The answer that an engine of its own gives.
@@ -155,8 +155,8 @@ fn many_pairs_give_what_single_engines_give() {
     // way, and nothing is lost.
     for (cells, gives_way) in [(3 * 256, false), (256, true)] {
         let mut batch = Batch::with_cells(&model, 3, 128, cells, &exact(0)).unwrap();
-        let (answers, put_back) = answers(&mut batch, &jobs);
-        assert_eq!(put_back > 0, gives_way);
+        let (answers, requeued) = answers(&mut batch, &jobs);
+        assert_eq!(requeued > 0, gives_way);
         for (answer, expected) in answers.into_iter().zip(&expected) {
             assert_same(&answer.unwrap(), expected);
         }
@@ -253,6 +253,47 @@ fn stopping_ends_every_job_that_was_taken() {
     assert_eq!(waiting.count(), 3, "no further job was taken");
     // The context is as good as new.
     assert!(answers(&mut batch, &jobs).0.iter().all(Result::is_ok));
+}
+
+/// The texts of the events make the answer's text, and the last of them is what was held back.
+#[test]
+fn text_that_was_held_back_comes_as_an_event_of_its_own() {
+    let model = smollm2();
+    let mut job = jobs(&model).remove(0);
+    job.settings.params.temperature = 0.0;
+    let text = single(&model, 256, &options(0), &job).text;
+    // The last character could begin this one.
+    let last = text.chars().last().unwrap();
+    job.settings.stop = vec![format!("{last}\u{1}")];
+
+    let (mut shown, mut tail) = (String::new(), String::new());
+    let mut engine = Engine::new(&model, 256, &options(0)).unwrap();
+    let answer = engine.generate(job.arm, &job.prompts, &job.settings, &mut |event| {
+        match event {
+            Event::Token(record) => shown.push_str(&record.text),
+            Event::Tail(text) => tail.push_str(text),
+            Event::Prefill { .. } => {}
+        }
+        true
+    });
+    assert_eq!((format!("{shown}{tail}"), &tail), (answer.unwrap().text, &last.to_string()));
+    assert_eq!(format!("{shown}{tail}"), text);
+
+    let (mut tails, mut done) = (Vec::new(), Vec::new());
+    let mut waiting = [job.clone(), job].into_iter().enumerate();
+    let mut on_event = |event: BatchEvent| {
+        match event {
+            BatchEvent::Tail { id, text } => tails.push((id, text.to_owned())),
+            BatchEvent::Done { id, answer } => {
+                assert!(tails.contains(&(id, last.to_string())), "it comes before the answer");
+                done.push(answer.unwrap().text);
+            }
+            _ => {}
+        }
+        true
+    };
+    Batch::new(&model, 2, 256, &options(0)).unwrap().run(&mut || waiting.next(), &mut on_event).unwrap();
+    assert_eq!((tails.len(), done), (2, vec![text.clone(), text]));
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! Every function that C calls is one guarded expression: no export and no callback lacks the guard.
+//! What the sources must be like: every function that C calls is one guarded expression, so that no export and
+//! no callback lacks the guard, and unsafe code stands in three folders.
 
 use std::path::Path;
 
@@ -69,6 +70,20 @@ fn every_export_and_every_callback_is_guarded() {
     }
     // Six of a sampler, twelve of the built-in host table, and the log.
     assert!(exports >= 32 && callbacks >= 19, "only {exports} exports and {callbacks} callbacks were found");
+}
+
+/// Cargo.toml denies unsafe code; these are the rooms that lift it.
+#[test]
+fn unsafe_code_is_allowed_in_three_folders_only() {
+    let mut files = Vec::new();
+    sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut files);
+    let mut rooms: Vec<&str> = files
+        .iter()
+        .filter(|(_, source)| source.contains("allow(unsafe_code"))
+        .map(|(path, _)| path.rsplit_once("src/").unwrap().1)
+        .collect();
+    rooms.sort_unstable();
+    assert_eq!(rooms, ["ffi/mod.rs", "host/mod.rs", "llama/mod.rs"]);
 }
 
 #[test]

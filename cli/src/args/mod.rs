@@ -61,7 +61,7 @@ impl CommonArgs {
             sampling: sampling.sampling(seed),
             n_predict: usize::try_from(sampling.n_predict).ok(),
             stop: sampling.reverse_prompt.clone(),
-            steer_after_think: None,
+            steer_after_think: steering.steer_after_think,
             trace,
             trace_top: if trace { self.trace_top as usize } else { 0 },
         }

@@ -3,7 +3,6 @@
 use std::io::{BufRead, IsTerminal, Write};
 
 use clap::Args;
-use sda::engine::Event;
 use sda::text::Turn;
 
 use crate::args::CommonArgs;
@@ -68,19 +67,8 @@ pub fn run(args: &ChatArgs) -> Outcome {
                 let arm = resolved.arm;
                 let mut steered = settings.clone();
                 steered.params = resolved.params(&settings.params)?;
-                if common.steering.steer_after_think {
-                    steered.steer_after_think = Some(pair.instructed.clone());
-                }
-                let streamed = std::cell::Cell::new(0);
-                let answer = {
-                    let mut events = output.events(arm, true, interrupt);
-                    engine.generate(arm, &prompts, &steered, &mut |event| {
-                        if let Event::Token(record) = &event {
-                            streamed.set(streamed.get() + record.text.len());
-                        }
-                        events(event)
-                    })
-                };
+                let answer =
+                    engine.generate(arm, &prompts, &steered, &mut output.events(arm, true, interrupt));
                 interrupt.end();
                 let answer = match answer {
                     Ok(answer) => answer,
@@ -92,10 +80,7 @@ pub fn run(args: &ChatArgs) -> Outcome {
                     Err(error) => return Err(error.into()),
                 };
                 let record = record::Answer::new(arm, &answer);
-                output.answer(
-                    record.steered_by(resolved.score(), &steered.params, session.seed()),
-                    streamed.get(),
-                )?;
+                output.answer(record.steered_by(resolved.score(), &steered.params, session.seed()))?;
                 output::report(arm, &answer, engine.n_ctx());
                 history.push(Turn { query, answer: answer.text });
             }

@@ -32,9 +32,6 @@ pub fn run(args: &GenerateArgs) -> Outcome {
     let resolved = strength::resolve(&source, common, &mut engine, &scene, &mut output)?;
     let mut steered = settings.clone();
     steered.params = resolved.params(&settings.params)?;
-    if common.steering.steer_after_think {
-        steered.steer_after_think = Some(pair.instructed.clone());
-    }
     let mut show = |arm, settings: &Generation, output: &mut Output, resolved: Option<&Resolved>| {
         answer(&mut engine, arm, &scene, settings, output, resolved)
     };
@@ -60,21 +57,13 @@ fn answer(
     output: &mut Output,
     resolved: Option<&Resolved>,
 ) -> Outcome {
-    let streamed = std::cell::Cell::new(0);
-    let answer = {
-        let mut events = output.events(arm, true, scene.interrupt);
-        engine.generate(arm, scene.prompts, settings, &mut |event| {
-            if let sda::engine::Event::Token(record) = &event {
-                streamed.set(streamed.get() + record.text.len());
-            }
-            events(event)
-        })?
-    };
+    let answer =
+        engine.generate(arm, scene.prompts, settings, &mut output.events(arm, true, scene.interrupt))?;
     let mut record = record::Answer::new(arm, &answer);
     if let Some(resolved) = resolved {
         record = record.steered_by(resolved.score(), &settings.params, settings.sampling.seed);
     }
-    output.answer(record, streamed.get())?;
+    output.answer(record)?;
     output::report(arm, &answer, engine.n_ctx());
     match answer.finish {
         Finish::Cancelled => Err(Failure::Interrupted),

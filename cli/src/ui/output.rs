@@ -69,6 +69,8 @@ impl Output {
             match event {
                 Event::Prefill { done, total } => bar.set(done, total),
                 Event::Token(record) => self.token(arm, record, stream),
+                Event::Tail(text) if stream && self.format == Format::Text => self.print(text),
+                Event::Tail(_) => {}
             }
             !interrupt.is_wanted() && self.error.is_none()
         }
@@ -89,13 +91,9 @@ impl Output {
     }
 
     /// Ends an answer: a final newline, or its record.
-    pub fn answer(&mut self, answer: Answer, streamed_to: usize) -> Outcome {
-        if self.format == Format::Text {
-            // Text that was held back while it might have become a stop text.
-            self.print(answer.text.get(streamed_to..).unwrap_or_default());
-            if !answer.text.ends_with('\n') {
-                self.print("\n");
-            }
+    pub fn answer(&mut self, answer: Answer) -> Outcome {
+        if self.format == Format::Text && !answer.text.ends_with('\n') {
+            self.print("\n");
         }
         self.record(&Record::Answer(answer))
     }

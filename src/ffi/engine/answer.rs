@@ -330,6 +330,7 @@ impl<'a> Request<'a> {
                 n => Some(usize::try_from(n).map_err(|_| Error::param("n_predict", n, "at least 0, or -1"))?),
             },
             stop: stops.iter().map(stop).collect::<Result<_>>()?,
+            steer_after_think: c.steer_after_think != 0,
             trace: c.trace != 0,
             ..Generation::default()
         };

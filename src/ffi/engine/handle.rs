@@ -144,25 +144,15 @@ fn generate(engine: &mut Engine, request: &Request, cancel: &AtomicBool) -> Resu
         plain: model.tokenize_prompt(&pair.plain)?,
         instructed: model.tokenize_prompt(&pair.instructed)?,
     };
-    let mut settings = request.settings.clone();
-    if request.c.steer_after_think != 0 {
-        settings.steer_after_think = Some(pair.instructed);
-    }
-    let mut shown = 0;
     let mut listener = Listener { request, text: Vec::new() };
-    let answer = engine.generate(request.arm, &prompts, &settings, &mut |event| {
-        let mut go_on = true;
-        if let Event::Token(record) = event {
-            shown += record.text.len();
-            go_on = listener.hears(&record.text, Some(&record.into()));
-        }
-        go_on && !cancel.load(Ordering::Relaxed)
-    })?;
-    let held_back = answer.text.get(shown..).unwrap_or_default();
-    if !held_back.is_empty() {
-        listener.hears(held_back, None);
-    }
-    Ok(answer)
+    engine.generate(request.arm, &prompts, &request.settings, &mut |event| {
+        let wanted = match event {
+            Event::Prefill { .. } => true,
+            Event::Token(record) => listener.on_text(&record.text, Some(&record.into())),
+            Event::Tail(text) => listener.on_text(text, None),
+        };
+        wanted && !cancel.load(Ordering::Relaxed)
+    })
 }
 
 /// The host's callback.
@@ -174,7 +164,7 @@ struct Listener<'a> {
 
 impl Listener<'_> {
     /// Passes a piece on; false if the host wants no more.
-    fn hears(&mut self, text: &str, token: Option<&CToken>) -> bool {
+    fn on_text(&mut self, text: &str, token: Option<&CToken>) -> bool {
         let Some(on_text) = self.request.c.on_text else { return false };
         self.text.clear();
         self.text.extend_from_slice(text.as_bytes());

@@ -177,9 +177,6 @@ impl Work<'_, '_, '_> {
         let mut settings = run.session.settings.clone();
         settings.sampling.seed = question.seed;
         settings.params = arm.params(&settings.params, scored)?;
-        if run.args.common.steering.steer_after_think {
-            settings.steer_after_think = Some(pair.instructed.clone());
-        }
         let job = Job { arm: arm.arm, prompts: run.prompter.tokens(run.model, &pair)?, settings };
         Ok(Task { job, question, unit, scored })
     }

@@ -133,11 +133,7 @@ impl Run<'_, '_> {
             task: self.args.task.name(),
             model: ModelIdentity::of(&self.args.common.model),
             prompts: [plain, instructed],
-            settings: Settings::of(
-                &self.session.settings,
-                Some(self.session.seed()),
-                steering.steer_after_think,
-            ),
+            settings: Settings::of(&self.session.settings, Some(self.session.seed())),
             scorer: scorer.identity(),
             amplify: steering.amplify.name(),
             apply_chat_template: self.args.apply_chat_template,

@@ -107,9 +107,8 @@ impl TaskMaker<'_> {
                 judge = assessor;
                 // A record without the score that it should have is not steered by anything else instead.
                 blocked.clone_from(&record.error);
-                if self.args.common.steering.steer_after_think {
-                    settings.steer_after_think = Some(pair.instructed.clone());
-                }
+            } else {
+                settings.steer_after_think = false;
             }
             let mut fields = record.fields.clone();
             fields.insert("arm".to_owned(), Value::from(arm.name()));
@@ -156,7 +155,7 @@ impl TaskMaker<'_> {
         Basis {
             model: ModelIdentity::of(&self.args.common.model),
             prompts,
-            settings: Settings::of(settings, seed, settings.steer_after_think.is_some()),
+            settings: Settings::of(settings, seed),
             judge: judge.map(|judge| {
                 let by = (steering.on_judge_failure.name(), steering.amplify.name());
                 (JudgeIdentity::of(judge), by)

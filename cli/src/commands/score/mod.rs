@@ -154,7 +154,7 @@ impl<'a> Basis<'a> {
             drafts: args.model.as_ref().map(|model| Drafts {
                 model: ModelIdentity::of(model),
                 prompts: texts,
-                settings: Settings::of(settings, seed, false),
+                settings: Settings::of(settings, seed),
             }),
         }
     }

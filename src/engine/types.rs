@@ -1,14 +1,21 @@
-//! One answer, token by token.
+//! What an answer is made from, what is told of it, and what it is.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use super::run::{Next, Run};
-use super::{Engine, Prompts, TopTokens};
+use super::TopTokens;
 use crate::branch::{Prefill, Side};
-use crate::error::{Error, Result};
 use crate::host::Token;
 use crate::llama::Sampling;
 use crate::params::Params;
+
+/// The token ids of both prompts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Prompts {
+    /// The query alone.
+    pub plain: Vec<Token>,
+    /// The query and the instruction.
+    pub instructed: Vec<Token>,
+}
 
 /// Which distribution the answer is drawn from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -49,13 +56,13 @@ pub struct Generation {
     pub params: Params,
     /// The samplers after it.
     pub sampling: Sampling,
-    /// The most tokens; None goes on until the model or the context ends.
+    /// The most tokens; None continues until the model or the context ends.
     pub n_predict: Option<usize>,
     /// Texts that end the answer; they are not part of it.
     pub stop: Vec<String>,
-    /// Do not steer before the model has closed its `<think>` block. The first string is the end of
-    /// the prompt, which may have opened one.
-    pub steer_after_think: Option<String>,
+    /// Do not steer before the model has closed its `<think>` block, which the instructed prompt may have
+    /// opened.
+    pub steer_after_think: bool,
     /// Compute each token's log-probability in both branches for [`StepRecord`].
     pub trace: bool,
     /// Find this many of the most likely tokens of each distribution for [`StepRecord`]; 0 is none.
@@ -97,6 +104,9 @@ pub enum Event<'a> {
     },
     /// A token was generated.
     Token(&'a StepRecord),
+    /// The end of the text, where it was held back because it might have become a stop text or a whole
+    /// character. Comes last, once at the most, also after a stop; what is returned then has no effect.
+    Tail(&'a str),
 }
 
 /// Why an answer ended.
@@ -155,39 +165,16 @@ pub struct Answer {
     pub mean_divergence: Option<f64>,
 }
 
-impl Engine {
-    /// Generates one answer. `on_event` is called for each piece of progress; false stops, and the
-    /// answer so far is returned. What the cache holds of the prompts is used again.
-    pub fn generate(
-        &mut self,
-        arm: Arm,
-        prompts: &Prompts,
-        settings: &Generation,
-        on_event: &mut dyn FnMut(Event) -> bool,
-    ) -> Result<Answer> {
-        let mut run = Run::new(&self.model, &self.pair, self.n_ctx, arm, settings)?;
-        let read = run.read(prompts, &mut |done, total| on_event(Event::Prefill { done, total }));
-        match read {
-            Ok(()) => {}
-            Err(Error::Cancelled) => return Ok(run.finish(Finish::Cancelled)),
-            Err(error) => return Err(error),
-        }
-        loop {
-            let token = match run.next(&mut |record| on_event(Event::Token(record)))? {
-                Next::Token(token) => token,
-                Next::End(finish) => return Ok(run.finish(finish)),
-            };
-            let start = Instant::now();
-            let stepped = match run.side() {
-                Some(side) => self.pair()?.step_one(side, token),
-                None => self.pair()?.step(token),
-            };
-            run.timings.decode += start.elapsed();
-            match stepped {
-                Ok(()) => {}
-                Err(Error::ContextFull { .. }) => return Ok(run.finish(Finish::ContextFull)),
-                Err(error) => return Err(error),
-            }
+impl Answer {
+    /// An answer that was cancelled before it began.
+    pub(super) fn none() -> Answer {
+        Answer {
+            text: String::new(),
+            tokens: Vec::new(),
+            finish: Finish::Cancelled,
+            prefill: Prefill::default(),
+            timings: Timings::default(),
+            mean_divergence: None,
         }
     }
 }
