@@ -107,10 +107,35 @@ where
     T: Deserialize<'de>,
     D: Deserializer<'de, Error = serde_json::Error>,
 {
-    serde_path_to_error::deserialize(json).map_err(|error| match error.path().to_string().as_str() {
-        "." => error.into_inner().to_string(),
-        path => format!("{path}: {}", error.inner()),
+    serde_path_to_error::deserialize(json).map_err(|error| {
+        let path = error.path().to_string();
+        let why = error.into_inner().to_string();
+        let at = if path == "." { String::new() } else { format!("{path}: ") };
+        let missing = why.strip_prefix("missing field `").and_then(|rest| rest.strip_suffix('`'));
+        if let Some(field) = missing {
+            return format!("{at}{field} is missing");
+        }
+        match wrong_type(&why) {
+            Some((got, expected)) if path != "." => format!("{path} is {got}, must be {expected}"),
+            _ => format!("{at}{why}"),
+        }
     })
+}
+
+/// The value and what it should be, out of serde's words for it.
+fn wrong_type(why: &str) -> Option<(&str, &str)> {
+    let rest = why.strip_prefix("invalid type: ").or_else(|| why.strip_prefix("invalid value: "))?;
+    let (got, expected) = rest.rsplit_once(", expected ")?;
+    // "integer `3`" and "string \"x\"" tell the value; "map" and "null" have none.
+    let value = got.find(['`', '"']).map_or(got, |at| got[at..].trim_matches('`'));
+    let expected = match expected {
+        "a string" => "a text",
+        "f32" | "f64" => "a number",
+        "u32" | "u64" | "usize" => "a whole number of at least 0",
+        "i32" => "a whole number",
+        other => other,
+    };
+    Some((value, expected))
 }
 
 #[cfg(test)]
@@ -143,8 +168,13 @@ mod tests {
         for (text, why) in [
             ("{\"seed\":1}\n[1]", "x.jsonl: line 2: not a JSON object (invalid type: sequence"),
             ("\n{\"seed\":1", "x.jsonl: line 2: not a JSON object (EOF"),
-            ("{\"seed\":-1}", "x.jsonl: line 1: seed: invalid value: integer `-1`, expected u32"),
-            ("{}", "x.jsonl: line 1: missing field `seed`"),
+            ("{\"seed\":-1}", "x.jsonl: line 1: seed is -1, must be a whole number of at least 0"),
+            (
+                "{\"seed\":\"a, b\"}",
+                "x.jsonl: line 1: seed is \"a, b\", must be a whole number of at least 0",
+            ),
+            ("{\"seed\":{}}", "x.jsonl: line 1: seed is map, must be"),
+            ("{}", "x.jsonl: line 1: seed is missing"),
         ] {
             let source = Source::new("x.jsonl", text);
             let failure = source.objects::<Record>().find_map(Result::err).unwrap();

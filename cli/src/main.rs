@@ -12,6 +12,7 @@ mod load;
 mod measure;
 mod prompts;
 mod record;
+mod runner;
 mod session;
 mod strength;
 mod ui;

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::{CommonArgs, ListArgs};
+use super::common::CommonArgs;
+use super::list::ListArgs;
 
 #[derive(Args)]
 pub struct GenerateArgs {

@@ -180,6 +180,11 @@ impl<R: Serialize + DeserializeOwned> Journal<R> {
         self.failed.get(key)
     }
 
+    /// True if results are kept in a file, for a run that goes on.
+    pub fn is_kept(&self) -> bool {
+        matches!(self.to, To::File { .. })
+    }
+
     /// How many results there are, those not counted that have failed.
     pub fn len(&self) -> usize {
         self.results.len()

@@ -146,12 +146,12 @@ mod tests {
     fn what_is_no_report_is_refused_with_the_reason() {
         let cases = [
             ("[]", "not a JSON object"),
-            (r#"{"task":"x"}"#, "missing field `type`"),
+            (r#"{"task":"x"}"#, "type is missing"),
             (r#"{"type":"bench"}"#, "type is `bench`, must be eval"),
-            (r#"{"type":"eval","task":"x"}"#, "missing field `metrics`"),
+            (r#"{"type":"eval","task":"x"}"#, "metrics is missing"),
             (
                 r#"{"type":"eval","task":"x","metrics":[{"metric":"m","arm":3}]}"#,
-                "metrics[0].arm: invalid type",
+                "metrics[0].arm is 3, must be a text",
             ),
         ];
         for (text, why) in cases {

@@ -14,6 +14,7 @@
 mod bench;
 mod eval;
 mod list;
+mod maybe;
 mod score;
 mod trace;
 
@@ -24,9 +25,6 @@ pub use eval::{Comparison, EvalAnswer, EvalReport, EvalResult, EvalRow, Likeliho
 pub use list::Query;
 pub use score::{Draft, Scored};
 pub use trace::{Answer, Assessed, Judge, Judgement, Ranked, Record, Token};
-
-/// A field that may be absent, null or a value.
-pub type Maybe<T> = Option<Option<T>>;
 
 /// A result that failed. Its next run tries again.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -52,13 +50,4 @@ pub fn pretty(record: &impl Serialize) -> String {
 /// The JSON value of a record. Objects of it keep their fields sorted.
 pub fn value(record: &impl Serialize) -> serde_json::Value {
     serde_json::to_value(record).expect("records have no maps but those with texts as keys")
-}
-
-/// Tells a field that is null from one that is absent.
-fn present<'de, T, D>(field: D) -> Result<Maybe<T>, D::Error>
-where
-    T: serde::Deserialize<'de>,
-    D: serde::Deserializer<'de>,
-{
-    serde::Deserialize::deserialize(field).map(Some)
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Assessed;
+use super::trace::Assessed;
 
 /// A record of `sda score`.
 #[derive(Clone, Debug, Deserialize)]

@@ -4,7 +4,7 @@ use sda::Params;
 use sda::engine::{self, Arm, RankedToken, StepRecord};
 use serde::{Deserialize, Serialize};
 
-use super::{Maybe, present};
+use super::maybe::{Maybe, present};
 use crate::input::{self, Fields};
 
 /// One line of a trace. Each record says itself what `type` it is.
@@ -292,18 +292,18 @@ mod tests {
     #[test]
     fn a_wrong_field_is_named() {
         let cases = [
-            (r#""js":0.09103322173681011,"#, "", "missing field `js`"),
-            (r#""js":0.09103322173681011"#, r#""js":"x""#, "js: invalid type: string \"x\", expected f64"),
-            (r#""step":0"#, r#""step":0.5"#, "step: invalid type: floating point `0.5`, expected usize"),
+            (r#""js":0.09103322173681011,"#, "", "js is missing"),
+            (r#""js":0.09103322173681011"#, r#""js":"x""#, "js is \"x\", must be a number"),
+            (r#""step":0"#, r#""step":0.5"#, "step is 0.5, must be a whole number of at least 0"),
             (r#""arm":"steered""#, r#""arm":"left""#, "arm: `left`, must be plain, instructed or steered"),
-            (r#""arm":"steered""#, r#""arm":3"#, "arm: invalid type: integer `3`, expected a string"),
+            (r#""arm":"steered""#, r#""arm":3"#, "arm is 3, must be a text"),
             (
                 r#""temperature":0.6000000238418579"#,
                 r#""temperature":null"#,
-                "temperature: invalid type: null",
+                "temperature is null, must be a number",
             ),
             (r#"[19556,"Hello",-1.3011401891708374]"#, "[5]", "top_instructed[0]: invalid length 1"),
-            (r#","type":"token""#, "", "missing field `type`"),
+            (r#","type":"token""#, "", "type is missing"),
         ];
         for (from, to, why) in cases {
             assert!(LINES[0].contains(from), "{from}");

@@ -330,7 +330,7 @@ fn a_bad_list_is_refused_with_its_line() {
         (json!({ "query": "a", "score": 0 }), "line 2: score is 0, must be greater than 0"),
         (json!({ "query": "a", "score": 5, "guidance": 2 }), "line 2: must have at most one of"),
         (json!({ "query": "a", "seed": -1 }), "line 2: \"seed\" is -1, must be a whole number from 0 to"),
-        (json!({ "query": "a", "instruction": 3 }), "line 2: \"instruction\" is not a text"),
+        (json!({ "query": "a", "instruction": 3 }), "line 2: instruction is 3, must be a text"),
         (json!({ "query": "a", "guidance": 1e99 }), "line 2: its steering is out of range"),
     ];
     for (record, message) in cases {

@@ -170,7 +170,7 @@ fn what_cannot_be_drawn_is_an_error_with_the_right_exit_status() {
     let trace = trace.to_str().unwrap();
     let cases: [(&[&str], i32, &str); 4] = [
         (&["trace", trace, "-o", "x.gif"], 2, "x.gif: the file must end in .svg"),
-        (&["trace", trace, "-o", "x.svg"], 1, "t.jsonl: line 1: missing field `step`"),
+        (&["trace", trace, "-o", "x.svg"], 1, "t.jsonl: line 1: step is missing"),
         (&["trace", "no-such.jsonl", "-o", "x.svg"], 1, "no-such.jsonl: "),
         (&["temperature", "--sigma", "0", "-o", "x.svg"], 2, "sigma is 0, must be greater than 0"),
     ];

@@ -257,7 +257,7 @@ fn a_record_that_cannot_be_scored_is_named_before_anything_is_asked() {
     let cases = [
         (json!({ "draft": "d" }), "line 2: there is no \"query\""),
         (json!({ "query": "q" }), "line 2: there is neither \"draft\" nor \"answer\""),
-        (json!({ "query": 1, "draft": "d" }), "line 2: \"query\" is not a text"),
+        (json!({ "query": 1, "draft": "d" }), "line 2: query is 1, must be a text"),
         (json!({ "query": "q", "draft": "d", "dimension": "kindness" }), "line 2: dimension is kindness"),
         (json!([1]), "line 2: not a JSON object"),
         (good.clone(), "nothing to score by"),

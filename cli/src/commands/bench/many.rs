@@ -7,8 +7,8 @@ use sda::branch::{Move, Pair, step_many};
 use sda::engine::{Arm, Batch, BatchEvent, Job};
 
 use super::report::{Many, Report};
+use super::scene::{Pace, Scene};
 use super::single::generation;
-use super::{Pace, Scene};
 use crate::failure::Outcome;
 use crate::load::Log;
 

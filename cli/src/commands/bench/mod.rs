@@ -6,16 +6,11 @@
 
 mod many;
 mod report;
+mod scene;
 mod single;
 mod stats;
 
-use clap::Args;
-use sda::engine::Prompts;
-use sda::host::Token;
-use sda::llama::{ContextOptions, Model};
-
-use crate::args::ModelArgs;
-use crate::failure::{Failure, Outcome};
+use crate::failure::Outcome;
 use crate::load::{self, Log};
 use crate::record;
 use crate::ui::console::print;
@@ -23,61 +18,8 @@ use crate::ui::interrupt::Interrupt;
 use crate::ui::progress::Progress;
 
 use report::Report;
-
-#[derive(Args)]
-pub struct BenchArgs {
-    #[command(flatten)]
-    model: ModelArgs,
-    /// Tokens that both prompts begin with.
-    #[arg(short = 'p', long, default_value_t = 128, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    n_prompt: u32,
-    /// Tokens of the instruction, after them.
-    #[arg(short = 'i', long, default_value_t = 32, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    n_instruction: u32,
-    /// Tokens to generate in each measurement.
-    #[arg(short = 'n', long, default_value_t = 32, value_name = "N", value_parser = clap::value_parser!(u32).range(2..))]
-    n_gen: u32,
-    /// Rounds: everything is measured once in each.
-    #[arg(short = 'r', long, default_value_t = 5, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
-    repetitions: u32,
-    /// Pairs in one context.
-    #[arg(short = 'N', long, value_name = "N,...", value_delimiter = ',', default_values_t = [1, 2, 4, 8], value_parser = clap::value_parser!(u32).range(1..=64))]
-    pairs: Vec<u32>,
-    /// Print one JSON object instead of a table.
-    #[arg(long)]
-    json: bool,
-    /// Show llama.cpp's log.
-    #[arg(short, long)]
-    verbose: bool,
-}
-
-/// What is measured: texts of known length.
-struct Scene<'m> {
-    model: &'m Model,
-    options: ContextOptions,
-    prompts: Prompts,
-    /// What bare decodes are fed.
-    text: Vec<Token>,
-    /// Tokens that a branch must hold.
-    n_ctx: usize,
-}
-
-/// Asked between measurements.
-struct Pace<'a> {
-    bar: Progress,
-    interrupt: &'a Interrupt,
-    done: usize,
-    total: usize,
-}
-
-impl Pace<'_> {
-    /// One measurement is done. Error if the user wants no more.
-    fn tick(&mut self) -> Outcome {
-        self.done += 1;
-        self.bar.set(self.done, self.total);
-        self.interrupt.check()
-    }
-}
+pub use scene::BenchArgs;
+use scene::{Pace, Scene};
 
 pub fn run(args: &BenchArgs) -> Outcome {
     let interrupt = Interrupt::install()?;
@@ -98,48 +40,4 @@ pub fn run(args: &BenchArgs) -> Outcome {
     pace.bar.set(pace.total, pace.total);
     interrupt.end();
     print(&if args.json { format!("{}\n", record::line(&report.record())) } else { report.to_string() })
-}
-
-impl<'m> Scene<'m> {
-    fn new(args: &BenchArgs, model: &'m Model) -> Outcome<Scene<'m>> {
-        let (shared, instruction, text) =
-            (args.n_prompt as usize, args.n_instruction as usize, args.n_gen as usize);
-        // Two tokens more than the text: the last of each prompt is read in each branch by itself.
-        let needed = shared + instruction + text + 2;
-        let n_ctx = match args.model.ctx_size as usize {
-            0 => needed,
-            n if n < needed => {
-                let why = format!("--ctx-size is {n}, must be at least {needed} for these lengths");
-                return Err(Failure::Usage(why));
-            }
-            n => n,
-        };
-        let words = words(model, shared + instruction + text + 2)?;
-        let (prompt, rest) = words.split_at(shared);
-        let (instruction, rest) = rest.split_at(instruction);
-        let (end, text) = rest.split_at(2);
-        let prompts = Prompts {
-            plain: [prompt, &end[..1]].concat(),
-            instructed: [prompt, instruction, &end[1..]].concat(),
-        };
-        let options = args.model.context_options();
-        Ok(Scene { model, options, prompts, text: text.to_vec(), n_ctx })
-    }
-}
-
-/// Tokens of an English text, as many as are wanted.
-fn words(model: &Model, n: usize) -> Outcome<Vec<Token>> {
-    const STORY: &str = "The ship left the harbour before the sun was up, and the men on the deck spoke \
-        little. A cold wind came from the north. The captain had told nobody where they were going, only \
-        that there was food for forty days and that he would pay twice what any other ship paid. When the \
-        coast was out of sight he opened an old map and laid it on the table. ";
-    let mut text = String::new();
-    loop {
-        text.push_str(STORY);
-        let mut tokens = model.tokenize_prompt(&text)?;
-        if tokens.len() >= n {
-            tokens.truncate(n);
-            return Ok(tokens);
-        }
-    }
 }

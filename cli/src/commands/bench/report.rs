@@ -2,8 +2,8 @@
 
 use std::fmt;
 
+use super::scene::{BenchArgs, Scene};
 use super::stats::Series;
-use super::{BenchArgs, Scene};
 use crate::record::{self, Bench, Branches, Prefill, Read, Step, Steps};
 use crate::ui::table::Table;
 

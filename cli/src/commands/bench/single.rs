@@ -11,7 +11,7 @@ use sda::sampler::{Sampler, SharedSampler, Source};
 use sda::steer::steer_in_place;
 
 use super::report::Report;
-use super::{Pace, Scene};
+use super::scene::{Pace, Scene};
 use crate::failure::Outcome;
 use crate::load::Log;
 

@@ -1,18 +1,20 @@
 //! Answers of all arms to the same queries, many at once, with the same seed for all arms of an item.
 
+use std::collections::HashMap;
+
 use sda::Strength;
-use sda::engine::{Answer, Arm, Batch, BatchEvent, Job};
-use sda::judge::JudgeRequest;
+use sda::engine::{Answer, Arm, Batch, Job};
 use sda::text::strip_think;
 
-use super::Run;
 use super::data::Item;
-use super::scorer::Scorer;
-use crate::failure::{Failure, Outcome};
-use crate::journal::{Input, Journal};
+use super::run::Run;
+use super::scorer::{NO_SCORE, Scorer};
+use crate::assess::Assessor;
+use crate::failure::Outcome;
+use crate::journal::Input;
 use crate::measure::ArmSpec;
 use crate::record::{EvalAnswer, EvalResult};
-use crate::ui::progress::Progress;
+use crate::runner::{Draft, Runner, Written};
 
 /// Items whose answers are under way together, for each place of the batch. The steered answers wait for the
 /// scores of all of these, and few are wasted when a run is stopped.
@@ -35,12 +37,12 @@ pub struct Question<'a> {
 }
 
 /// The answer in a result's record, without its reasoning; the rest is verbatim.
-pub fn answer<'j>(journal: &'j Journal<EvalResult>, unit: &Input) -> Option<&'j str> {
-    whole_answer(journal, unit).map(|text| strip_think(text).text)
+pub fn answer<'j>(runner: &'j Runner<EvalResult>, unit: &Input) -> Option<&'j str> {
+    whole_answer(runner, unit).map(|text| strip_think(text).text)
 }
 
-fn whole_answer<'j>(journal: &'j Journal<EvalResult>, unit: &Input) -> Option<&'j str> {
-    match journal.result(&unit.key)? {
+fn whole_answer<'j>(runner: &'j Runner<EvalResult>, unit: &Input) -> Option<&'j str> {
+    match runner.result(&unit.key)? {
         EvalResult::Answer(answer) => Some(&answer.answer),
         _ => None,
     }
@@ -64,40 +66,43 @@ pub fn write(
     batch: &mut Batch,
     questions: &[Question],
     scorer: &Scorer,
-    journal: &mut Journal<EvalResult>,
-    progress: &Progress,
+    runner: &mut Runner<EvalResult>,
 ) -> Outcome {
     for questions in questions.chunks(ITEMS_A_PLACE * batch.n_pairs()) {
-        let mut work = Work { run, batch, journal, progress, drafts: Vec::new() };
+        let mut work = Work { run, batch, runner, drafts: HashMap::new() };
         work.unscored(questions)?;
         work.scored(questions, scorer)?;
     }
     Ok(())
 }
 
-/// A job and the unit that its answer is the result of; None for a draft that no arm asks for.
+/// What an answer is the result of.
 struct Task<'q> {
-    job: Job,
     question: &'q Question<'q>,
+    /// None for a draft that no arm asks for.
     unit: Option<&'q Input>,
-    /// The strength that a score gave it.
-    scored: Option<Strength>,
+    /// The score that it is steered by, if it is.
+    score: Option<f64>,
+    /// None where nothing is steered.
+    guidance: Option<f64>,
 }
 
 /// Some items under way.
-struct Work<'w, 'r, 'a> {
+struct Work<'w, 'r, 'a, 'i> {
     run: &'w Run<'r, 'a>,
     batch: &'w mut Batch,
-    journal: &'w mut Journal<EvalResult>,
-    progress: &'w Progress,
+    runner: &'w mut Runner<'i, EvalResult>,
     /// Plain answers that are no results, by the item's id.
-    drafts: Vec<(String, String)>,
+    drafts: HashMap<String, String>,
 }
 
-impl Work<'_, '_, '_> {
-    fn missing<'q>(&self, question: &'q Question) -> Vec<(&ArmSpec, &'q Input)> {
+impl Work<'_, '_, '_, '_> {
+    /// The arms whose results are missing, of those that are steered by a score or of the others.
+    fn missing<'q>(&self, question: &'q Question, by_score: bool) -> Vec<(ArmSpec, &'q Input)> {
         let all = self.run.arms.iter().zip(question.units);
-        all.filter(|(_, unit)| self.journal.result(&unit.key).is_none()).collect()
+        let missing = all
+            .filter(|(arm, unit)| arm.needs_score() == by_score && self.runner.result(&unit.key).is_none());
+        missing.map(|(arm, unit)| (arm.clone(), unit)).collect()
     }
 
     /// All arms that need no score, and the drafts of those that do.
@@ -106,12 +111,11 @@ impl Work<'_, '_, '_> {
         let has_plain = self.run.arms.contains(&plain);
         let mut tasks = Vec::new();
         for question in questions {
-            let missing = self.missing(question);
-            if missing.iter().any(|(arm, _)| arm.needs_score()) && !has_plain {
+            if !has_plain && !self.missing(question, true).is_empty() {
                 tasks.push(self.task(question, &plain, None, None)?);
             }
-            for (arm, unit) in missing.into_iter().filter(|(arm, _)| !arm.needs_score()) {
-                tasks.push(self.task(question, arm, Some(unit), None)?);
+            for (arm, unit) in self.missing(question, false) {
+                tasks.push(self.task(question, &arm, Some(unit), None)?);
             }
         }
         self.generate(tasks)
@@ -119,50 +123,56 @@ impl Work<'_, '_, '_> {
 
     /// The arms that are steered by a score.
     fn scored(&mut self, questions: &[Question], scorer: &Scorer) -> Outcome {
+        let is_wanted = |question: &&Question| !self.missing(question, true).is_empty();
+        let wanted: Vec<&Question> = questions.iter().filter(is_wanted).collect();
+        let strengths = self.strengths(&wanted, scorer)?;
         let mut tasks = Vec::new();
-        for question in questions {
-            let mut missing = self.missing(question);
-            missing.retain(|(arm, _)| arm.needs_score());
-            let missing: Vec<(ArmSpec, &Input)> =
-                missing.into_iter().map(|(arm, unit)| (arm.clone(), unit)).collect();
-            if missing.is_empty() {
-                continue;
-            }
-            let scored = self.score(question, scorer)?;
-            for (arm, unit) in missing {
-                match &scored {
-                    Ok(scored) => tasks.push(self.task(question, &arm, Some(unit), Some(*scored))?),
-                    Err(why) => {
-                        self.run.append_failure(self.journal, unit, why)?;
-                        self.run.step(self.progress);
-                    }
+        for (question, strength) in wanted.into_iter().zip(strengths) {
+            for (arm, unit) in self.missing(question, true) {
+                match &strength {
+                    Ok(strength) => tasks.push(self.task(question, &arm, Some(unit), Some(*strength))?),
+                    Err(why) => self.runner.fail(unit, why)?,
                 }
             }
         }
         self.generate(tasks)
     }
 
-    /// The score of an item, by its record or by a judge of the plain answer.
-    fn score(&mut self, question: &Question, scorer: &Scorer) -> Outcome<Result<Strength, String>> {
-        let function = self.run.args.common.steering.amplify;
-        if let Some(score) = scorer.known(question.item) {
-            return Ok(Ok(Strength::score(score, function)));
-        }
+    /// The strength of each item, by its record's score or by a judge's of the plain answer.
+    fn strengths(
+        &mut self,
+        questions: &[&Question],
+        scorer: &Scorer,
+    ) -> Outcome<Vec<Result<Strength, String>>> {
+        let known = questions.iter().map(|question| scorer.known(question.item));
+        let mut strengths: Vec<Result<Strength, String>> =
+            known.map(|known| known.ok_or_else(|| NO_SCORE.to_owned())).collect();
+        let Some(assessor) = scorer.assessor() else { return Ok(strengths) };
+        let drafts = questions.iter().zip(&strengths).enumerate().filter(|(_, (_, known))| known.is_err());
+        let drafts: Vec<(usize, Draft)> =
+            drafts.map(|(n, (question, _))| (n, self.draft(question, assessor))).collect();
+        let template = self.run.prompter.template();
+        let mut written = Written { drafts: drafts.into_iter(), batch: self.batch, template };
+        let parallel = self.run.args.parallel as usize;
+        self.runner.score(assessor, parallel, &mut written, |_, n, _, assessment| {
+            strengths[n] = scorer.strength(assessment.verdict);
+            Ok(())
+        })?;
+        Ok(strengths)
+    }
+
+    /// The plain answer to a question, on its way to the judge.
+    fn draft(&self, question: &Question, assessor: &Assessor) -> Draft {
         let result = self.run.arms.iter().zip(question.units).find(|(arm, _)| arm.name == "plain");
-        let result = result.and_then(|(_, unit)| whole_answer(self.journal, unit));
-        let draft = self.drafts.iter().find(|(id, _)| *id == question.item.id);
-        let Some(text) = result.or(draft.map(|(_, text)| text.as_str())) else {
-            return Ok(Err("there is no plain answer to score".into()));
-        };
-        let request = JudgeRequest {
-            query: &question.query,
-            draft: strip_think(text).text,
-            instruction: &question.instruction,
-            dimension: None,
-        };
-        let (batch, template) = (&mut *self.batch, self.run.prompter.template());
-        let score = scorer.score(&request, || batch.judge(template), &self.run.session.interrupt)?;
-        Ok(score.map(|score| Strength::score(score, function)))
+        let result = result.and_then(|(_, unit)| whole_answer(self.runner, unit));
+        let text = result.or(self.drafts.get(&question.item.id).map(String::as_str));
+        let none = || sda::Error::Judge { reason: "there is no plain answer to score".into() };
+        Draft {
+            query: question.query.clone(),
+            instruction: question.instruction.clone(),
+            dimension: assessor.dimension,
+            text: text.map(str::to_owned).ok_or_else(none),
+        }
     }
 
     fn task<'q>(
@@ -170,72 +180,46 @@ impl Work<'_, '_, '_> {
         question: &'q Question,
         arm: &ArmSpec,
         unit: Option<&'q Input>,
-        scored: Option<Strength>,
-    ) -> Outcome<Task<'q>> {
+        strength: Option<Strength>,
+    ) -> Outcome<(Task<'q>, Job)> {
         let run = self.run;
         let pair = run.prompter.pair_with(&[], &question.query, &question.instruction)?;
         let mut settings = run.session.settings.clone();
         settings.sampling.seed = question.seed;
-        settings.params = arm.params(&settings.params, scored)?;
-        let job = Job { arm: arm.arm, prompts: run.prompter.tokens(run.model, &pair)?, settings };
-        Ok(Task { job, question, unit, scored })
+        settings.params = arm.params(&settings.params, strength)?;
+        let task = Task {
+            question,
+            unit,
+            score: strength.and_then(|strength| strength.of_score()),
+            guidance: (arm.arm == Arm::Steered).then(|| settings.params.guidance()),
+        };
+        Ok((task, Job { arm: arm.arm, prompts: run.prompter.tokens(run.model, &pair)?, settings }))
     }
 
     /// Runs jobs, and writes each answer down as it comes.
-    fn generate(&mut self, tasks: Vec<Task>) -> Outcome {
-        let interrupt = &self.run.session.interrupt;
-        let mut jobs = tasks.iter().enumerate().map(|(id, task)| (id, task.job.clone()));
-        let mut failure: Option<Failure> = None;
-        let (run, journal, progress, drafts) =
-            (self.run, &mut *self.journal, self.progress, &mut self.drafts);
-        self.batch.run(&mut || jobs.next(), &mut |event| {
-            // A part of an answer is no result.
-            if let BatchEvent::Done { id, answer } = event
-                && !interrupt.is_wanted()
-                && failure.is_none()
-            {
-                failure = record(run, journal, drafts, &tasks[id], answer).err();
-                if tasks[id].unit.is_some() {
-                    run.step(progress);
-                }
+    fn generate(&mut self, tasks: Vec<(Task, Job)>) -> Outcome {
+        let drafts = &mut self.drafts;
+        self.runner.answer(self.batch, tasks, |runner, task, answer| match (task.unit, answer) {
+            (Some(unit), Ok(answer)) => runner.append(unit, EvalResult::Answer(record(&task, answer))),
+            (Some(unit), Err(error)) => runner.fail(unit, &error.to_string()),
+            (None, Ok(answer)) => {
+                drafts.insert(task.question.item.id.clone(), answer.text);
+                Ok(())
             }
-            failure.is_none() && !interrupt.is_wanted()
-        })?;
-        match failure {
-            Some(failure) => Err(failure),
-            None if interrupt.is_wanted() => run.stop(journal.len()),
-            None => Ok(()),
-        }
+            // Missed when it is to be scored.
+            (None, Err(_)) => Ok(()),
+        })
     }
 }
 
-fn record(
-    run: &Run,
-    journal: &mut Journal<EvalResult>,
-    drafts: &mut Vec<(String, String)>,
-    task: &Task,
-    answer: sda::Result<Answer>,
-) -> Outcome {
-    let id = &task.question.item.id;
-    let (unit, answer) = match (task.unit, answer) {
-        (Some(unit), Ok(answer)) => (unit, answer),
-        (Some(unit), Err(error)) => return run.append_failure(journal, unit, &error.to_string()),
-        (None, Ok(answer)) => {
-            drafts.push((id.clone(), answer.text));
-            return Ok(());
-        }
-        // Missed when it is to be scored.
-        (None, Err(_)) => return Ok(()),
-    };
-    let is_steered = task.job.arm == Arm::Steered;
-    let result = EvalAnswer {
+fn record(task: &Task, answer: Answer) -> EvalAnswer {
+    EvalAnswer {
         answer: answer.text,
         finish: answer.finish.name().to_owned(),
         tokens: answer.tokens.len(),
         mean_js: answer.mean_divergence,
         seed: task.question.seed,
-        score: task.scored.and_then(|scored| scored.of_score()),
-        guidance: is_steered.then(|| task.job.settings.params.guidance()),
-    };
-    journal.append(unit, EvalResult::Answer(result))
+        score: task.score,
+        guidance: task.guidance,
+    }
 }

@@ -41,7 +41,7 @@ pub struct EvalArgs {
     /// Take this many records only, the first ones.
     #[arg(long, value_name = "N")]
     pub limit: Option<usize>,
-    /// Answers that are written at once.
+    /// Answers that are written at once, and drafts that a judge at a URL scores at once.
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=256))]
     pub parallel: u32,
     /// Draws of the bootstrap that gives the 95% intervals.

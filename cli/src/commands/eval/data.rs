@@ -110,6 +110,9 @@ mod tests {
         assert!(refused("{}\n{").starts_with("d.jsonl: line 2: not a JSON object"));
         assert!(refused("{}\n3").starts_with("d.jsonl: line 2: not a JSON object"));
         assert!(refused("[3").contains("list"));
-        assert!(refused("{\"score\":\"high\"}").starts_with("d.jsonl: line 1: score: invalid type"));
+        assert!(
+            refused("{\"score\":\"high\"}")
+                .starts_with("d.jsonl: line 1: score is \"high\", must be a number")
+        );
     }
 }

@@ -7,11 +7,12 @@ use crate::measure::report::{ALL, Report};
 
 use super::answers::{self, Question};
 use super::data::Data;
+use super::run::{Run, note_failures};
 use super::scorer::Scorer;
-use super::{Run, note_failures};
 use crate::failure::Outcome;
-use crate::journal::{Input, Journal};
+use crate::journal::Input;
 use crate::record::EvalResult;
+use crate::runner::Runner;
 
 const METRICS: [&str; 4] = ["prompt_strict", "instruction_strict", "prompt_loose", "instruction_loose"];
 
@@ -37,8 +38,7 @@ pub fn run(run: &Run, data: &Data) -> Outcome<Report> {
             units.push(run.unit(item, &arm.name, "answer", &basis)?);
         }
     }
-    let mut journal = run.journal(&units)?;
-    let progress = run.progress(&journal, &units);
+    let mut runner = run.runner(&units)?;
     let questions: Vec<Question> = data
         .items
         .iter()
@@ -51,22 +51,22 @@ pub fn run(run: &Run, data: &Data) -> Outcome<Report> {
             Some(Question { item, query, instruction, seed: run.item_seed(n), units })
         })
         .collect();
-    answers::write(run, &mut batch, &questions, &scorer, &mut journal, &progress)?;
-    progress.end();
-    Ok(report(run, &records, &units, &journal))
+    answers::write(run, &mut batch, &questions, &scorer, &mut runner)?;
+    run.end(&runner);
+    Ok(report(run, &records, &units, &runner))
 }
 
 fn report(
     run: &Run,
     records: &[Result<Record, String>],
     units: &[Input],
-    journal: &Journal<EvalResult>,
+    runner: &Runner<EvalResult>,
 ) -> Report {
     let mut report = run.report();
     for (n, (record, units)) in records.iter().zip(units.chunks(run.arms.len())).enumerate() {
         for (arm, unit) in run.arms.iter().zip(units) {
             let checked = record.as_ref().ok().and_then(|record| {
-                let answer = answers::answer(journal, unit)?;
+                let answer = answers::answer(runner, unit)?;
                 Some((record, record.check(answer)))
             });
             let Some((record, verdict)) = checked else {

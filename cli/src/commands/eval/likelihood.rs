@@ -7,16 +7,16 @@ use crate::measure::{ArmSpec, Part};
 use sda::Strength;
 use sda::engine::{Arm, Engine};
 use sda::host::Token;
-use sda::judge::JudgeRequest;
-use sda::text::{PromptPair, strip_think};
+use sda::text::PromptPair;
 
-use super::Run;
-use super::data::Data;
-use super::scorer::Scorer;
+use super::data::{Data, Item};
+use super::run::Run;
+use super::scorer::{NO_SCORE, Scorer};
 use crate::args::Placement;
 use crate::failure::{Failure, Outcome};
-use crate::journal::{Input, Journal};
+use crate::journal::Input;
 use crate::record::{EvalResult, Likelihoods};
+use crate::runner::{Draft, Runner};
 
 /// A draft is one answer of the primer's kind.
 const DRAFT_TOKENS: usize = 64;
@@ -45,26 +45,24 @@ pub fn run(run: &Run, data: &Data, engine: &mut Engine) -> Outcome<Report> {
             units.push(run.unit(item, &arm.name, "likelihood", &basis)?);
         }
     }
-    let mut journal = run.journal(&units)?;
-    let progress = run.progress(&journal, &units);
+    let mut runner = run.runner(&units)?;
     for ((item, question), units) in data.items.iter().zip(&questions).zip(units.chunks(run.arms.len())) {
         let missing: Vec<(&ArmSpec, &Input)> =
-            run.arms.iter().zip(units).filter(|(_, unit)| journal.result(&unit.key).is_none()).collect();
+            run.arms.iter().zip(units).filter(|(_, unit)| runner.result(&unit.key).is_none()).collect();
         if missing.is_empty() {
             continue;
         }
-        run.stop_if_wanted(journal.len())?;
+        runner.check()?;
         let mut work = Work { run, engine, question };
         let scored = if missing.iter().any(|(arm, _)| arm.needs_score()) {
-            work.score(&scorer, item)?
+            work.score(&scorer, item, &runner)?
         } else {
             Err("not asked for".into())
         };
-        work.follow(&missing, &scored, &mut journal)?;
-        missing.iter().for_each(|_| run.step(&progress));
+        work.follow(&missing, &scored, &mut runner)?;
     }
-    progress.end();
-    Ok(report(run, &questions, &units, &journal))
+    run.end(&runner);
+    Ok(report(run, &questions, &units, &runner))
 }
 
 /// One question.
@@ -101,11 +99,17 @@ impl Work<'_, '_, '_> {
         Ok(tokens)
     }
 
-    fn score(&mut self, scorer: &Scorer, item: &super::data::Item) -> Outcome<Result<Strength, String>> {
-        let function = self.run.args.common.steering.amplify;
-        if let Some(score) = scorer.known(item) {
-            return Ok(Ok(Strength::score(score, function)));
+    /// The strength of the arms that are steered by a score, or why there is none.
+    fn score(
+        &mut self,
+        scorer: &Scorer,
+        item: &Item,
+        runner: &Runner<EvalResult>,
+    ) -> Outcome<Result<Strength, String>> {
+        if let Some(strength) = scorer.known(item) {
+            return Ok(Ok(strength));
         }
+        let Some(assessor) = scorer.assessor() else { return Ok(Err(NO_SCORE.into())) };
         let pair = self.pair()?;
         let prompts = self.run.prompter.tokens(self.run.model, &pair)?;
         let mut settings = self.run.session.settings.clone();
@@ -113,18 +117,18 @@ impl Work<'_, '_, '_> {
         settings.stop = vec!["\n".into()];
         let interrupt = &self.run.session.interrupt;
         let draft = self.engine.generate(Arm::Plain, &prompts, &settings, &mut |_| !interrupt.is_wanted())?;
-        if interrupt.is_wanted() {
-            return Err(Failure::Interrupted);
-        }
-        let request = JudgeRequest {
-            query: &self.question.question,
-            draft: strip_think(draft.text.trim()).text,
-            instruction: &self.run.prompter.instruction,
-            dimension: None,
+        runner.check()?;
+        let draft = Draft {
+            query: self.question.question.clone(),
+            instruction: self.run.prompter.instruction.clone(),
+            dimension: assessor.dimension,
+            text: Ok(draft.text.trim().to_owned()),
         };
         let (engine, template) = (&mut *self.engine, self.run.prompter.template());
-        let score = scorer.score(&request, || engine.judge(template), interrupt)?;
-        Ok(score.map(|score| Strength::score(score, function)))
+        let mut judge = assessor.judge(|| engine.judge(template));
+        let assessment = draft.assess(&mut *judge, &|| interrupt.is_wanted());
+        runner.check()?;
+        Ok(scorer.strength(assessment.verdict))
     }
 
     /// Computes the log-likelihoods of all answers in all arms that miss them, and writes them down.
@@ -132,12 +136,12 @@ impl Work<'_, '_, '_> {
         &mut self,
         missing: &[(&ArmSpec, &Input)],
         scored: &Result<Strength, String>,
-        journal: &mut Journal<EvalResult>,
+        runner: &mut Runner<EvalResult>,
     ) -> Outcome {
         let mut arms = Vec::new();
         for &(arm, unit) in missing {
             match (arm.needs_score(), scored) {
-                (true, Err(why)) => self.run.append_failure(journal, unit, why)?,
+                (true, Err(why)) => runner.fail(unit, why)?,
                 (_, scored) => {
                     let scored = scored.as_ref().ok().copied().filter(|_| arm.needs_score());
                     let params = arm.params(&self.run.session.settings.params, scored)?;
@@ -173,7 +177,7 @@ impl Work<'_, '_, '_> {
                 guidance: params.guidance(),
                 score: scored.and_then(|scored| scored.of_score()),
             };
-            journal.append(unit, EvalResult::Likelihoods(result))?;
+            runner.append(unit, EvalResult::Likelihoods(result))?;
         }
         Ok(())
     }
@@ -190,7 +194,7 @@ fn answers(question: &Question) -> Vec<&str> {
     answers
 }
 
-fn report(run: &Run, questions: &[Question], units: &[Input], journal: &Journal<EvalResult>) -> Report {
+fn report(run: &Run, questions: &[Question], units: &[Input], runner: &Runner<EvalResult>) -> Report {
     let mut report = run.report();
     for (metric, is_mc1, is_tempered) in [
         ("mc1", true, false),
@@ -201,7 +205,7 @@ fn report(run: &Run, questions: &[Question], units: &[Input], journal: &Journal<
         for (item, (question, units)) in questions.iter().zip(units.chunks(run.arms.len())).enumerate() {
             let answers = answers(question);
             for (arm, unit) in run.arms.iter().zip(units) {
-                let value = journal.result(&unit.key).and_then(|result| {
+                let value = runner.result(&unit.key).and_then(|result| {
                     let EvalResult::Likelihoods(result) = result else { return None };
                     let sums = if is_tempered { &result.tempered } else { &result.untempered };
                     let choices = if is_mc1 { &question.mc1 } else { &question.mc2 };

@@ -14,7 +14,7 @@ use sda::llama::{ContextOptions, Model};
 use sda::text::ChatTemplate;
 use sha2::{Digest, Sha256};
 
-use super::Run;
+use super::run::Run;
 use crate::failure::{Failure, Outcome};
 use crate::load::{self, Log};
 use crate::ui::console::note;

@@ -1,18 +1,26 @@
-//! The score of a plain answer, for the arms that are steered by it.
+//! Where the strength of the arms comes from that are steered by a score.
 
-use sda::engine::LocalJudge;
-use sda::judge::JudgeRequest;
+use sda::Strength;
+use sda::amplify::Amplify;
+use sda::judge::Verdict;
 use serde::Serialize;
 
 use super::args::EvalArgs;
 use super::data::Item;
-use crate::assess::{Assessment, Assessor};
-use crate::failure::{Failure, Outcome};
+use crate::assess::Assessor;
+use crate::failure::Outcome;
 use crate::fingerprint::JudgeIdentity;
-use crate::ui::interrupt::Interrupt;
+
+/// Why an item has no score when nobody was asked.
+pub const NO_SCORE: &str = "no score: the record has no \"score\", and there is neither --judge nor --score";
+
+pub struct Scorer {
+    source: Source,
+    function: Amplify,
+}
 
 /// Where scores come from when a record has none.
-pub enum Scorer {
+enum Source {
     /// The records, or nowhere.
     Records,
     /// One score for all.
@@ -21,61 +29,50 @@ pub enum Scorer {
     Judge(Box<Assessor>),
 }
 
-/// Where scores come from, for fingerprints.
+/// What results depend on.
 #[derive(Serialize)]
-pub enum ScorerIdentity {
-    Records,
-    Fixed(f64),
-    Judge(JudgeIdentity),
+pub struct ScorerIdentity {
+    /// One score for all.
+    fixed: Option<f64>,
+    judge: Option<JudgeIdentity>,
+    function: &'static str,
 }
 
 impl Scorer {
     pub fn new(args: &EvalArgs) -> Outcome<Scorer> {
         let common = &args.common;
-        Ok(match (&common.steering.judge, common.steering.score) {
-            (_, Some(score)) => Scorer::Fixed(score.into()),
+        let source = match (&common.steering.judge, common.steering.score) {
+            (_, Some(score)) => Source::Fixed(score.into()),
             (Some(judge), None) => {
-                Scorer::Judge(Box::new(Assessor::new(judge, &common.judge, common.prompt.preset)?))
+                Source::Judge(Box::new(Assessor::new(judge, &common.judge, common.prompt.preset)?))
             }
-            (None, None) => Scorer::Records,
-        })
-    }
-
-    /// What results depend on.
-    pub fn identity(&self) -> ScorerIdentity {
-        match self {
-            Scorer::Records => ScorerIdentity::Records,
-            Scorer::Fixed(score) => ScorerIdentity::Fixed(*score),
-            Scorer::Judge(judge) => ScorerIdentity::Judge(JudgeIdentity::of(judge)),
-        }
-    }
-
-    /// The score of an item that needs no draft, if there is one.
-    pub fn known(&self, item: &Item) -> Option<f64> {
-        match self {
-            Scorer::Fixed(score) => Some(*score),
-            _ => item.score,
-        }
-    }
-
-    /// Scores a draft, by what the command line says and not by the request's dimension; `local` is the loaded
-    /// model as a judge. A failure is the item's, not the run's, but for Ctrl-C.
-    pub fn score<'a>(
-        &'a self,
-        request: &JudgeRequest,
-        local: impl FnOnce() -> LocalJudge<'a>,
-        interrupt: &Interrupt,
-    ) -> Outcome<Result<f64, String>> {
-        let Scorer::Judge(assessor) = self else {
-            let why = "no score: the record has no \"score\", and there is neither --judge nor --score";
-            return Ok(Err(why.into()));
+            (None, None) => Source::Records,
         };
-        let request = JudgeRequest { dimension: assessor.dimension, ..*request };
-        let mut judge = assessor.judge(local);
-        match Assessment::new(&mut *judge, &request, &|| interrupt.is_wanted()).verdict {
-            Ok(verdict) => Ok(Ok(verdict.score.into())),
-            Err(_) if interrupt.is_wanted() => Err(Failure::Interrupted),
-            Err(error) => Ok(Err(error.to_string())),
+        Ok(Scorer { source, function: common.steering.amplify })
+    }
+
+    pub fn identity(&self) -> ScorerIdentity {
+        ScorerIdentity {
+            fixed: if let Source::Fixed(score) = self.source { Some(score) } else { None },
+            judge: self.assessor().map(JudgeIdentity::of),
+            function: self.function.name(),
         }
+    }
+
+    /// The strength of an item whose score needs no draft, if there is one.
+    pub fn known(&self, item: &Item) -> Option<Strength> {
+        let score = if let Source::Fixed(score) = self.source { Some(score) } else { item.score };
+        score.map(|score| Strength::score(score, self.function))
+    }
+
+    /// Who scores plain answers.
+    pub fn assessor(&self) -> Option<&Assessor> {
+        if let Source::Judge(assessor) = &self.source { Some(assessor) } else { None }
+    }
+
+    /// The strength that follows from a judge's verdict, or why there is none.
+    pub fn strength(&self, verdict: sda::Result<Verdict>) -> Result<Strength, String> {
+        let verdict = verdict.map_err(|error| error.to_string())?;
+        Ok(Strength::score(f64::from(verdict.score), self.function))
     }
 }

@@ -7,12 +7,12 @@ use crate::measure::winrate::{Item as Read, is_gibberish, outcome};
 use super::answers::{self, Question};
 use super::data::Data;
 use super::pair_judge::{Comparison, PairJudge};
+use super::run::{Run, note_failures};
 use super::scorer::Scorer;
-use super::{Basis, Run, note_failures};
 use crate::failure::Outcome;
-use crate::journal::{Input, Journal};
+use crate::journal::Input;
 use crate::record::{self, EvalResult};
-use crate::ui::progress::Progress;
+use crate::runner::Runner;
 
 /// Units of work: the answers of all arms, then the comparisons of all arms but one.
 struct Units {
@@ -37,8 +37,7 @@ pub fn run(run: &Run, data: &Data) -> Outcome<Report> {
     note_failures("records that cannot be read and count as failed", &unreadable);
     let units = units(run, data, &scorer, &judge.name())?;
     let all: Vec<Input> = units.answers.iter().chain(units.comparisons.iter().flatten()).cloned().collect();
-    let mut journal = run.journal(&all)?;
-    let progress = run.progress(&journal, &all);
+    let mut runner = run.runner(&all)?;
     let questions: Vec<Question> = data
         .items
         .iter()
@@ -51,17 +50,17 @@ pub fn run(run: &Run, data: &Data) -> Outcome<Report> {
             Some(Question { item, query, instruction, seed: run.item_seed(n), units })
         })
         .collect();
-    answers::write(run, &mut batch, &questions, &scorer, &mut journal, &progress)?;
+    answers::write(run, &mut batch, &questions, &scorer, &mut runner)?;
     drop(batch);
-    compare(run, &judge, &items, &units, (&mut journal, &progress))?;
-    progress.end();
-    Ok(report(run, &items, &units, &journal))
+    compare(run, &judge, &items, &units, &mut runner)?;
+    run.end(&runner);
+    Ok(report(run, &items, &units, &runner))
 }
 
 fn units(run: &Run, data: &Data, scorer: &Scorer, judge: &str) -> Outcome<Units> {
     let mut units = Units { arms: run.arms.len(), answers: Vec::new(), comparisons: Vec::new() };
     let basis = run.basis(scorer)?;
-    let compared = Basis { compared: Some([judge, &run.args.against]), ..run.basis(scorer)? };
+    let compared = run.basis(scorer)?.compared(judge, &run.args.against);
     for item in &data.items {
         for arm in &run.arms {
             units.answers.push(run.unit(item, &arm.name, "answer", &basis)?);
@@ -81,15 +80,15 @@ fn compare(
     judge: &PairJudge,
     items: &[Result<Read, String>],
     units: &Units,
-    (journal, progress): (&mut Journal<EvalResult>, &Progress),
+    runner: &mut Runner<EvalResult>,
 ) -> Outcome {
     let reference = run.arms.iter().position(|arm| arm.name == run.args.against).unwrap_or(0);
     let mut comparisons: Vec<Comparison> = Vec::new();
     for (index, unit) in units.comparisons.iter().enumerate() {
-        let Some(unit) = unit.as_ref().filter(|unit| journal.result(&unit.key).is_none()) else { continue };
+        let Some(unit) = unit.as_ref().filter(|unit| runner.result(&unit.key).is_none()) else { continue };
         let (item, arm) = (index / units.arms, index % units.arms);
         let Ok(read) = &items[item] else { continue };
-        let text = |arm: usize| answers::answer(journal, &units.answers[item * units.arms + arm]);
+        let text = |arm: usize| answers::answer(runner, &units.answers[item * units.arms + arm]);
         match (text(arm), text(reference)) {
             (Some(answer), Some(against)) => comparisons.push(Comparison {
                 unit: index,
@@ -97,7 +96,7 @@ fn compare(
                 answer: answer.to_owned(),
                 against: against.to_owned(),
             }),
-            _ => run.append_failure(journal, unit, "there are not two answers to compare")?,
+            _ => runner.fail(unit, "there are not two answers to compare")?,
         }
     }
     judge.compare(run, comparisons, &mut |comparison, preferences| {
@@ -112,29 +111,27 @@ fn compare(
                     judge: judge.name(),
                     against: run.args.against.clone(),
                 };
-                journal.append(unit, EvalResult::Comparison(result))?;
+                runner.append(unit, EvalResult::Comparison(result))
             }
-            Err(why) => run.append_failure(journal, unit, &why)?,
+            Err(why) => runner.fail(unit, &why),
         }
-        run.step(progress);
-        Ok(())
     })
 }
 
 /// `omega` over all items, `omega_refined` without those whose plain answer is gibberish.
-fn report(run: &Run, items: &[Result<Read, String>], units: &Units, journal: &Journal<EvalResult>) -> Report {
+fn report(run: &Run, items: &[Result<Read, String>], units: &Units, runner: &Runner<EvalResult>) -> Report {
     let mut report = run.report();
     let reference = run.arms.iter().position(|arm| arm.name == run.args.against).unwrap_or(0);
     for (metric, refined) in [("omega", false), ("omega_refined", true)] {
         for (n, read) in items.iter().enumerate() {
-            let base = answers::answer(journal, &units.answers[n * units.arms + reference]);
+            let base = answers::answer(runner, &units.answers[n * units.arms + reference]);
             if refined && base.is_some_and(is_gibberish) {
                 continue;
             }
             let category = read.as_ref().ok().and_then(|read| read.category.as_deref());
             for (arm, unit) in run.arms.iter().zip(&units.comparisons[n * units.arms..]) {
                 let Some(unit) = unit else { continue };
-                let value = match journal.result(&unit.key) {
+                let value = match runner.result(&unit.key) {
                     Some(EvalResult::Comparison(comparison)) => Some(comparison.outcome),
                     _ => None,
                 };

@@ -13,6 +13,7 @@ use sda::llama::Model;
 use crate::args::GenerateArgs;
 use crate::failure::{Failure, Outcome};
 use crate::journal::{self, Journal};
+use crate::runner::{Names, Runner};
 use crate::session::Session;
 use crate::strength::Source;
 use crate::ui::console::{note, stderr_is_terminal};
@@ -60,7 +61,9 @@ pub fn run(args: &GenerateArgs, list: &Path) -> Outcome {
     }
     interrupt.begin();
     let template = prompter.template();
-    Work { args, source: &source, template, interrupt, tasks, journal, batch }.run()
+    let names = Names { doing: "answering", results: "answers" };
+    let mut runner = Runner::new(names, journal, tasks.len(), interrupt);
+    Work { args, source: &source, template, tasks, batch }.run(&mut runner)
 }
 
 /// Reads the list and the answers' strengths and seeds in it.

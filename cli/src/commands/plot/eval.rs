@@ -341,8 +341,8 @@ mod tests {
                 r#""low": 0.3"#,
                 "e.json: metrics[0]: low is 0.3, must be at most the other end, 0.29",
             ),
-            (r#""n": 408"#, r#""n": -1"#, "e.json: metrics[0].n: invalid value: integer `-1`, expected u64"),
-            (r#""arm": "sda", "n""#, r#""n""#, "e.json: metrics[1]: missing field `arm`"),
+            (r#""n": 408"#, r#""n": -1"#, "e.json: metrics[0].n is -1, must be a whole number of at least 0"),
+            (r#""arm": "sda", "n""#, r#""n""#, "e.json: metrics[1]: arm is missing"),
             (r#""type": "eval""#, r#""type": "token""#, "e.json: type is `token`, must be eval"),
             ("[\n", "{\n", "e.json: not a JSON object (key must be a string at line 4"),
         ];

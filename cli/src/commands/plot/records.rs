@@ -243,7 +243,7 @@ mod tests {
     fn a_wrong_record_is_named_by_file_line_and_field_and_an_unknown_one_is_left_out() {
         let good = token("steered", 0, "a");
         let wrong = [good.clone(), good.replace(r#""js":0.1"#, r#""js":"x""#)];
-        assert_eq!(refused(parse(&wrong)), "t.jsonl: line 2: js: invalid type: string \"x\", expected f64");
+        assert_eq!(refused(parse(&wrong)), "t.jsonl: line 2: js is \"x\", must be a number");
         let trace = drawn(parse(&[good, r#"{"type":"later","arm":3}"#.to_owned()]));
         assert_eq!(trace.answers.len(), 1);
     }

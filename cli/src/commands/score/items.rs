@@ -1,13 +1,12 @@
 //! What the records of `sda score` ask for.
 
 use sda::Quality;
-use sda::judge::JudgeRequest;
-use sda::text::strip_think;
 
-use super::ScoreArgs;
+use super::args::ScoreArgs;
 use crate::failure::{Failure, Outcome};
 use crate::journal::Input;
 use crate::record::Draft;
+use crate::runner;
 
 /// One record, checked.
 pub struct Item<'a> {
@@ -20,15 +19,10 @@ pub struct Item<'a> {
 }
 
 impl Item<'_> {
-    /// The question to the judge, about the record's own draft or a written one.
-    pub fn request<'s>(&'s self, written: Option<&'s str>) -> JudgeRequest<'s> {
-        let draft = self.draft.as_deref().or(written).unwrap_or_default();
-        JudgeRequest {
-            query: &self.query,
-            draft: strip_think(draft).text,
-            instruction: &self.instruction,
-            dimension: self.dimension,
-        }
+    /// A draft, the record's own or a written one, on its way to the judge.
+    pub fn to_judge(&self, text: sda::Result<String>) -> runner::Draft {
+        let Item { query, instruction, dimension, .. } = self;
+        runner::Draft { query: query.clone(), instruction: instruction.clone(), dimension: *dimension, text }
     }
 }
 

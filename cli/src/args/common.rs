@@ -1,0 +1,58 @@
+//! What all commands take that generate.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use sda::Params;
+use sda::engine::Generation;
+
+use super::judge::JudgeArgs;
+use super::model::ModelArgs;
+use super::prompt::PromptArgs;
+use super::sampling::SamplingArgs;
+use super::steering::SteeringArgs;
+
+#[derive(Args)]
+pub struct CommonArgs {
+    #[command(flatten)]
+    pub model: ModelArgs,
+    #[command(flatten)]
+    pub prompt: PromptArgs,
+    #[command(flatten)]
+    pub steering: SteeringArgs,
+    #[command(flatten)]
+    pub judge: JudgeArgs,
+    #[command(flatten)]
+    pub sampling: SamplingArgs,
+    /// Write one JSON record per token to a file.
+    #[arg(long, value_name = "FILE")]
+    pub trace: Option<PathBuf>,
+    /// Put this many of each distribution's most likely tokens into the records; 0 is none.
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(0..=100))]
+    pub trace_top: u32,
+    /// Show llama.cpp's log.
+    #[arg(short, long)]
+    pub verbose: bool,
+}
+
+impl CommonArgs {
+    /// Everything but the amplification, which may have to wait for a judge.
+    pub fn generation(&self, seed: u32, trace: bool) -> Generation {
+        let (steering, sampling) = (&self.steering, &self.sampling);
+        Generation {
+            params: Params {
+                k: steering.k,
+                temperature: sampling.temp,
+                sigma: steering.sigma.unwrap_or(Params::default().sigma),
+                t_min: steering.t_min,
+                ..Params::default()
+            },
+            sampling: sampling.sampling(seed),
+            n_predict: usize::try_from(sampling.n_predict).ok(),
+            stop: sampling.reverse_prompt.clone(),
+            steer_after_think: steering.steer_after_think,
+            trace,
+            trace_top: if trace { self.trace_top as usize } else { 0 },
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! What every part of an evaluation needs.
+
+use sda::llama::Model;
+use sda::text::PromptPair;
+use serde::Serialize;
+
+use super::args::EvalArgs;
+use super::data::Item;
+use super::scorer::{Scorer, ScorerIdentity};
+use super::table;
+use crate::failure::{Failure, Outcome};
+use crate::fingerprint::{ModelIdentity, Settings};
+use crate::input;
+use crate::journal::{Input, Journal};
+use crate::measure::report::Report;
+use crate::measure::{ArmSpec, Bootstrap};
+use crate::prompts::Prompter;
+use crate::record::{self, EvalReport, EvalResult, Unit};
+use crate::runner::{Names, Runner};
+use crate::session::Session;
+use crate::ui::console::{note, print};
+
+/// One evaluation: the model, the arms, and how they are drawn.
+pub struct Run<'m, 'a> {
+    pub args: &'a EvalArgs,
+    pub arms: Vec<ArmSpec>,
+    /// The settings' seed is that of the first item.
+    pub session: Session,
+    pub model: &'m Model,
+    pub prompter: Prompter,
+}
+
+/// Everything that a result depends on beside its item and arm.
+#[derive(Serialize)]
+pub struct Basis<'a> {
+    task: &'static str,
+    model: ModelIdentity,
+    /// The prompts of a query, which hold whatever is put around it.
+    prompts: [String; 2],
+    settings: Settings<'a>,
+    /// Where the strengths come from.
+    scorer: ScorerIdentity,
+    apply_chat_template: bool,
+    /// Who compares answers, and with which arm; in comparisons only.
+    compared: Option<[&'a str; 2]>,
+}
+
+impl<'a> Basis<'a> {
+    /// The same for comparisons by a judge with the answers of an arm.
+    pub fn compared(self, judge: &'a str, against: &'a str) -> Basis<'a> {
+        Basis { compared: Some([judge, against]), ..self }
+    }
+}
+
+impl Run<'_, '_> {
+    pub fn basis(&self, scorer: &Scorer) -> Outcome<Basis<'_>> {
+        let PromptPair { plain, instructed } = self.prompter.pair(&[], "QUERY")?;
+        Ok(Basis {
+            task: self.args.task.name(),
+            model: ModelIdentity::of(&self.args.common.model),
+            prompts: [plain, instructed],
+            settings: Settings::of(&self.session.settings, Some(self.session.seed())),
+            scorer: scorer.identity(),
+            apply_chat_template: self.args.apply_chat_template,
+            compared: None,
+        })
+    }
+
+    /// A unit of work: an item in an arm.
+    pub fn unit(&self, item: &Item, arm: &str, kind: &str, basis: &Basis) -> Outcome<Input> {
+        let unit = Unit { id: format!("{} {kind} {arm}", item.id), arm, item: &item.record };
+        let fields = input::typed(record::value(&unit)).map_err(Failure::Failed)?;
+        Input::new(item.line, fields, basis).map_err(Failure::Failed)
+    }
+
+    /// A run of units, of which the output file may hold some already.
+    pub fn runner(&self, units: &[Input]) -> Outcome<Runner<'_, EvalResult>> {
+        let journal = Journal::open(Some(&self.args.output), units, self.args.restart)?;
+        if journal.len() > 0 {
+            note(&format!("{} of {} results are there already", journal.len(), units.len()));
+        }
+        let names = Names { doing: "evaluating", results: "results" };
+        Ok(Runner::new(names, journal, units.len(), &self.session.interrupt))
+    }
+
+    /// Says what failed.
+    pub fn end(&self, runner: &Runner<EvalResult>) {
+        note_failures("results that failed and are tried again by the next run", runner.end());
+    }
+
+    pub fn report(&self) -> Report {
+        let names: Vec<&str> = self.arms.iter().map(|arm| arm.name.as_str()).collect();
+        let bootstrap = Bootstrap { resamples: self.args.resamples as usize, ..Bootstrap::default() };
+        Report::new(&names, &self.args.control, bootstrap)
+    }
+
+    /// Prints the report.
+    pub fn show(&self, report: &Report, items: usize) -> Outcome {
+        if self.args.json {
+            let name = self.args.common.model.model.file_stem().unwrap_or_default();
+            let report = EvalReport {
+                task: self.args.task.name().to_owned(),
+                model: Some(name.to_string_lossy().into_owned()),
+                items,
+                seed: self.session.seed(),
+                instruction: self.prompter.instruction.clone(),
+                confidence: Some(Bootstrap::default().confidence),
+                resamples: self.args.resamples,
+                metrics: report.records(),
+            };
+            return print(&format!("{}\n", record::pretty(&report)));
+        }
+        print(&table::render(report, self.args.by_category))
+    }
+
+    /// The seed of an item, the same in all arms.
+    pub fn item_seed(&self, n: usize) -> u32 {
+        self.session.seed().wrapping_add(n as u32)
+    }
+}
+
+/// Says which items failed, the first few of them by name.
+pub fn note_failures(what: &str, reasons: &[String]) {
+    const SHOWN: usize = 3;
+    if reasons.is_empty() {
+        return;
+    }
+    note(&format!("{what}: {}", reasons.len()));
+    for reason in reasons.iter().take(SHOWN) {
+        note(&format!("  {reason}"));
+    }
+    if reasons.len() > SHOWN {
+        note("  and others");
+    }
+}

@@ -1,0 +1,42 @@
+//! Options of `sda score`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::args::judge::{JudgeArgs, JudgeAt};
+use crate::args::{ModelArgs, PromptArgs, SamplingArgs};
+
+#[derive(Args)]
+// A judge at a URL needs no model, unless there are drafts to write.
+#[command(mut_arg("model", |arg| arg.required(false)))]
+pub struct ScoreArgs {
+    /// Records to score, one JSON object a line; - is standard input. Fields: query; draft or answer, or
+    /// neither if -m is given, which then writes the draft; instruction; dimension; id.
+    #[arg(short, long, value_name = "FILE")]
+    pub file: PathBuf,
+    /// Where the scored records go. A run that was stopped goes on here, and tries again what failed.
+    /// [default: standard output]
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Drop the scores that the output holds.
+    #[arg(long, requires = "output")]
+    pub restart: bool,
+    /// Who scores: an OpenAI-compatible server, or "local", the loaded model.
+    #[arg(long, value_name = "local|URL")]
+    pub judge: JudgeAt,
+    /// Requests under way at once, to a judge at a URL.
+    #[arg(long, default_value_t = 4, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub parallel: u16,
+    #[command(flatten)]
+    pub judge_args: JudgeArgs,
+    #[command(flatten)]
+    pub model: Option<ModelArgs>,
+    #[command(flatten)]
+    pub prompt: PromptArgs,
+    #[command(flatten)]
+    pub sampling: SamplingArgs,
+    /// Show llama.cpp's log.
+    #[arg(short, long)]
+    pub verbose: bool,
+}
