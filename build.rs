@@ -32,6 +32,7 @@ fn header() {
         .with_src(root.join("src/ffi/steer.rs"))
         .with_src(root.join("src/ffi/pair.rs"))
         .with_src(root.join("src/ffi/sampler.rs"))
+        .with_src(root.join("src/ffi/report.rs"))
         .with_src(root.join("src/ffi/judge.rs"))
         .with_src(root.join("src/ffi/engine/mod.rs"))
         .with_config(config)

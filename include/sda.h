@@ -12,12 +12,13 @@
  * Paired: the library keeps both branches in two sequences of the host's context.
  *
  *   1. sda_llama_host(&host)                      fill the table (sda_llama.h)
- *   2. sda_pair_new(&host, ctx, 0, 1, &pair)      take over two sequences
+ *   2. sda_pair_new(&host, ctx, 0, 1, error, sizeof error, &pair)
+ *                                                 take over two sequences
  *   3. sda_pair_prefill(pair, ...)                read both prompts, their common part once
  *   4. sda_params_init(&params, sizeof params)    and set params.amplification, for example with
  *      sda_amplify(SDA_AMPLIFY_SIGMOID, score, &params.amplification)
- *   5. sda_sampler_new_paired(pair, &params, &sampler)
- *      sda_sampler_llama(sampler, &s) and llama_sampler_chain_add(chain, s), first in the chain
+ *   5. sda_sampler_new_paired(pair, &params, error, sizeof error, &sampler)
+ *      sda_sampler_to_llama(sampler, &s) and llama_sampler_chain_add(chain, s), first in the chain
  *   6. each step: sda_pair_row(pair, SDA_SIDE_INSTRUCTED, &row)
  *      token = llama_sampler_sample(chain, ctx, row), sda_sampler_status(sampler),
  *      sda_pair_step(pair, token)
@@ -28,7 +29,7 @@
  * Engine: for hosts that bring no llama.cpp there is a libsda that has one inside. Define SDA_BUNDLED
  * before this header to see its functions; the plain libsda, which is the plugin, does not have them.
  *
- *   1. sda_model_open("model.gguf", NULL, error, sizeof error, &model)
+ *   1. sda_model_new("model.gguf", NULL, error, sizeof error, &model)
  *      sda_engine_new(model, NULL, error, sizeof error, &engine)
  *   2. sda_generate_params_init(&params, sizeof params), then set params.prompt, params.instruction and
  *      params.on_text
@@ -38,13 +39,26 @@
  * Conventions
  *   - Functions that can fail return a status: SDA_OK (0) or a negative SDA_ERR_*. Results go to the
  *     last arguments and are written only on success.
+ *   - The text of an error names the argument or field, its value, and what is allowed.
+ *     A call on a live handle keeps it there: sda_pair_error(), sda_sampler_error() and sda_engine_error()
+ *     return that of the last call that failed.
+ *     A call that makes a handle, and sda_judge_*(), which has none, write it to `error`, with room for
+ *     `error_size` bytes: cut between characters if need be, always with its final NUL, and left alone
+ *     on success. `error` may be NULL.
+ *     sda_*_init(), sda_amplify() and sda_steer() have no more to say than their status does:
+ *     sda_status_str() has words for it.
+ *   - Names: the object, then what is done. _new(), _clone() and _from_llama() make a handle, _free() frees
+ *     it; _set_*() changes something that is read by its name; a const handle is not changed.
  *   - NULL is SDA_ERR_NULL where nothing else is said. Freeing NULL does nothing.
  *   - A pointer is NULL or valid for what the function says: arrays hold as many elements as the count
  *     beside them, handles were not freed, and what is read is not changed by another thread meanwhile.
  *   - Handles are made and freed by the library. Each may move between threads but must not be used by
  *     two at once; different handles are independent.
- *   - The library never panics or aborts into its host, and writes to no stream: what it has to say goes
- *     to the table's log function.
+ *   - A struct that begins with `struct_size` can grow: later versions append fields. Set it up with its
+ *     _init() and its sizeof, also where the library writes to it; then a program and a library of
+ *     different age understand each other. The other structs stay as they are.
+ *   - The library never panics or aborts into its host, and writes to no stream. The table's log function
+ *     gets a line when a sampler in a chain, which cannot return a status, leaves the candidates alone.
  */
 
 
@@ -322,7 +336,7 @@ struct llama_token_data_array;
 #define SDA_FINISH_LENGTH 1
 
 /*
- A stop text came up.
+ A stop text was generated.
  */
 #define SDA_FINISH_STOP 2
 
@@ -416,7 +430,8 @@ typedef struct sda_params {
 } sda_params;
 
 /*
- What a step found out about its two distributions.
+ What a step of sda_steer() found out about its two distributions. This struct stays as it is, so that it
+ needs no set-up; what later versions add goes into sda_step_info.
  */
 typedef struct sda_step {
     /*
@@ -428,6 +443,28 @@ typedef struct sda_step {
      */
     float temperature;
 } sda_step;
+
+/*
+ What reading a prompt pair cost, in tokens. Set it up with sda_prefill_init().
+ */
+typedef struct sda_prefill {
+    /*
+     Size of this struct as the caller knows it; sda_prefill_init() sets it.
+     */
+    size_t struct_size;
+    /*
+     Tokens that both prompts begin with, and that are held once for both.
+     */
+    size_t shared;
+    /*
+     Tokens that were decoded.
+     */
+    size_t decoded;
+    /*
+     Tokens that were in the KV cache from earlier calls.
+     */
+    size_t reused;
+} sda_prefill;
 
 /*
  One row of a batch: a token at a position of one sequence.
@@ -551,27 +588,31 @@ typedef struct sda_host {
 } sda_host;
 
 /*
- What reading a prompt pair cost, in tokens.
+ What a step of a sampler found out. Set it up with sda_step_info_init().
  */
-typedef struct sda_prefill {
+typedef struct sda_step_info {
     /*
-     Tokens that both prompts begin with, and that are held once for both.
+     Size of this struct as the caller knows it; sda_step_info_init() sets it.
      */
-    size_t shared;
+    size_t struct_size;
     /*
-     Tokens that were decoded.
+     Jensen-Shannon divergence of the two untempered distributions in nats, 0 to ln 2.
      */
-    size_t decoded;
+    float divergence;
     /*
-     Tokens that were in the KV cache from earlier calls.
+     Temperature that was applied; 0 if the most likely token was taken.
      */
-    size_t reused;
-} sda_prefill;
+    float temperature;
+} sda_step_info;
 
 /*
- Counts since a sampler was made or reset.
+ Counts since a sampler was made or reset. Set it up with sda_stats_init().
  */
 typedef struct sda_stats {
+    /*
+     Size of this struct as the caller knows it; sda_stats_init() sets it.
+     */
+    size_t struct_size;
     /*
      Steps that were steered.
      */
@@ -587,14 +628,14 @@ typedef struct sda_stats {
 } sda_stats;
 
 /*
- What a judge is to score. All texts are UTF-8 and end with a NUL.
+ What a judge is to score. Set it up with sda_judge_request_init(). All texts are UTF-8 and end with a NUL.
 
  The query and the draft are nobody's words to obey: sda_judge_prompt() quotes them so that they cannot
  pass for part of the question.
  */
 typedef struct sda_judge_request {
     /*
-     Size of this struct as the caller knows it: sizeof.
+     Size of this struct as the caller knows it; sda_judge_request_init() sets it.
      */
     size_t struct_size;
     /*
@@ -621,18 +662,13 @@ typedef struct sda_judge_request {
 } sda_judge_request;
 
 /*
- Scores a draft: writes a number from 1 to 100 to `score` and returns SDA_OK, or returns any other status
- if it has none. SDA_ERR_CANCELLED says that the user wants to stop. `request` lives until it returns; its
- `instruction` may be NULL. It must not unwind or jump out.
- */
-typedef int32_t (*sda_judge_fn)(void *user_data,
-                                const struct sda_judge_request *request,
-                                float *score);
-
-/*
- What follows from a judge's score, or from its failure.
+ What follows from a judge's score, or from its failure. Set it up with sda_judgement_init().
  */
 typedef struct sda_judgement {
+    /*
+     Size of this struct as the caller knows it; sda_judgement_init() sets it.
+     */
+    size_t struct_size;
     /*
      One of SDA_ARM_*: which distribution to draw the answer from.
      */
@@ -650,6 +686,15 @@ typedef struct sda_judgement {
      */
     float amplification;
 } sda_judgement;
+
+/*
+ Scores a draft: writes a number from 1 to 100 to `score` and returns SDA_OK, or returns any other status
+ if it has none. SDA_ERR_CANCELLED says that the user wants to stop. `request` lives until it returns; its
+ `instruction` may be NULL. It must not unwind or jump out.
+ */
+typedef int32_t (*sda_judge_fn)(void *user_data,
+                                const struct sda_judge_request *request,
+                                float *score);
 
 #if defined(SDA_BUNDLED)
 /*
@@ -721,6 +766,10 @@ typedef struct sda_engine_params {
      common part is shorter than the window.
      */
     int32_t swa_full;
+    /*
+     Reserved. Must be 0.
+     */
+    uint32_t reserved;
 } sda_engine_params;
 
 /*
@@ -865,7 +914,7 @@ typedef struct sda_generate_params {
      */
     int32_t arm;
     /*
-     The most tokens; -1 (the default) goes on until the model or the context ends.
+     The most tokens; -1 (the default) continues until the model or the context ends.
      */
     int32_t n_predict;
     /*
@@ -908,12 +957,20 @@ typedef struct sda_generate_params {
      Compute the log-probabilities of sda_token, if not 0. Default 0.
      */
     int32_t trace;
+    /*
+     Reserved. Must be 0.
+     */
+    uint32_t reserved;
 } sda_generate_params;
 
 /*
- What an answer cost.
+ What an answer cost. Set it up with sda_answer_init().
  */
 typedef struct sda_answer {
+    /*
+     Size of this struct as the caller knows it; sda_answer_init() sets it.
+     */
+    size_t struct_size;
     /*
      Tokens of the answer.
      */
@@ -927,9 +984,17 @@ typedef struct sda_answer {
      */
     float mean_divergence;
     /*
-     What reading the prompts cost.
+     Tokens that both prompts begin with, and that are held once for both.
      */
-    struct sda_prefill prefill;
+    size_t prefill_shared;
+    /*
+     Tokens of the prompts that were decoded.
+     */
+    size_t prefill_decoded;
+    /*
+     Tokens of the prompts that were in the KV cache from earlier calls.
+     */
+    size_t prefill_reused;
     /*
      Milliseconds spent on reading the prompts.
      */
@@ -967,8 +1032,9 @@ int32_t sda_abi_version(void);
 /*
  Fills a struct with the default settings.
 
- `params` is the struct, `size` its size: pass sizeof *params. SDA_ERR_NULL if `params` is NULL,
- SDA_ERR_VERSION if `size` is smaller than any version of the struct.
+ `params` is the struct, `size` its size: pass sizeof *params.
+
+ SDA_ERR_VERSION if `size` is smaller than any version of the struct, or larger than 4096.
  */
 int32_t sda_params_init(struct sda_params *params,
                         size_t size);
@@ -976,25 +1042,33 @@ int32_t sda_params_init(struct sda_params *params,
 /*
  Turns a judge's score of the plain answer into an amplification.
 
- `function` is one of SDA_AMPLIFY_*, `score` is greater than 0 and at most 100. The result is written
- to `amplification`. SDA_ERR_PARAM if either is out of range; a score that could not be had is no
- score: do not pass a made-up one. Any number of threads may call it at once.
+ `function` is one of SDA_AMPLIFY_*, `score` is greater than 0 and at most 100. A score that could not be
+ had is no score: do not pass a made-up one. `amplification` receives the result.
+
+ SDA_ERR_PARAM if `function` or `score` is out of range.
+
+ Any number of threads may call it at once.
  */
 int32_t sda_amplify(int32_t function,
                     float score,
                     float *amplification);
 
 /*
- Steers one step: from the logits of both branches to the log-probabilities of the next token.
+ Steers one step: from the logits of both branches to the log-probabilities of the next token. Allocates
+ nothing.
 
- `instructed` and `plain` hold `n_vocab` logits by token id, finite or -infinity for masked tokens.
- `params` are the settings. `logprobs` receives `n_vocab` values whose exponentials sum to 1: steered,
- with the temperature applied, ready for top-p and the draw. It may be `instructed` itself but must not
- overlap the inputs otherwise. `step` receives divergence and temperature. No pointer may be NULL.
+ `instructed` and `plain` hold `n_vocab` logits by token id, finite or -infinity for masked tokens. `params`
+ are the settings. `logprobs` receives `n_vocab` values whose exponentials sum to 1: steered, with the
+ temperature applied, ready for top-p and the draw. It may be `instructed` itself but must not overlap the
+ inputs otherwise. `step` receives divergence and temperature; it needs no set-up.
 
- A token masked in `instructed` stays masked; one masked in `plain` only is not steered. NaN, +infinity
- or a branch with no finite logit is an error, and then nothing is written. Allocates nothing; any
- number of threads may call it at once.
+ A token masked in `instructed` stays masked; one masked in `plain` only is not steered.
+
+ SDA_ERR_LENGTH for no vocabulary, SDA_ERR_NOT_FINITE for a logit that is NaN or +infinity,
+ SDA_ERR_ALL_MASKED for a branch with no finite logit, SDA_ERR_PARAM for a setting out of range or rows that
+ overlap, SDA_ERR_VERSION for a struct of another version. Nothing is written then.
+
+ Any number of threads may call it at once.
  */
 int32_t sda_steer(const float *instructed,
                   const float *plain,
@@ -1004,23 +1078,37 @@ int32_t sda_steer(const float *instructed,
                   struct sda_step *step);
 
 /*
+ Sets a struct up to be written to; `size` is sizeof *prefill. Errors as sda_params_init().
+ */
+int32_t sda_prefill_init(struct sda_prefill *prefill,
+                         size_t size);
+
+/*
  Takes over two sequences of a context, and empties them.
 
- `host` is the table that sda_llama_host() fills; it is copied. `ctx` must have been made with at least
- two sequences (n_seq_max), and should have kv_unified set: without it the tokens that both prompts
- begin with are computed once all the same, but kept twice. `plain_seq` and `instructed_seq` are two
- different sequence ids that the host uses for nothing else. `pair` receives the handle; free it with
- sda_pair_free(). On failure the reason goes to the host's log.
+ `host` is the table that sda_llama_host() fills; it is copied. `ctx` must have been made with at least two
+ sequences (n_seq_max), and should have kv_unified set: without it the tokens that both prompts begin with
+ are computed once all the same, but kept twice. `plain_seq` and `instructed_seq` are two different sequence
+ ids that the host uses for nothing else.
+
+ `pair` receives the handle; free it with sda_pair_free(). It does not keep the context: the host frees that,
+ after the last use of the pair.
+
+ SDA_ERR_PARAM for a sequence id out of range or twice the same, SDA_ERR_NULL if the table lacks a required
+ function, SDA_ERR_HOST if one of them failed.
  */
 int32_t sda_pair_new(const struct sda_host *host,
                      struct llama_context *ctx,
                      int32_t plain_seq,
                      int32_t instructed_seq,
+                     char *error,
+                     size_t error_size,
                      struct sda_pair **pair);
 
 /*
- Frees a pair; NULL is fine. Samplers that were made from it stay usable. What its sequences hold in the
- KV cache stays there.
+ Frees a pair; NULL is fine.
+
+ Samplers that were made from it stay usable. What its sequences hold in the KV cache stays there.
  */
 void sda_pair_free(struct sda_pair *pair);
 
@@ -1029,39 +1117,41 @@ void sda_pair_free(struct sda_pair *pair);
 
  `plain` and `instructed` hold token ids, at least one each. The tokens that both begin with are decoded
  once; what the KV cache holds of them from earlier calls is used again, so a chat passes its whole
- conversation every time. `stats` receives the cost and may be NULL.
+ conversation every time. `prefill` receives the cost and may be NULL.
 
- SDA_ERR_PROMPT for an empty prompt, SDA_ERR_CONTEXT_FULL if there is not enough room, SDA_ERR_HOST if
- the host's decode failed. On any error both sequences are emptied.
+ SDA_ERR_PROMPT for an empty prompt, SDA_ERR_CONTEXT_FULL if there is not enough room, SDA_ERR_HOST if the
+ host's decode failed. On these both sequences are emptied.
  */
 int32_t sda_pair_prefill(struct sda_pair *pair,
                          const int32_t *plain,
                          size_t n_plain,
                          const int32_t *instructed,
                          size_t n_instructed,
-                         struct sda_prefill *stats);
+                         struct sda_prefill *prefill);
 
 /*
  Appends one token to both branches with a single decode of two rows.
 
- SDA_ERR_CONTEXT_FULL if there is no room; the cache is then as it was. Logits that were read before are
- invalid afterwards, and so are the rows of other pairs in the same context: sample from a pair before
- the next one steps, or step all at once with sda_pair_step_many().
+ Logits that were read before are invalid afterwards, and so are the rows of other pairs in the same context:
+ sample from a pair before the next one steps, or step all at once with sda_pair_step_many().
+
+ SDA_ERR_CONTEXT_FULL if there is no room; the cache is then as it was. SDA_ERR_HOST if the host's decode
+ failed.
  */
 int32_t sda_pair_step(struct sda_pair *pair,
                       int32_t token);
 
 /*
- Appends one token to each of several pairs of one context, in all branches with a single decode of two
- rows a pair, so that the weights are read once.
+ Appends one token to each of several pairs of one context, in all branches with a single decode of two rows
+ a pair, so that the weights are read once.
 
- `pairs` holds `n_pairs` different pairs and `tokens` a token for each; the context's n_batch must hold
- all rows. It succeeds for all pairs or for none; the reason is kept for sda_pair_error() of the first.
- Afterwards each pair has a row of its own, until the next decode.
+ `pairs` holds `n_pairs` different pairs and `tokens` a token for each; the context's n_batch must hold all
+ rows. With 0 pairs it does nothing, and both arrays may be NULL. Afterwards each pair has a row of its own,
+ until the next decode.
 
+ It succeeds for all pairs or for none; sda_pair_error() of the first has the text of an error.
  SDA_ERR_CONTEXT_FULL if there is no room; the cache is then as it was. SDA_ERR_PARAM if a pair is there
- twice or the batch is too small, SDA_ERR_STATE if the pairs are of different contexts. Nothing is done
- for no pairs.
+ twice or the batch is too small, SDA_ERR_STATE if the pairs are of different contexts.
  */
 int32_t sda_pair_step_many(struct sda_pair *const *pairs,
                            const int32_t *tokens,
@@ -1070,210 +1160,325 @@ int32_t sda_pair_step_many(struct sda_pair *const *pairs,
 /*
  Row of the last decode that holds a branch's logits: the `idx` for llama_sampler_sample().
 
- `side` is SDA_SIDE_INSTRUCTED for the row to sample from. SDA_ERR_STATE before the first prefill, after a
- failed step, and after a fork of the pair has decoded since.
+ `side` is one of SDA_SIDE_*; SDA_SIDE_INSTRUCTED is the row to sample from. `row` receives the row.
+
+ SDA_ERR_STATE before the first prefill, after a failed step, and after a clone of the pair has decoded since.
  */
-int32_t sda_pair_row(struct sda_pair *pair,
+int32_t sda_pair_row(const struct sda_pair *pair,
                      int32_t side,
                      int32_t *row);
 
 /*
- Logits of a branch after its last token: n_vocab values that belong to the context, valid until the
- next decode in it.
+ Logits of a branch after its last token.
+
+ `side` is one of SDA_SIDE_*. `logits` receives a pointer to n_vocab values that belong to the context, valid
+ until the next decode in it.
+
+ SDA_ERR_STATE before the first prefill, after a failed step, and after a clone of the pair has decoded since.
  */
-int32_t sda_pair_logits(struct sda_pair *pair,
+int32_t sda_pair_logits(const struct sda_pair *pair,
                         int32_t side,
                         const float **logits);
 
 /*
  Copies both branches to two other sequences of the same context: a second answer to the same prompts.
 
- `fork` receives the new pair; free it with sda_pair_free(). Its logits are those of `pair` until the
- next decode.
+ `plain_seq` and `instructed_seq` are as for sda_pair_new(), and not those of `pair`.
+
+ `clone` receives the new pair; free it with sda_pair_free(). Its logits are those of `pair` until the next
+ decode.
+
+ SDA_ERR_PARAM for a sequence id out of range or in use.
  */
-int32_t sda_pair_fork(struct sda_pair *pair,
-                      int32_t plain_seq,
-                      int32_t instructed_seq,
-                      struct sda_pair **fork);
+int32_t sda_pair_clone(const struct sda_pair *pair,
+                       int32_t plain_seq,
+                       int32_t instructed_seq,
+                       char *error,
+                       size_t error_size,
+                       struct sda_pair **clone);
 
 /*
- Empties both sequences.
+ Empties both sequences. Afterwards there are no logits until the next prefill.
  */
 int32_t sda_pair_clear(struct sda_pair *pair);
 
 /*
- Text of the last error of a pair, empty if there was none; NULL for NULL. Valid until the next call on
- the same pair.
+ Text of the last call on the pair that failed, empty if there was none.
+
+ NULL for NULL. Valid until the next call on the same pair.
  */
 const char *sda_pair_error(const struct sda_pair *pair);
 
 /*
- Makes a sampler that reads the plain branch from a pair, in the host's own context.
+ Makes a sampler that reads the plain branch from a pair, in the host's own context. The host samples from
+ the pair's instructed row and steps the pair with the token.
 
- `pair` stays the host's. `params` are the settings. `sampler` receives the handle; free it with
- sda_sampler_free(). The host samples from the pair's instructed row and steps the pair with the token.
+ `pair` stays the host's, and may be freed before the sampler. `params` are the settings.
+
+ `sampler` receives the handle; free it with sda_sampler_free().
+
+ SDA_ERR_PARAM for a setting out of range, SDA_ERR_VERSION for settings of another version.
  */
 int32_t sda_sampler_new_paired(const struct sda_pair *pair,
                                const struct sda_params *params,
+                               char *error,
+                               size_t error_size,
                                struct sda_sampler **sampler);
 
 /*
- Makes a sampler that keeps the plain branch in a context of its own, for hosts that keep their loop.
+ Makes a sampler that keeps the plain branch in a context of its own, for hosts that keep their loop. The host
+ decodes the instructed prompt as always, and has to accept every token (llama_sampler_sample does). Nothing
+ is decoded before the first step.
 
- The host decodes the instructed prompt as always; `plain_prompt` holds the `n_plain_prompt` tokens of
- the prompt without the instruction, and is copied. `host` needs context_new and context_free. `ctx` is
- the host's context and must outlive the sampler. Nothing is decoded before the first step. The host has
- to accept every token (llama_sampler_sample does).
+ `host` needs context_new and context_free; it is copied. `ctx` is the host's context and must outlive the
+ sampler. `plain_prompt` holds the `n_plain_prompt` tokens of the prompt without the instruction, and is
+ copied. `params` are the settings.
+
+ `sampler` receives the handle; free it with sda_sampler_free().
+
+ SDA_ERR_PROMPT for an empty prompt, SDA_ERR_PARAM for a setting out of range, SDA_ERR_NULL if the table lacks
+ a required function, SDA_ERR_HOST if the host made no context.
  */
 int32_t sda_sampler_new_dropin(const struct sda_host *host,
                                struct llama_context *ctx,
                                const int32_t *plain_prompt,
                                size_t n_plain_prompt,
                                const struct sda_params *params,
+                               char *error,
+                               size_t error_size,
                                struct sda_sampler **sampler);
 
 /*
- Makes a sampler whose plain logits the host hands in before each step, with
- sda_sampler_set_plain_logits().
+ Makes a sampler whose plain logits the host hands in before each step, with sda_sampler_set_plain_logits().
 
- `host` may be NULL if the sampler is used with sda_sampler_apply() and not in a llama.cpp chain.
- `n_vocab` is the length of every row.
+ `host` may be NULL if the sampler is used with sda_sampler_apply() and not in a llama.cpp chain; it is
+ copied. `n_vocab` is the length of every row, at least 1. `params` are the settings.
+
+ `sampler` receives the handle; free it with sda_sampler_free().
+
+ SDA_ERR_PARAM for no vocabulary or a setting out of range.
  */
 int32_t sda_sampler_new(const struct sda_host *host,
                         size_t n_vocab,
                         const struct sda_params *params,
+                        char *error,
+                        size_t error_size,
                         struct sda_sampler **sampler);
 
 /*
- Frees a sampler's handle; NULL is fine. A llama_sampler made from it goes on.
+ Frees a sampler's handle; NULL is fine. A llama_sampler made from it stays usable.
  */
 void sda_sampler_free(struct sda_sampler *sampler);
 
 /*
- Makes a llama_sampler for llama_sampler_chain_add(); the chain owns and frees it. It goes first: it
- needs the whole vocabulary. Temperature is included, so the chain should not have one.
+ Makes a llama_sampler for llama_sampler_chain_add(). It goes first in the chain: it needs the whole
+ vocabulary. Temperature is included, so the chain should not have one.
+
+ `llama_sampler` receives it. The chain owns and frees it; it stays usable after sda_sampler_free(), and both
+ are the same sampler until then.
+
+ SDA_ERR_NULL if the host's table has no sampler_new, SDA_ERR_HOST if that failed.
  */
-int32_t sda_sampler_llama(const struct sda_sampler *sampler,
-                          struct llama_sampler **llama_sampler);
+int32_t sda_sampler_to_llama(const struct sda_sampler *sampler,
+                             struct llama_sampler **llama_sampler);
 
 /*
- Handle of a llama_sampler that this library made, for example of one that the host cloned. SDA_ERR_STATE
- if it is another sampler. `sampler` receives a handle of its own; free it with sda_sampler_free().
+ Makes a handle of a llama_sampler that this library made, for example of one that the host cloned.
+
+ `sampler` receives a handle of its own; free it with sda_sampler_free().
+
+ SDA_ERR_STATE if it is another llama_sampler.
  */
 int32_t sda_sampler_from_llama(const struct llama_sampler *llama_sampler,
+                               char *error,
+                               size_t error_size,
                                struct sda_sampler **sampler);
 
 /*
- A sampler at the same point that goes on by itself. In paired mode it reads the same pair until
- sda_sampler_set_pair(); a drop-in sampler gets a context of its own. `clone` receives the handle.
+ Makes a sampler at the same point of its generation, independent of the first from there on. A paired one
+ reads the same pair until sda_sampler_set_pair(); a drop-in one gets another context of its own.
+
+ `clone` receives the handle; free it with sda_sampler_free().
+
+ SDA_ERR_HOST if the host made no context.
  */
 int32_t sda_sampler_clone(const struct sda_sampler *sampler,
+                          char *error,
+                          size_t error_size,
                           struct sda_sampler **clone);
 
 /*
  Steers a candidate array (the host's llama_token_data_array), for hosts without a chain.
 
- The array holds every token of the vocabulary once, in any order. On success its logits are
+ `candidates` holds every token of the vocabulary once, in any order. On success its logits are
  log-probabilities and it counts as unsorted; with a `top_p` below 1 in the settings it then holds the
- nucleus only, its size says how many, and it counts as sorted. On an error it is left as it was.
+ nucleus only, its size says how many, and it counts as sorted.
+
+ On an error it is left as it was. SDA_ERR_CANDIDATES if it is not the whole vocabulary, SDA_ERR_STATE if the
+ plain logits of this step are not there, SDA_ERR_NOT_FINITE and SDA_ERR_ALL_MASKED as for sda_steer();
+ SDA_ERR_CONTEXT_FULL and SDA_ERR_HOST if a drop-in sampler could not decode.
  */
-int32_t sda_sampler_apply(const struct sda_sampler *sampler,
+int32_t sda_sampler_apply(struct sda_sampler *sampler,
                           struct llama_token_data_array *candidates);
 
 /*
  Tells the sampler of the token that was chosen, for hosts without a chain.
+
+ Tokens before the first step, and a second accept of the same token with no step between, are ignored.
  */
-int32_t sda_sampler_accept(const struct sda_sampler *sampler,
+int32_t sda_sampler_accept(struct sda_sampler *sampler,
                            int32_t token);
 
 /*
- Goes back to the state before the first step and forgets an earlier error. A drop-in sampler goes back
- to its plain prompt; a pair is left alone.
+ Returns to the state before the first step and forgets an earlier error. A drop-in sampler returns to its
+ plain prompt; a pair is left alone.
  */
-int32_t sda_sampler_reset(const struct sda_sampler *sampler);
+int32_t sda_sampler_reset(struct sda_sampler *sampler);
 
 /*
  Changes the settings from the next step on.
+
+ `params` are the new settings. On an error the old ones stay.
+
+ SDA_ERR_PARAM for a setting out of range, SDA_ERR_VERSION for settings of another version.
  */
-int32_t sda_sampler_set_params(const struct sda_sampler *sampler,
+int32_t sda_sampler_set_params(struct sda_sampler *sampler,
                                const struct sda_params *params);
 
 /*
- Continues a paired sampler with another pair, for a clone that goes on in sequences of its own.
+ Continues a paired sampler with another pair, for a clone that continues in sequences of its own.
+
+ `pair` is as for sda_sampler_new_paired().
+
+ SDA_ERR_STATE if the sampler is not a paired one.
  */
-int32_t sda_sampler_set_pair(const struct sda_sampler *sampler,
+int32_t sda_sampler_set_pair(struct sda_sampler *sampler,
                              const struct sda_pair *pair);
 
 /*
- Starts a drop-in sampler over with another plain prompt, for the next turn of a chat. What the new
- prompt has in common with the tokens so far is not decoded again.
+ Starts a drop-in sampler over with another plain prompt, for the next turn of a chat. What the new prompt has
+ in common with the tokens so far is not decoded again.
+
+ `plain_prompt` holds `n_plain_prompt` tokens, and is copied.
+
+ SDA_ERR_PROMPT for an empty prompt, SDA_ERR_STATE if the sampler is not a drop-in one.
  */
-int32_t sda_sampler_set_prompt(const struct sda_sampler *sampler,
+int32_t sda_sampler_set_prompt(struct sda_sampler *sampler,
                                const int32_t *plain_prompt,
                                size_t n_plain_prompt);
 
 /*
- Hands in the plain branch's logits of the coming step: `n_vocab` values by token id, copied.
+ Hands in the plain branch's logits of the coming step.
+
+ `plain` holds `n_vocab` values by token id, and is copied.
+
+ SDA_ERR_LENGTH if it is not as long as the sampler's vocabulary, SDA_ERR_STATE if the sampler reads the plain
+ branch itself.
  */
-int32_t sda_sampler_set_plain_logits(const struct sda_sampler *sampler,
+int32_t sda_sampler_set_plain_logits(struct sda_sampler *sampler,
                                      const float *plain,
                                      size_t n_vocab);
 
 /*
- Status of the first error since the sampler was made or reset, SDA_OK if there was none. Callbacks in a
- chain cannot report: check this after each step. SDA_ERR_NULL for NULL.
+ Status of the first step that failed since the sampler was made or reset, SDA_OK if there was none. Callbacks
+ in a chain cannot report: check this after each step.
  */
 int32_t sda_sampler_status(const struct sda_sampler *sampler);
 
 /*
- Text of that error, empty if there was none; NULL for NULL. Valid until the next call on the same
- handle.
+ Text of the last call on the sampler that failed, or of the first step that failed in a chain if no call
+ failed since; empty if there was none, and after a reset.
+
+ NULL for NULL. Valid until the next call on the same handle.
  */
 const char *sda_sampler_error(const struct sda_sampler *sampler);
 
 /*
- Divergence and temperature of the last steered step. SDA_ERR_STATE before the first one.
+ Sets a struct up to be written to; `size` is sizeof *info. Errors as sda_params_init().
+ */
+int32_t sda_step_info_init(struct sda_step_info *info,
+                           size_t size);
+
+/*
+ Sets a struct up to be written to; `size` is sizeof *stats. Errors as sda_params_init().
+ */
+int32_t sda_stats_init(struct sda_stats *stats,
+                       size_t size);
+
+/*
+ What the last steered step found out.
+
+ `info` receives it.
+
+ SDA_ERR_STATE before the first step, SDA_ERR_VERSION if `info` was not set up.
  */
 int32_t sda_sampler_last_step(const struct sda_sampler *sampler,
-                              struct sda_step *step);
+                              struct sda_step_info *info);
 
 /*
  Counts of steps and accepts.
+
+ `stats` receives them.
+
+ SDA_ERR_VERSION if `stats` was not set up.
  */
 int32_t sda_sampler_stats(const struct sda_sampler *sampler,
                           struct sda_stats *stats);
 
 /*
+ Fills a struct with NULL and 0, and its size; `size` is sizeof *request. Errors as sda_params_init().
+ */
+int32_t sda_judge_request_init(struct sda_judge_request *request,
+                               size_t size);
+
+/*
+ Sets a struct up to be written to; `size` is sizeof *judgement. Errors as sda_params_init().
+ */
+int32_t sda_judgement_init(struct sda_judgement *judgement,
+                           size_t size);
+
+/*
  Asks a host's judge, and turns its score into an amplification.
 
  `judge` is called once, on this thread, with `user_data` (which may be NULL), unless the draft is blank,
- which is a failure as if the judge had none. `function` is one of SDA_AMPLIFY_*. `on_failure` is one of
+ which is a failure as if the judge had no score. `function` is one of SDA_AMPLIFY_*. `on_failure` is one of
  SDA_ON_FAILURE_* and says what to do when there is no score: no failure ever becomes an amplification.
- `judgement` receives the outcome. SDA_ERR_JUDGE without a score under SDA_ON_FAILURE_ERROR;
- SDA_ERR_CANCELLED when the judge returned that; SDA_ERR_PARAM for a request with neither instruction nor
- dimension. Any number of threads may call it at once.
+ `judgement` receives the outcome.
+
+ SDA_ERR_JUDGE without a score under SDA_ON_FAILURE_ERROR; SDA_ERR_CANCELLED when the judge returned that;
+ SDA_ERR_PARAM for a request with neither instruction nor dimension.
+
+ Any number of threads may call it at once.
  */
 int32_t sda_judge_amplify(sda_judge_fn judge,
                           void *user_data,
                           const struct sda_judge_request *request,
                           int32_t function,
                           int32_t on_failure,
+                          char *error,
+                          size_t error_size,
                           struct sda_judgement *judgement);
 
 /*
- Writes the question for a judge that is a language model, as one user message.
+ Writes the question for a judge that is a language model, as one user message. It quotes query and draft
+ between marker lines with a random code, so that nothing in them can end the quotation, and says in which
+ form to reply.
 
- It quotes query and draft between marker lines with a random code, so that nothing in them can end the
- quotation, and says in which form to reply. `reply` is one of SDA_REPLY_*. `prompt_template` is the middle part,
- with {draft} once and {query}, {criterion}, {instruction} and {nonce} at will; NULL is the built-in one.
- `buffer` receives the text and a NUL, `size` is its room. `length` receives the length without the NUL.
- `buffer` may be NULL to ask for the length alone, which is the same for every call with the same request.
+ `prompt_template` is the middle part, with {draft} once and {query}, {criterion}, {instruction} and {nonce}
+ at will; NULL is the built-in one. `reply` is one of SDA_REPLY_*. `buffer` receives the text and a NUL, `size`
+ is its room. `length` receives the length without the NUL. `buffer` may be NULL to ask for the length alone,
+ which is the same for every call with the same request.
+
  SDA_ERR_LENGTH if the room is too small; SDA_ERR_PARAM for a bad template or a request with neither
- instruction nor dimension; SDA_ERR_JUDGE for a blank draft. Any number of threads may call it at once.
+ instruction nor dimension; SDA_ERR_JUDGE for a blank draft.
+
+ Any number of threads may call it at once.
  */
 int32_t sda_judge_prompt(const struct sda_judge_request *request,
                          const char *prompt_template,
                          int32_t reply,
+                         char *error,
+                         size_t error_size,
                          char *buffer,
                          size_t size,
                          size_t *length);
@@ -1283,16 +1488,18 @@ int32_t sda_judge_prompt(const struct sda_judge_request *request,
  SCORE: N, from 1 to 100. A number anywhere else counts for nothing.
 
  `request` is what was asked, or NULL; with it, a score that the query or the draft holds in one of these
- forms is refused, since the reply may be an echo. `score` receives the number. `why`, with room for
- `why_size` bytes, receives the reason of a failure and what came back, shortened; it may be NULL, and is
- left alone on success. SDA_ERR_JUDGE if there is no score; SDA_ERR_ENCODING if the reply is not UTF-8.
+ forms is refused, since the reply may be an echo. `score` receives the number.
+
+ SDA_ERR_JUDGE if there is no score, with a text that quotes what came back, shortened; SDA_ERR_ENCODING if
+ the reply is not UTF-8.
+
  Any number of threads may call it at once.
  */
 int32_t sda_judge_parse(const struct sda_judge_request *request,
                         const char *reply,
-                        float *score,
-                        char *why,
-                        size_t why_size);
+                        char *error,
+                        size_t error_size,
+                        float *score);
 
 #if defined(SDA_BUNDLED)
 /*
@@ -1304,16 +1511,18 @@ int32_t sda_model_params_init(struct sda_model_params *params,
 /*
  Loads a GGUF file.
 
- `path` is its name in UTF-8. `params` may be NULL for the defaults. `error` may be NULL; else it
- receives the reason if the call fails, cut to `error_size` bytes with the final NUL. `model` receives
- the handle; free it with sda_model_free(). SDA_ERR_IO if there is no such file, SDA_ERR_MODEL if it is
- not a model that llama.cpp can load.
+ `path` is its name in UTF-8. `params` may be NULL for the defaults.
+
+ `model` receives the handle; free it with sda_model_free().
+
+ SDA_ERR_IO if there is no such file, SDA_ERR_MODEL if it is not a model that llama.cpp can load, or if
+ `progress` stopped it.
  */
-int32_t sda_model_open(const char *path,
-                       const struct sda_model_params *params,
-                       char *error,
-                       size_t error_size,
-                       struct sda_model **model);
+int32_t sda_model_new(const char *path,
+                      const struct sda_model_params *params,
+                      char *error,
+                      size_t error_size,
+                      struct sda_model **model);
 
 /*
  Frees a model; NULL is fine. Engines that were made from it keep what they need.
@@ -1321,11 +1530,13 @@ int32_t sda_model_open(const char *path,
 void sda_model_free(struct sda_model *model);
 
 /*
- Sends the log lines of the built-in llama.cpp to a function, in the whole process; by default, and with
- NULL, they go nowhere.
+ Sends the log lines of the built-in llama.cpp to a function, in the whole process; by default they go
+ nowhere.
 
- `level` is as in ggml_log_level: 1 debug, 2 info, 3 warning, 4 error, 5 goes on with the line before.
- `log` may be called from any thread, until another one is set, and must not call the library.
+ `log` gets a `level` as in ggml_log_level: 1 debug, 2 info, 3 warning, 4 error, 5 continues the line before.
+ It must not call the library; NULL turns the log off. `log_data` is passed on as it is.
+
+ `log` may be called from any thread, until another one is set.
  */
 void sda_log_set(void (*log)(int32_t level,
                              const char *text,
@@ -1345,11 +1556,19 @@ int32_t sda_generate_params_init(struct sda_generate_params *params,
                                  size_t size);
 
 /*
+ Sets a struct up to be written to; `size` is sizeof *answer. Errors as sda_params_init().
+ */
+int32_t sda_answer_init(struct sda_answer *answer,
+                        size_t size);
+
+/*
  Makes the context for a prompt pair.
 
- `params` may be NULL for the defaults. `error` may be NULL; else it receives the reason if the call
- fails, cut to `error_size` bytes with the final NUL. `engine` receives the handle; free it with
- sda_engine_free(). SDA_ERR_MODEL if there is not enough memory.
+ `model` may be freed before the engine. `params` may be NULL for the defaults.
+
+ `engine` receives the handle; free it with sda_engine_free().
+
+ SDA_ERR_MODEL if there is not enough memory, SDA_ERR_PARAM for a setting out of range.
  */
 int32_t sda_engine_new(const struct sda_model *model,
                        const struct sda_engine_params *params,
@@ -1365,28 +1584,30 @@ void sda_engine_free(struct sda_engine *engine);
 /*
  Generates one answer, and returns when it is finished.
 
- `params` says what is asked and how; its `on_text` receives the answer. `answer` receives what it cost,
- and may be NULL. What the KV cache holds of the prompts from earlier calls is used again. An answer that
- the callback or sda_engine_cancel() stopped, or that filled the context, is not an error: see
- `finish`.
+ `params` says what is asked and how; its `on_text` receives the answer. What the KV cache holds of the prompts
+ from earlier calls is used again. `answer` receives what it cost, and may be NULL. An answer that the callback
+ or sda_engine_cancel() stopped, or that filled the context, is not an error: see `finish`.
 
- SDA_ERR_PROMPT for an empty prompt, SDA_ERR_CONTEXT_FULL if the prompts do not fit, SDA_ERR_ENCODING for
- a text that is not UTF-8, SDA_ERR_STATE if the engine is generating already.
+ SDA_ERR_PROMPT for an empty prompt, SDA_ERR_CONTEXT_FULL if the prompts do not fit, SDA_ERR_PARAM for a
+ setting out of range, SDA_ERR_ENCODING for a text that is not UTF-8, SDA_ERR_STATE if the engine is generating
+ already.
  */
-int32_t sda_engine_generate(const struct sda_engine *engine,
+int32_t sda_engine_generate(struct sda_engine *engine,
                             const struct sda_generate_params *params,
                             struct sda_answer *answer);
 
 /*
- Stops the answer that is being generated, after the token or the part of the prompt that is computed
- now; nothing if there is none. The one function that any thread may call while another one uses the
- engine. SDA_ERR_NULL for NULL.
+ Stops the answer that is being generated, after the token or the part of the prompt that is computed now;
+ does nothing if there is none.
+
+ Any thread may call it while another one uses the engine; it is the one function of which this is true.
  */
-int32_t sda_engine_cancel(const struct sda_engine *engine);
+int32_t sda_engine_cancel(struct sda_engine *engine);
 
 /*
- Text of the last error of an engine, empty if there was none; NULL for NULL. Valid until the next call
- on the same engine.
+ Text of the last call on the engine that failed, empty if there was none.
+
+ NULL for NULL. Valid until the next call on the same engine.
  */
 const char *sda_engine_error(const struct sda_engine *engine);
 #endif

@@ -1,5 +1,5 @@
 //! The one gate of every function that C calls, be it an export or a callback: no panic gets out, since
-//! unwinding into C aborts the host. `tests/guard.rs` checks that none lacks it.
+//! unwinding into C aborts the host. `tests/core/guard.rs` checks that none lacks it.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 

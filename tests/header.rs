@@ -76,51 +76,67 @@ fn the_header_compiles_alone_as_c99_and_as_cxx17() {
     }
 }
 
+/// C that does not compile unless a struct has the size and the fields that Rust has, each in its place. One
+/// that can grow ends with a field and not with padding, since an older caller's padding would be read as the
+/// next field.
+macro_rules! layout {
+    ($type:ident as $name:ident: $($field:ident),* $(,)?) => {{
+        let name = stringify!($name);
+        let fields = [$((stringify!($field), std::mem::offset_of!($type, $field))),*];
+        let mut source = format!("typedef char check_{name}[sizeof({name}) == {} ? 1 : -1];\n", size_of::<$type>());
+        for (field, offset) in fields {
+            source += &format!(
+                "typedef char check_{name}_{field}[offsetof({name}, {field}) == {offset} ? 1 : -1];\n"
+            );
+        }
+        let (last, offset) = fields[fields.len() - 1];
+        if fields[0].0 == "struct_size" {
+            source += &format!(
+                "typedef char no_padding_{name}[{offset} + sizeof((({name} *)0)->{last}) == sizeof({name}) ? 1 : -1];\n"
+            );
+        }
+        // A field that is missing here does not compile.
+        let _ = |all: $type| { let $type { $($field: _),* } = all; };
+        source
+    }};
+}
+
 #[test]
 fn structs_are_laid_out_as_in_rust() {
-    use sda::ffi::{CJudgeRequest, CJudgement, CParams, CPrefill, CStats, CStep};
+    use sda::ffi::{CJudgeRequest, CJudgement, CParams, CPrefill, CStats, CStep, CStepInfo};
     use sda::host::{HostTable, Row};
-    let size =
-        |name: &str, size: usize| format!("typedef char check_{name}[sizeof({name}) == {size} ? 1 : -1];\n");
-    let at = |name: &str, field: &str, offset: usize| {
-        format!("typedef char check_{name}_{field}[offsetof({name}, {field}) == {offset} ? 1 : -1];\n")
-    };
     #[allow(unused_mut, reason = "the bundled library has more structs")]
     let mut source = [
         "#include \"sda.h\"\n".to_owned(),
-        size("sda_params", size_of::<CParams>()),
-        at("sda_params", "amplification", std::mem::offset_of!(CParams, amplification)),
-        at("sda_params", "t_min", std::mem::offset_of!(CParams, t_min)),
-        size("sda_step", size_of::<CStep>()),
-        size("sda_prefill", size_of::<CPrefill>()),
-        size("sda_stats", size_of::<CStats>()),
-        size("sda_judge_request", size_of::<CJudgeRequest>()),
-        at("sda_judge_request", "dimension", std::mem::offset_of!(CJudgeRequest, dimension)),
-        size("sda_judgement", size_of::<CJudgement>()),
-        at("sda_judgement", "amplification", std::mem::offset_of!(CJudgement, amplification)),
-        size("sda_row", size_of::<Row>()),
-        at("sda_row", "wants_logits", std::mem::offset_of!(Row, wants_logits)),
-        size("sda_host", size_of::<HostTable>()),
-        at("sda_host", "context_new", std::mem::offset_of!(HostTable, context_new)),
-        at("sda_host", "log_data", std::mem::offset_of!(HostTable, log_data)),
+        layout!(CParams as sda_params: struct_size, amplification, k, temperature, sigma, t_min, flags, top_p, reserved),
+        layout!(CStep as sda_step: divergence, temperature),
+        layout!(CStepInfo as sda_step_info: struct_size, divergence, temperature),
+        layout!(CPrefill as sda_prefill: struct_size, shared, decoded, reused),
+        layout!(CStats as sda_stats: struct_size, steered, refused, repeated_accepts),
+        layout!(CJudgeRequest as sda_judge_request: struct_size, query, draft, instruction, dimension, flags),
+        layout!(CJudgement as sda_judgement: struct_size, arm, judge_status, score, amplification),
+        layout!(Row as sda_row: token, pos, seq, wants_logits),
+        layout!(HostTable as sda_host: struct_size, decode, get_logits_ith, seq_cp, seq_rm, seq_pos_min, n_vocab,
+            n_ctx, n_ctx_seq, n_batch, n_seq_max, context_new, context_free, sampler_new, log, log_data),
     ]
     .concat();
     #[cfg(feature = "bundled")]
     {
         use sda::ffi::{CAnswer, CEngineParams, CGenerateParams, CModelParams, CToken, CTurn};
         source += &[
-            size("sda_model_params", size_of::<CModelParams>()),
-            at("sda_model_params", "progress", std::mem::offset_of!(CModelParams, progress)),
-            size("sda_engine_params", size_of::<CEngineParams>()),
-            at("sda_engine_params", "swa_full", std::mem::offset_of!(CEngineParams, swa_full)),
-            size("sda_generate_params", size_of::<CGenerateParams>()),
-            at("sda_generate_params", "steering", std::mem::offset_of!(CGenerateParams, steering)),
-            at("sda_generate_params", "trace", std::mem::offset_of!(CGenerateParams, trace)),
-            size("sda_turn", size_of::<CTurn>()),
-            size("sda_token", size_of::<CToken>()),
-            at("sda_token", "logprob_instructed", std::mem::offset_of!(CToken, logprob_instructed)),
-            size("sda_answer", size_of::<CAnswer>()),
-            at("sda_answer", "sample_ms", std::mem::offset_of!(CAnswer, sample_ms)),
+            layout!(CModelParams as sda_model_params: struct_size, n_gpu_layers, use_mmap, use_mlock, progress,
+                progress_data),
+            layout!(CEngineParams as sda_engine_params: struct_size, n_ctx, n_batch, n_ubatch, n_threads,
+                n_threads_batch, flash_attn, swa_full, reserved),
+            layout!(CGenerateParams as sda_generate_params: struct_size, prompt, on_text, user_data, instruction,
+                preset, negative, system, chat_template, history, n_history, stop, n_stop, steering, score, amplify,
+                placement, arm, n_predict, seed, top_k, top_p, min_p, repeat_last_n, repeat_penalty,
+                frequency_penalty, presence_penalty, steer_after_think, trace, reserved),
+            layout!(CTurn as sda_turn: query, answer),
+            layout!(CToken as sda_token: struct_size, index, token, divergence, temperature, guidance,
+                logprob_plain, logprob_instructed),
+            layout!(CAnswer as sda_answer: struct_size, n_tokens, finish, mean_divergence, prefill_shared,
+                prefill_decoded, prefill_reused, prefill_ms, decode_ms, sample_ms),
         ]
         .concat();
     }

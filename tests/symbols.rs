@@ -11,6 +11,8 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::Command;
 
+use sda_test_kit::sda_h;
+
 /// A library that make has built, or None where it was not asked for; in the gate it has to be there.
 fn library(variable: &str) -> Option<PathBuf> {
     let path = std::env::var_os(variable);
@@ -32,36 +34,6 @@ fn run(program: &str, arguments: &[&str], library: &PathBuf) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// The header as a program sees it, without comments.
-fn header(bundled: bool) -> String {
-    let header = include_str!("../include/sda.h");
-    let mut code = String::new();
-    for (i, part) in header.split("/*").enumerate() {
-        code.push_str(if i == 0 { part } else { part.split_once("*/").unwrap().1 });
-    }
-    if bundled {
-        return code;
-    }
-    let mut pieces = code.split("#if defined(SDA_BUNDLED)");
-    let mut seen = pieces.next().unwrap().to_owned();
-    pieces.for_each(|piece| seen.push_str(piece.split_once("#endif").unwrap().1));
-    seen
-}
-
-/// Functions that the header declares: `sda_name(`.
-fn declared(bundled: bool) -> BTreeSet<String> {
-    let code = header(bundled);
-    let mut names = BTreeSet::new();
-    for (at, _) in code.match_indices("sda_") {
-        let name: String =
-            code[at..].chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
-        if code[at + name.len()..].starts_with('(') {
-            names.insert(name);
-        }
-    }
-    names
-}
-
 fn exported(library: &PathBuf) -> BTreeSet<String> {
     let symbols = run("nm", &["-D", "--defined-only"], library);
     symbols.lines().filter_map(|line| line.split_whitespace().nth(2)).map(str::to_owned).collect()
@@ -76,8 +48,8 @@ fn assert_soname(library: &PathBuf) {
 #[test]
 fn the_plugin_exports_the_functions_of_the_header_and_no_others() {
     let Some(library) = plugin() else { return };
-    assert!(declared(false).len() > 20, "{:?}", declared(false));
-    assert_eq!(exported(&library), declared(false));
+    assert!(sda_h::functions(false).len() > 20, "{:?}", sda_h::functions(false));
+    assert_eq!(exported(&library), sda_h::functions(false));
     assert_soname(&library);
 }
 
@@ -95,8 +67,12 @@ fn the_plugin_neither_holds_nor_needs_llama_cpp() {
 #[test]
 fn the_library_with_llama_cpp_exports_all_functions_of_the_header_and_no_others() {
     let Some(library) = library("SDA_BUNDLED_LIB") else { return };
-    assert!(declared(true).len() > declared(false).len() + 10, "{:?}", declared(true));
-    assert_eq!(exported(&library), declared(true));
+    assert!(
+        sda_h::functions(true).len() > sda_h::functions(false).len() + 10,
+        "{:?}",
+        sda_h::functions(true)
+    );
+    assert_eq!(exported(&library), sda_h::functions(true));
     assert_soname(&library);
 }
 

@@ -17,11 +17,16 @@ static void fail(const char *what) {
     exit(1);
 }
 
-static void check(int32_t status, const char *call) {
+static void check(int32_t status, const char *call, const char *reason) {
     if (status != SDA_OK) {
-        fprintf(stderr, "dropin: %s: %s\n", call, sda_status_str(status));
+        fprintf(stderr, "dropin: %s: %s (%s)\n", call, sda_status_str(status), reason);
         exit(1);
     }
+}
+
+/* For calls on a handle, which keeps the reason. */
+static void check_sampler(int32_t status, const char *call, const sda_sampler *sampler) {
+    check(status, call, status == SDA_OK ? "" : sda_sampler_error(sampler));
 }
 
 static void log_errors(enum ggml_log_level level, const char *text, void *data) {
@@ -59,7 +64,7 @@ int main(int argc, char **argv) {
     const int ids = argc == 8 && strcmp(argv[7], "--ids") == 0;
     llama_token plain[1024], instructed[1024], token;
     int32_t i, n_plain, n_instructed, n_piece;
-    char piece[256];
+    char piece[256], error[512] = "";
 
     if (argc != 7 && !ids) {
         fail("usage: dropin MODEL.gguf PROMPT INSTRUCTION AMPLIFICATION SEED N_TOKENS [--ids]");
@@ -84,17 +89,17 @@ int main(int argc, char **argv) {
     sda_host host;
     sda_llama_host(&host);
     sda_params params;
-    check(sda_params_init(&params, sizeof params), "sda_params_init");
+    check(sda_params_init(&params, sizeof params), "sda_params_init", "sda.h and libsda do not fit");
     params.amplification = strtof(argv[4], NULL);
     if (argv[5][0] == '-') {
         params.temperature = 0.0f; /* a negative seed: the most likely token each time */
     }
     sda_sampler *sda = NULL;
-    check(sda_sampler_new_dropin(&host, ctx, plain, (size_t)n_plain, &params, &sda),
-          "sda_sampler_new_dropin");
+    check(sda_sampler_new_dropin(&host, ctx, plain, (size_t)n_plain, &params, error, sizeof error, &sda),
+          "sda_sampler_new_dropin", error);
 
     struct llama_sampler *steering = NULL;
-    check(sda_sampler_llama(sda, &steering), "sda_sampler_llama");
+    check_sampler(sda_sampler_to_llama(sda, &steering), "sda_sampler_to_llama", sda);
     struct llama_sampler *chain = llama_sampler_chain_init(llama_sampler_chain_default_params());
     llama_sampler_chain_add(chain, steering); /* the one added line in the chain */
     llama_sampler_chain_add(chain, llama_sampler_init_top_p(0.95f, 1));
@@ -106,7 +111,7 @@ int main(int argc, char **argv) {
             fail("llama_decode");
         }
         token = llama_sampler_sample(chain, ctx, -1);
-        check(sda_sampler_status(sda), "steering");
+        check_sampler(sda_sampler_status(sda), "steering", sda);
         if (llama_vocab_is_eog(vocab, token)) {
             break;
         }

@@ -81,7 +81,7 @@ int main(int argc, char **argv) {
     pthread_sigmask(SIG_BLOCK, &interrupt, NULL);
 
     sda_log_set(log_errors, NULL);
-    status = sda_model_open(argv[1], NULL, reason, sizeof reason, &model);
+    status = sda_model_new(argv[1], NULL, reason, sizeof reason, &model);
     if (status != SDA_OK) {
         fail("cannot load the model", status, reason);
     }
@@ -113,6 +113,7 @@ int main(int argc, char **argv) {
             params.chat_template = chatml;
         }
     }
+    sda_answer_init(&answer, sizeof answer);
     status = sda_engine_generate(engine, &params, &answer);
     if (status != SDA_OK) {
         fail("sda_engine_generate", status, sda_engine_error(engine));

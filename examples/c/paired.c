@@ -17,11 +17,20 @@ static void fail(const char *what) {
     exit(1);
 }
 
-static void check(int32_t status, const char *call) {
+static void check(int32_t status, const char *call, const char *reason) {
     if (status != SDA_OK) {
-        fprintf(stderr, "paired: %s: %s\n", call, sda_status_str(status));
+        fprintf(stderr, "paired: %s: %s (%s)\n", call, sda_status_str(status), reason);
         exit(1);
     }
+}
+
+/* For calls on a handle, which keeps the reason. */
+static void check_pair(int32_t status, const char *call, const sda_pair *pair) {
+    check(status, call, status == SDA_OK ? "" : sda_pair_error(pair));
+}
+
+static void check_sampler(int32_t status, const char *call, const sda_sampler *sampler) {
+    check(status, call, status == SDA_OK ? "" : sda_sampler_error(sampler));
 }
 
 static void log_errors(enum ggml_log_level level, const char *text, void *data) {
@@ -59,7 +68,7 @@ int main(int argc, char **argv) {
     const int ids = argc == 8 && strcmp(argv[7], "--ids") == 0;
     llama_token plain[1024], instructed[1024], token;
     int32_t i, n_plain, n_instructed, row, n_piece;
-    char piece[256];
+    char piece[256], error[512] = "";
 
     if (argc != 7 && !ids) {
         fail("usage: paired MODEL.gguf PROMPT INSTRUCTION AMPLIFICATION SEED N_TOKENS [--ids]");
@@ -85,30 +94,30 @@ int main(int argc, char **argv) {
     sda_host host;
     sda_llama_host(&host);
     sda_pair *pair = NULL;
-    check(sda_pair_new(&host, ctx, 0, 1, &pair), "sda_pair_new");
-    check(sda_pair_prefill(pair, plain, (size_t)n_plain, instructed, (size_t)n_instructed, NULL),
-          "sda_pair_prefill");
+    check(sda_pair_new(&host, ctx, 0, 1, error, sizeof error, &pair), "sda_pair_new", error);
+    check_pair(sda_pair_prefill(pair, plain, (size_t)n_plain, instructed, (size_t)n_instructed, NULL),
+               "sda_pair_prefill", pair);
 
     sda_params params;
-    check(sda_params_init(&params, sizeof params), "sda_params_init");
+    check(sda_params_init(&params, sizeof params), "sda_params_init", "sda.h and libsda do not fit");
     params.amplification = strtof(argv[4], NULL);
     if (argv[5][0] == '-') {
         params.temperature = 0.0f; /* a negative seed: the most likely token each time */
     }
     sda_sampler *sda = NULL;
-    check(sda_sampler_new_paired(pair, &params, &sda), "sda_sampler_new_paired");
+    check(sda_sampler_new_paired(pair, &params, error, sizeof error, &sda), "sda_sampler_new_paired", error);
 
     struct llama_sampler *steering = NULL;
-    check(sda_sampler_llama(sda, &steering), "sda_sampler_llama");
+    check_sampler(sda_sampler_to_llama(sda, &steering), "sda_sampler_to_llama", sda);
     struct llama_sampler *chain = llama_sampler_chain_init(llama_sampler_chain_default_params());
     llama_sampler_chain_add(chain, steering);
     llama_sampler_chain_add(chain, llama_sampler_init_top_p(0.95f, 1));
     llama_sampler_chain_add(chain, llama_sampler_init_dist((uint32_t)strtoul(argv[5], NULL, 10)));
 
     for (i = 0; i < atoi(argv[6]); i++) {
-        check(sda_pair_row(pair, SDA_SIDE_INSTRUCTED, &row), "sda_pair_row");
+        check_pair(sda_pair_row(pair, SDA_SIDE_INSTRUCTED, &row), "sda_pair_row", pair);
         token = llama_sampler_sample(chain, ctx, row);
-        check(sda_sampler_status(sda), "steering");
+        check_sampler(sda_sampler_status(sda), "steering", sda);
         if (llama_vocab_is_eog(vocab, token)) {
             break;
         }
@@ -122,7 +131,7 @@ int main(int argc, char **argv) {
             printf("%.*s", (int)n_piece, piece);
             fflush(stdout);
         }
-        check(sda_pair_step(pair, token), "sda_pair_step");
+        check_pair(sda_pair_step(pair, token), "sda_pair_step", pair);
     }
     putchar('\n');
 

@@ -48,7 +48,7 @@ def run(path, prompt, instruction, amplification, seed, n_tokens, ids):
 
         chain = llama_cpp.llama_sampler_chain_init(llama_cpp.llama_sampler_chain_default_params())
         cleanup.callback(llama_cpp.llama_sampler_free, chain)
-        sampler = sda_ctypes.new(sda.sda_sampler_llama, steering)
+        sampler = sda_ctypes.llama_sampler(sda, steering)
         llama_cpp.llama_sampler_chain_add(chain, ctypes.cast(sampler, llama_cpp.llama_sampler_p_ctypes))
         llama_cpp.llama_sampler_chain_add(chain, llama_cpp.llama_sampler_init_top_p(0.95, 1))
         llama_cpp.llama_sampler_chain_add(chain, llama_cpp.llama_sampler_init_dist(seed))

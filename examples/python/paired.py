@@ -65,7 +65,7 @@ def run(path, prompt, instruction, amplification, seed, n_tokens, ids):
 
         chain = llama.llama_sampler_chain_init(llama.llama_sampler_chain_default_params())
         cleanup.callback(llama.llama_sampler_free, chain)
-        llama.llama_sampler_chain_add(chain, sda_ctypes.new(sda.sda_sampler_llama, steering))
+        llama.llama_sampler_chain_add(chain, sda_ctypes.llama_sampler(sda, steering))
         llama.llama_sampler_chain_add(chain, llama.llama_sampler_init_top_p(0.95, 1))
         llama.llama_sampler_chain_add(chain, llama.llama_sampler_init_dist(seed))
 

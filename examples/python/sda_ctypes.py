@@ -66,35 +66,51 @@ SIDE_PLAIN, SIDE_INSTRUCTED = 0, 1
 
 
 class SdaError(RuntimeError):
-    """A call into libsda failed; the text is sda_status_str's."""
+    """A call into libsda failed; the text is sda_status_str's, and the reason."""
 
 
 def load():
     """libsda, with every fallible function raising `SdaError`."""
     lib = ctypes.CDLL(os.environ.get("SDA_LIB", LIBRARY_NAME.format("sda")))
-    lib.sda_status_str.argtypes, lib.sda_status_str.restype = [c_int32], c_char_p
+    for name, arguments in {
+        "sda_status_str": [c_int32],
+        "sda_pair_error": [c_void_p],
+        "sda_sampler_error": [c_void_p],
+    }.items():
+        getattr(lib, name).argtypes, getattr(lib, name).restype = arguments, c_char_p
 
-    def check(status, function, _arguments):
+    def reason(name, arguments):
+        if name.endswith("_init"):
+            return b"sda.h and libsda do not fit"
+        if "_new" in name:
+            return arguments[-3].value
+        return (lib.sda_pair_error if name.startswith("sda_pair") else lib.sda_sampler_error)(arguments[0])
+
+    def check(status, function, arguments):
         if status != 0:
-            raise SdaError(f"{function.__name__}: {lib.sda_status_str(status).decode()}")
+            name = function.__name__
+            text = f"{lib.sda_status_str(status).decode()} ({reason(name, arguments).decode()})"
+            raise SdaError(f"{name}: {text}")
 
     tokens = POINTER(c_int32)
+    error = [c_char_p, c_size_t]
     for name, arguments in {
         "sda_params_init": [POINTER(Params), c_size_t],
-        "sda_pair_new": [POINTER(Host), c_void_p, c_int32, c_int32, POINTER(c_void_p)],
+        "sda_pair_new": [POINTER(Host), c_void_p, c_int32, c_int32, *error, POINTER(c_void_p)],
         "sda_pair_prefill": [c_void_p, tokens, c_size_t, tokens, c_size_t, c_void_p],
         "sda_pair_row": [c_void_p, c_int32, POINTER(c_int32)],
         "sda_pair_step": [c_void_p, c_int32],
-        "sda_sampler_new_paired": [c_void_p, POINTER(Params), POINTER(c_void_p)],
+        "sda_sampler_new_paired": [c_void_p, POINTER(Params), *error, POINTER(c_void_p)],
         "sda_sampler_new_dropin": [
             POINTER(Host),
             c_void_p,
             tokens,
             c_size_t,
             POINTER(Params),
+            *error,
             POINTER(c_void_p),
         ],
-        "sda_sampler_llama": [c_void_p, POINTER(c_void_p)],
+        "sda_sampler_to_llama": [c_void_p, POINTER(c_void_p)],
         "sda_sampler_status": [c_void_p],
     }.items():
         function = getattr(lib, name)
@@ -113,7 +129,15 @@ def params(lib, amplification):
 
 
 def new(constructor, *arguments):
-    """Calls a constructor whose last parameter takes the object, and returns the object."""
-    handle = c_void_p()
-    constructor(*arguments, byref(handle))
+    """Calls a constructor whose last parameters take the text of an error and the handle; returns the
+    handle."""
+    handle, error = c_void_p(), ctypes.create_string_buffer(512)
+    constructor(*arguments, error, len(error), byref(handle))
     return handle
+
+
+def llama_sampler(lib, sampler):
+    """A new llama_sampler of a sampler, for a chain, which will own it."""
+    made = c_void_p()
+    lib.sda_sampler_to_llama(sampler, byref(made))
+    return made

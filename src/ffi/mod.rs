@@ -11,11 +11,14 @@
 mod arm;
 #[cfg(feature = "bundled")]
 mod engine;
-mod guard;
+mod host;
 mod judge;
 mod pair;
 mod params;
+mod pointer;
+mod report;
 mod sampler;
+mod sized;
 mod status;
 mod steer;
 mod text;
@@ -27,6 +30,7 @@ pub use engine::*;
 pub use judge::*;
 pub use pair::*;
 pub use params::*;
+pub use report::*;
 pub use sampler::*;
 pub use status::*;
 pub use steer::*;

@@ -1,14 +1,16 @@
 //! The prompt pair.
 
-use std::ffi::{CString, c_char};
+use std::ffi::c_char;
 use std::sync::{Arc, Mutex};
 
-use super::guard::{free, get, get_mut, guard, guard_or, hand_out, out, slice};
-use super::params::read_host;
+use super::host::context;
+use super::pointer::{Out, free, get, slice};
+use super::sized::{SizedOut, SizedStruct, init_sized};
+use super::text::{ErrorText, Message};
 use crate::branch::{Move, Pair, Prefill, SharedPair, Side, lock, step_many};
 use crate::error::{Error, Result};
-use crate::guard::caught;
-use crate::host::{Context, Host, HostTable, LlamaContext};
+use crate::guard::{guard, guard_or};
+use crate::host::{HostTable, LlamaContext};
 
 /// The branch that sees the query alone.
 pub const SDA_SIDE_PLAIN: i32 = 0;
@@ -22,13 +24,15 @@ pub const SDA_SIDE_INSTRUCTED: i32 = 1;
 pub struct PairHandle {
     /// A panic while the pair is locked poisons the lock, and so the pair for all who share it.
     shared: SharedPair,
-    message: CString,
+    message: Message,
 }
 
-/// What reading a prompt pair cost, in tokens.
+/// What reading a prompt pair cost, in tokens. Set it up with sda_prefill_init().
 #[repr(C)]
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub struct CPrefill {
+    /// Size of this struct as the caller knows it; sda_prefill_init() sets it.
+    pub struct_size: usize,
     /// Tokens that both prompts begin with, and that are held once for both.
     pub shared: usize,
     /// Tokens that were decoded.
@@ -39,13 +43,30 @@ pub struct CPrefill {
 
 impl From<Prefill> for CPrefill {
     fn from(p: Prefill) -> CPrefill {
-        CPrefill { shared: p.shared, decoded: p.decoded, reused: p.reused }
+        CPrefill { shared: p.shared, decoded: p.decoded, reused: p.reused, ..CPrefill::default() }
     }
+}
+
+// SAFETY: C's layout and numbers; the size comes first.
+unsafe impl SizedStruct for CPrefill {
+    const NAME: &'static str = "sda_prefill";
+    const SMALLEST: usize = std::mem::offset_of!(CPrefill, decoded);
+
+    fn defaults() -> CPrefill {
+        CPrefill::default()
+    }
+}
+
+/// Sets a struct up to be written to; `size` is sizeof *prefill. Errors as sda_params_init().
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sda_prefill_init(prefill: *mut CPrefill, size: usize) -> i32 {
+    // SAFETY: the caller says that there are `size` bytes at `prefill`.
+    guard(|| unsafe { init_sized(prefill, size) })
 }
 
 impl PairHandle {
     pub(super) fn new(pair: Pair) -> PairHandle {
-        PairHandle { shared: Arc::new(Mutex::new(pair)), message: CString::default() }
+        PairHandle { shared: Arc::new(Mutex::new(pair)), message: Message::default() }
     }
 
     pub(super) fn shared(&self) -> &SharedPair {
@@ -53,17 +74,8 @@ impl PairHandle {
     }
 
     /// Runs `body` on the pair; an error is kept for sda_pair_error(), a panic poisons the pair.
-    fn with(&mut self, body: impl FnOnce(&mut Pair) -> Result<()>) -> Result<()> {
-        let result = caught(|| body(&mut *lock(&self.shared)?));
-        if let Err(error) = &result {
-            self.keep(error);
-        }
-        result
-    }
-
-    /// Keeps an error for sda_pair_error().
-    fn keep(&mut self, error: &Error) {
-        self.message = CString::new(error.to_string().replace('\0', " ")).unwrap_or_default();
+    fn with(&self, body: impl FnOnce(&mut Pair) -> Result<()>) -> Result<()> {
+        self.message.keep(|| body(&mut *lock(&self.shared)?))
     }
 }
 
@@ -75,51 +87,43 @@ fn side(side: i32) -> Result<Side> {
     }
 }
 
-/// Makes a context that is used through a host table; a reason for failing goes to the host's log, since
-/// there is no handle yet to keep it.
-///
-/// # Safety
-/// As for `sda_pair_new`.
-pub(super) unsafe fn open<T>(
-    host: *const HostTable,
-    ctx: *mut LlamaContext,
-    make: impl FnOnce(Context) -> Result<T>,
-) -> Result<T> {
-    // SAFETY: passed on.
-    let host = unsafe { Host::new(&read_host(host)?, None) };
-    // SAFETY: passed on.
-    unsafe { Context::new(&host, ctx) }
-        .and_then(make)
-        .inspect_err(|error| host.warn(&format!("sda: {error}")))
-}
-
 /// Takes over two sequences of a context, and empties them.
 ///
-/// `host` is the table that sda_llama_host() fills; it is copied. `ctx` must have been made with at least
-/// two sequences (n_seq_max), and should have kv_unified set: without it the tokens that both prompts
-/// begin with are computed once all the same, but kept twice. `plain_seq` and `instructed_seq` are two
-/// different sequence ids that the host uses for nothing else. `pair` receives the handle; free it with
-/// sda_pair_free(). On failure the reason goes to the host's log.
+/// `host` is the table that sda_llama_host() fills; it is copied. `ctx` must have been made with at least two
+/// sequences (n_seq_max), and should have kv_unified set: without it the tokens that both prompts begin with
+/// are computed once all the same, but kept twice. `plain_seq` and `instructed_seq` are two different sequence
+/// ids that the host uses for nothing else.
+///
+/// `pair` receives the handle; free it with sda_pair_free(). It does not keep the context: the host frees that,
+/// after the last use of the pair.
+///
+/// SDA_ERR_PARAM for a sequence id out of range or twice the same, SDA_ERR_NULL if the table lacks a required
+/// function, SDA_ERR_HOST if one of them failed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sda_pair_new(
     host: *const HostTable,
     ctx: *mut LlamaContext,
     plain_seq: i32,
     instructed_seq: i32,
+    error: *mut c_char,
+    error_size: usize,
     pair: *mut *mut PairHandle,
 ) -> i32 {
     guard(|| {
-        let to = out(pair, "pair")?;
-        // SAFETY: preconditions of this function.
-        let pair = unsafe { open(host, ctx, |context| Pair::new(context, plain_seq, instructed_seq))? };
-        // SAFETY: `to` was checked and the caller says that it can be written.
-        unsafe { hand_out(to, PairHandle::new(pair)) };
-        Ok(())
+        // SAFETY: the caller lends room for a text and for the handle, and table and context.
+        let (error, to, context) =
+            unsafe { (ErrorText::new(error, error_size), Out::new(pair, "pair"), context(host, ctx)) };
+        error.tell(|| {
+            let to = to?;
+            to.hand_out(PairHandle::new(Pair::new(context?, plain_seq, instructed_seq)?));
+            Ok(())
+        })
     })
 }
 
-/// Frees a pair; NULL is fine. Samplers that were made from it stay usable. What its sequences hold in the
-/// KV cache stays there.
+/// Frees a pair; NULL is fine.
+///
+/// Samplers that were made from it stay usable. What its sequences hold in the KV cache stays there.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sda_pair_free(pair: *mut PairHandle) {
     // SAFETY: the caller says that it is NULL or a live handle.
@@ -130,10 +134,10 @@ pub unsafe extern "C" fn sda_pair_free(pair: *mut PairHandle) {
 ///
 /// `plain` and `instructed` hold token ids, at least one each. The tokens that both begin with are decoded
 /// once; what the KV cache holds of them from earlier calls is used again, so a chat passes its whole
-/// conversation every time. `stats` receives the cost and may be NULL.
+/// conversation every time. `prefill` receives the cost and may be NULL.
 ///
-/// SDA_ERR_PROMPT for an empty prompt, SDA_ERR_CONTEXT_FULL if there is not enough room, SDA_ERR_HOST if
-/// the host's decode failed. On any error both sequences are emptied.
+/// SDA_ERR_PROMPT for an empty prompt, SDA_ERR_CONTEXT_FULL if there is not enough room, SDA_ERR_HOST if the
+/// host's decode failed. On these both sequences are emptied.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sda_pair_prefill(
     pair: *mut PairHandle,
@@ -141,19 +145,20 @@ pub unsafe extern "C" fn sda_pair_prefill(
     n_plain: usize,
     instructed: *const i32,
     n_instructed: usize,
-    stats: *mut CPrefill,
+    prefill: *mut CPrefill,
 ) -> i32 {
     guard(|| {
-        // SAFETY: the caller says that the handle is live and the arrays hold that many tokens.
-        let (pair, plain, instructed) = unsafe {
-            let pair = get_mut(pair, "pair")?;
-            (pair, slice(plain, n_plain, "plain")?, slice(instructed, n_instructed, "instructed")?)
+        // SAFETY: the caller says that the handle is live, the arrays hold that many tokens, and `prefill` is
+        // NULL or has its `struct_size`.
+        let (pair, plain, instructed, to) = unsafe {
+            let tokens = (slice(plain, n_plain, "plain"), slice(instructed, n_instructed, "instructed"));
+            (get(pair, "pair")?, tokens.0, tokens.1, SizedOut::optional(prefill, "prefill"))
         };
         pair.with(|pair| {
-            let done = pair.prefill(plain, instructed, &mut |_, _| true)?;
-            if !stats.is_null() {
-                // SAFETY: the caller says that `stats` is NULL or can be written.
-                unsafe { stats.write(done.into()) };
+            let to = to?;
+            let done = pair.prefill(plain?, instructed?, &mut |_, _| true)?;
+            if let Some(to) = to {
+                to.write(&done.into());
             }
             Ok(())
         })
@@ -162,25 +167,27 @@ pub unsafe extern "C" fn sda_pair_prefill(
 
 /// Appends one token to both branches with a single decode of two rows.
 ///
-/// SDA_ERR_CONTEXT_FULL if there is no room; the cache is then as it was. Logits that were read before are
-/// invalid afterwards, and so are the rows of other pairs in the same context: sample from a pair before
-/// the next one steps, or step all at once with sda_pair_step_many().
+/// Logits that were read before are invalid afterwards, and so are the rows of other pairs in the same context:
+/// sample from a pair before the next one steps, or step all at once with sda_pair_step_many().
+///
+/// SDA_ERR_CONTEXT_FULL if there is no room; the cache is then as it was. SDA_ERR_HOST if the host's decode
+/// failed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sda_pair_step(pair: *mut PairHandle, token: i32) -> i32 {
     // SAFETY: the caller says that the handle is live.
-    guard(|| unsafe { get_mut(pair, "pair")? }.with(|pair| pair.step(token)))
+    guard(|| unsafe { get(pair, "pair")? }.with(|pair| pair.step(token)))
 }
 
-/// Appends one token to each of several pairs of one context, in all branches with a single decode of two
-/// rows a pair, so that the weights are read once.
+/// Appends one token to each of several pairs of one context, in all branches with a single decode of two rows
+/// a pair, so that the weights are read once.
 ///
-/// `pairs` holds `n_pairs` different pairs and `tokens` a token for each; the context's n_batch must hold
-/// all rows. It succeeds for all pairs or for none; the reason is kept for sda_pair_error() of the first.
-/// Afterwards each pair has a row of its own, until the next decode.
+/// `pairs` holds `n_pairs` different pairs and `tokens` a token for each; the context's n_batch must hold all
+/// rows. With 0 pairs it does nothing, and both arrays may be NULL. Afterwards each pair has a row of its own,
+/// until the next decode.
 ///
+/// It succeeds for all pairs or for none; sda_pair_error() of the first has the text of an error.
 /// SDA_ERR_CONTEXT_FULL if there is no room; the cache is then as it was. SDA_ERR_PARAM if a pair is there
-/// twice or the batch is too small, SDA_ERR_STATE if the pairs are of different contexts. Nothing is done
-/// for no pairs.
+/// twice or the batch is too small, SDA_ERR_STATE if the pairs are of different contexts.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sda_pair_step_many(
     pairs: *const *mut PairHandle,
@@ -191,66 +198,61 @@ pub unsafe extern "C" fn sda_pair_step_many(
         if n_pairs == 0 {
             return Ok(());
         }
-        // SAFETY: the caller says that both arrays hold `n_pairs` elements.
-        let (pairs, tokens) = unsafe { (slice(pairs, n_pairs, "pairs")?, slice(tokens, n_pairs, "tokens")?) };
-        for (i, pair) in pairs.iter().enumerate() {
-            if pair.is_null() {
-                return Err(Error::Null { name: "pairs" });
+        // SAFETY: the caller says that both arrays hold `n_pairs` elements, and the handles are live.
+        let (pairs, tokens, first) = unsafe {
+            let pairs = slice(pairs, n_pairs, "pairs")?;
+            (pairs, slice(tokens, n_pairs, "tokens"), get(pairs[0], "pairs")?)
+        };
+        first.message.keep(|| {
+            // SAFETY: as before.
+            let handles: Result<Vec<_>> = pairs.iter().map(|&pair| unsafe { get(pair, "pairs") }).collect();
+            let (handles, tokens) = (handles?, tokens?);
+            for (i, pair) in pairs.iter().enumerate() {
+                // A pair's lock cannot be taken twice.
+                if pairs[..i].contains(pair) {
+                    return Err(Error::param("pairs", format_args!("a pair twice ({i})"), "different pairs"));
+                }
             }
-            // A pair's lock cannot be taken twice.
-            if pairs[..i].contains(pair) {
-                return Err(Error::param("pairs", format_args!("a pair twice ({i})"), "different pairs"));
-            }
-        }
-        let result = caught(|| {
-            // SAFETY: the caller says that the handles are live; they are not NULL.
-            let held: Result<Vec<_>> = pairs.iter().map(|&pair| lock(unsafe { &(*pair).shared })).collect();
+            let held: Result<Vec<_>> = handles.iter().map(|handle| lock(&handle.shared)).collect();
             let mut held = held?;
             let moves = held.iter_mut().zip(tokens);
             let mut moves: Vec<Move> = moves.map(|(pair, &token)| Move { pair, token, side: None }).collect();
             step_many(&mut moves)
-        });
-        if let Err(error) = &result {
-            // SAFETY: as before, and the locks are released.
-            unsafe { (*pairs[0]).keep(error) };
-        }
-        result
+        })
     })
 }
 
 /// Row of the last decode that holds a branch's logits: the `idx` for llama_sampler_sample().
 ///
-/// `side` is SDA_SIDE_INSTRUCTED for the row to sample from. SDA_ERR_STATE before the first prefill, after a
-/// failed step, and after a fork of the pair has decoded since.
+/// `side` is one of SDA_SIDE_*; SDA_SIDE_INSTRUCTED is the row to sample from. `row` receives the row.
+///
+/// SDA_ERR_STATE before the first prefill, after a failed step, and after a clone of the pair has decoded since.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn sda_pair_row(pair: *mut PairHandle, side: i32, row: *mut i32) -> i32 {
+pub unsafe extern "C" fn sda_pair_row(pair: *const PairHandle, side: i32, row: *mut i32) -> i32 {
     guard(|| {
-        let to = out(row, "row")?;
-        let side = self::side(side)?;
-        // SAFETY: the caller says that the handle is live.
-        unsafe { get_mut(pair, "pair")? }.with(|pair| {
-            let row = pair.row(side).ok_or_else(|| Error::State {
-                reason: "the pair has no logits, prefill or step it first".into(),
-            })?;
-            // SAFETY: `to` was checked and the caller says that it can be written.
-            unsafe { to.write(row) };
+        // SAFETY: the caller says that the handle is live, and `row` can be written.
+        let (pair, to) = unsafe { (get(pair, "pair")?, Out::new(row, "row")) };
+        pair.with(|pair| {
+            let none = || Error::State { reason: "the pair has no logits, prefill or step it first".into() };
+            to?.write(pair.row(self::side(side)?).ok_or_else(none)?);
             Ok(())
         })
     })
 }
 
-/// Logits of a branch after its last token: n_vocab values that belong to the context, valid until the
-/// next decode in it.
+/// Logits of a branch after its last token.
+///
+/// `side` is one of SDA_SIDE_*. `logits` receives a pointer to n_vocab values that belong to the context, valid
+/// until the next decode in it.
+///
+/// SDA_ERR_STATE before the first prefill, after a failed step, and after a clone of the pair has decoded since.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn sda_pair_logits(pair: *mut PairHandle, side: i32, logits: *mut *const f32) -> i32 {
+pub unsafe extern "C" fn sda_pair_logits(pair: *const PairHandle, side: i32, logits: *mut *const f32) -> i32 {
     guard(|| {
-        let to = out(logits, "logits")?;
-        let side = self::side(side)?;
-        // SAFETY: the caller says that the handle is live.
-        unsafe { get_mut(pair, "pair")? }.with(|pair| {
-            let logits = pair.logits(side)?.as_ptr();
-            // SAFETY: `to` was checked and the caller says that it can be written.
-            unsafe { to.write(logits) };
+        // SAFETY: the caller says that the handle is live, and `logits` can be written.
+        let (pair, to) = unsafe { (get(pair, "pair")?, Out::new(logits, "logits")) };
+        pair.with(|pair| {
+            to?.write(pair.logits(self::side(side)?)?.as_ptr());
             Ok(())
         })
     })
@@ -258,36 +260,44 @@ pub unsafe extern "C" fn sda_pair_logits(pair: *mut PairHandle, side: i32, logit
 
 /// Copies both branches to two other sequences of the same context: a second answer to the same prompts.
 ///
-/// `fork` receives the new pair; free it with sda_pair_free(). Its logits are those of `pair` until the
-/// next decode.
+/// `plain_seq` and `instructed_seq` are as for sda_pair_new(), and not those of `pair`.
+///
+/// `clone` receives the new pair; free it with sda_pair_free(). Its logits are those of `pair` until the next
+/// decode.
+///
+/// SDA_ERR_PARAM for a sequence id out of range or in use.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn sda_pair_fork(
-    pair: *mut PairHandle,
+pub unsafe extern "C" fn sda_pair_clone(
+    pair: *const PairHandle,
     plain_seq: i32,
     instructed_seq: i32,
-    fork: *mut *mut PairHandle,
+    error: *mut c_char,
+    error_size: usize,
+    clone: *mut *mut PairHandle,
 ) -> i32 {
     guard(|| {
-        let to = out(fork, "fork")?;
-        // SAFETY: the caller says that the handle is live.
-        unsafe { get_mut(pair, "pair")? }.with(|pair| {
-            let fork = pair.fork(plain_seq, instructed_seq)?;
-            // SAFETY: `to` was checked and the caller says that it can be written.
-            unsafe { hand_out(to, PairHandle::new(fork)) };
+        // SAFETY: the caller says that the handle is live, and lends room for a text and for another handle.
+        let (error, pair, to) =
+            unsafe { (ErrorText::new(error, error_size), get(pair, "pair"), Out::new(clone, "clone")) };
+        error.tell(|| {
+            let (pair, to) = (pair?, to?);
+            let made = lock(&pair.shared)?.fork(plain_seq, instructed_seq)?;
+            to.hand_out(PairHandle::new(made));
             Ok(())
         })
     })
 }
 
-/// Empties both sequences.
+/// Empties both sequences. Afterwards there are no logits until the next prefill.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sda_pair_clear(pair: *mut PairHandle) -> i32 {
     // SAFETY: the caller says that the handle is live.
-    guard(|| unsafe { get_mut(pair, "pair")? }.with(Pair::clear))
+    guard(|| unsafe { get(pair, "pair")? }.with(Pair::clear))
 }
 
-/// Text of the last error of a pair, empty if there was none; NULL for NULL. Valid until the next call on
-/// the same pair.
+/// Text of the last call on the pair that failed, empty if there was none.
+///
+/// NULL for NULL. Valid until the next call on the same pair.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sda_pair_error(pair: *const PairHandle) -> *const c_char {
     // SAFETY: the caller says that it is NULL or a live handle.

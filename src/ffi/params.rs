@@ -1,9 +1,8 @@
-//! Structs that cross the boundary by pointer, and how their size tells their version.
+//! The settings of the steering.
 
-use super::guard::{guard, out};
-use super::judge::{CJudgeRequest, SDA_DIMENSION_NONE};
+use super::sized::{SizedStruct, init_sized, read_sized};
 use crate::error::{Error, Result};
-use crate::host::HostTable;
+use crate::guard::guard;
 use crate::params::Params;
 use crate::sampler::{Sampler, Source};
 
@@ -55,8 +54,15 @@ impl Settings {
     }
 }
 
-/// Fields up to here are in every version of the struct.
-const SMALLEST_PARAMS: usize = std::mem::offset_of!(CParams, k);
+// SAFETY: C's layout and numbers; the size comes first.
+unsafe impl SizedStruct for CParams {
+    const NAME: &'static str = "sda_params";
+    const SMALLEST: usize = std::mem::offset_of!(CParams, k);
+
+    fn defaults() -> CParams {
+        Params::default().into()
+    }
+}
 
 impl From<Params> for CParams {
     fn from(p: Params) -> CParams {
@@ -76,12 +82,13 @@ impl From<Params> for CParams {
 
 /// Fills a struct with the default settings.
 ///
-/// `params` is the struct, `size` its size: pass sizeof *params. SDA_ERR_NULL if `params` is NULL,
-/// SDA_ERR_VERSION if `size` is smaller than any version of the struct.
+/// `params` is the struct, `size` its size: pass sizeof *params.
+///
+/// SDA_ERR_VERSION if `size` is smaller than any version of the struct, or larger than 4096.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sda_params_init(params: *mut CParams, size: usize) -> i32 {
     // SAFETY: the caller says that there are `size` bytes at `params`.
-    guard(|| unsafe { init_sized(params, size, "sda_params", SMALLEST_PARAMS, Params::default().into()) })
+    guard(|| unsafe { init_sized(params, size) })
 }
 
 /// Reads settings from a caller of any version.
@@ -90,7 +97,7 @@ pub unsafe extern "C" fn sda_params_init(params: *mut CParams, size: usize) -> i
 /// `params` is NULL or points to as many bytes as its `struct_size` says.
 pub(super) unsafe fn read_params(params: *const CParams) -> Result<Settings> {
     // SAFETY: passed on.
-    let p = unsafe { read_sized(params, "params", "sda_params", SMALLEST_PARAMS, Params::default().into()) }?;
+    let p = unsafe { read_sized(params, "params")? };
     for (field, value) in [("flags", p.flags), ("reserved", p.reserved)] {
         if value != 0 {
             return Err(Error::param(field, value, "0"));
@@ -105,109 +112,4 @@ pub(super) unsafe fn read_params(params: *const CParams) -> Result<Settings> {
     };
     params.validate()?;
     Ok(Settings { params, top_p: p.top_p })
-}
-
-/// Reads a host table from a caller of any version.
-///
-/// # Safety
-/// `host` is NULL or points to as many bytes as its `struct_size` says.
-pub(super) unsafe fn read_host(host: *const HostTable) -> Result<HostTable> {
-    let smallest = std::mem::offset_of!(HostTable, get_logits_ith);
-    // SAFETY: passed on.
-    unsafe { read_sized(host, "host", "sda_host", smallest, HostTable::EMPTY) }
-}
-
-/// Fills a struct whose first field is its size, as much of it as the caller knows.
-///
-/// # Safety
-/// `to` is NULL or valid for writing `size` bytes, and `T` is plain data that begins with a `usize`.
-pub(super) unsafe fn init_sized<T: Copy>(
-    to: *mut T,
-    size: usize,
-    what: &'static str,
-    smallest: usize,
-    defaults: T,
-) -> Result<()> {
-    let bytes: *mut u8 = out(to, "params")?.cast();
-    if size < smallest {
-        return Err(too_small(what, size, smallest));
-    }
-    // SAFETY: see above; no more than `size` bytes are written.
-    unsafe {
-        bytes.write_bytes(0, size);
-        bytes.copy_from_nonoverlapping((&raw const defaults).cast(), size.min(size_of::<T>()));
-        to.cast::<usize>().write_unaligned(size);
-    }
-    Ok(())
-}
-
-/// Reads a judge request from a caller of any version.
-///
-/// # Safety
-/// `request` is NULL or points to as many bytes as its `struct_size` says.
-pub(super) unsafe fn read_judge_request(request: *const CJudgeRequest) -> Result<CJudgeRequest> {
-    let defaults = CJudgeRequest {
-        struct_size: size_of::<CJudgeRequest>(),
-        query: std::ptr::null(),
-        draft: std::ptr::null(),
-        instruction: std::ptr::null(),
-        dimension: SDA_DIMENSION_NONE,
-        flags: 0,
-    };
-    let smallest = std::mem::offset_of!(CJudgeRequest, dimension);
-    // SAFETY: passed on.
-    let mut read = unsafe { read_sized(request, "request", "sda_judge_request", smallest, defaults) }?;
-    if read.flags != 0 {
-        return Err(Error::param("flags", read.flags, "0"));
-    }
-    // It is handed on to the host's judge, as a struct of this version.
-    read.struct_size = defaults.struct_size;
-    Ok(read)
-}
-
-/// Reads a struct whose first field is its size. A shorter one (an older caller) is filled up from
-/// `defaults`; a longer one (a newer caller) may hold only zeros beyond what is known here.
-///
-/// # Safety
-/// `from` is NULL or points to as many bytes as its first field says, and `T` is plain data that begins
-/// with a `usize`.
-pub(super) unsafe fn read_sized<T: Copy>(
-    from: *const T,
-    name: &'static str,
-    what: &'static str,
-    smallest: usize,
-    defaults: T,
-) -> Result<T> {
-    if from.is_null() {
-        return Err(Error::Null { name });
-    }
-    let bytes: *const u8 = from.cast();
-    // SAFETY: see above; reads stay within the size that the caller names.
-    unsafe {
-        let size = from.cast::<usize>().read_unaligned();
-        if size < smallest {
-            return Err(too_small(what, size, smallest));
-        }
-        let mut value = defaults;
-        let known = size.min(size_of::<T>());
-        (&raw mut value).cast::<u8>().copy_from_nonoverlapping(bytes, known);
-        if size > size_of::<T>() {
-            // A struct never grows that much; such a size is a field that was not set.
-            const LARGEST: usize = 4096;
-            if size > LARGEST {
-                let reason = format!("struct_size is {size}, must be at most {LARGEST}");
-                return Err(Error::Version { what, reason });
-            }
-            let tail = std::slice::from_raw_parts(bytes.add(size_of::<T>()), size - size_of::<T>());
-            if tail.iter().any(|&byte| byte != 0) {
-                let reason = "a field is set that this version of the library does not know".to_owned();
-                return Err(Error::Version { what, reason });
-            }
-        }
-        Ok(value)
-    }
-}
-
-fn too_small(what: &'static str, size: usize, smallest: usize) -> Error {
-    Error::Version { what, reason: format!("struct_size is {size}, must be at least {smallest}") }
 }

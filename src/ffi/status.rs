@@ -2,7 +2,7 @@
 
 use std::ffi::c_char;
 
-use super::guard::guard_or;
+use crate::guard::guard_or;
 
 /// Success.
 pub const SDA_OK: i32 = 0;

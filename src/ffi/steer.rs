@@ -1,9 +1,10 @@
 //! The pure functions: score to amplification, and one step on plain rows of logits.
 
-use super::guard::{guard, out, slice};
 use super::params::{CParams, read_params};
+use super::pointer::{Out, slice};
 use crate::amplify::{Amplify, amplify};
 use crate::error::{Error, Result};
+use crate::guard::guard;
 use crate::steer;
 
 /// a = 2 (sigmoid(100/S - 1) - 1/2), the paper's function (eq. 3).
@@ -21,7 +22,8 @@ pub const SDA_AMPLIFY_LINEAR: i32 = 5;
 /// a = cos(pi S/200)
 pub const SDA_AMPLIFY_COSINE: i32 = 6;
 
-/// What a step found out about its two distributions.
+/// What a step of sda_steer() found out about its two distributions. This struct stays as it is, so that it
+/// needs no set-up; what later versions add goes into sda_step_info.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct CStep {
@@ -39,30 +41,37 @@ impl From<steer::Step> for CStep {
 
 /// Turns a judge's score of the plain answer into an amplification.
 ///
-/// `function` is one of SDA_AMPLIFY_*, `score` is greater than 0 and at most 100. The result is written
-/// to `amplification`. SDA_ERR_PARAM if either is out of range; a score that could not be had is no
-/// score: do not pass a made-up one. Any number of threads may call it at once.
+/// `function` is one of SDA_AMPLIFY_*, `score` is greater than 0 and at most 100. A score that could not be
+/// had is no score: do not pass a made-up one. `amplification` receives the result.
+///
+/// SDA_ERR_PARAM if `function` or `score` is out of range.
+///
+/// Any number of threads may call it at once.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sda_amplify(function: i32, score: f32, amplification: *mut f32) -> i32 {
     guard(|| {
-        let to = out(amplification, "amplification")?;
-        let a = amplify(Amplify::from_i32(function)?, score)? as f32;
         // SAFETY: the caller says that `amplification` can be written.
-        unsafe { to.write(a) };
+        let to = unsafe { Out::new(amplification, "amplification")? };
+        to.write(amplify(Amplify::from_i32(function)?, score)? as f32);
         Ok(())
     })
 }
 
-/// Steers one step: from the logits of both branches to the log-probabilities of the next token.
+/// Steers one step: from the logits of both branches to the log-probabilities of the next token. Allocates
+/// nothing.
 ///
-/// `instructed` and `plain` hold `n_vocab` logits by token id, finite or -infinity for masked tokens.
-/// `params` are the settings. `logprobs` receives `n_vocab` values whose exponentials sum to 1: steered,
-/// with the temperature applied, ready for top-p and the draw. It may be `instructed` itself but must not
-/// overlap the inputs otherwise. `step` receives divergence and temperature. No pointer may be NULL.
+/// `instructed` and `plain` hold `n_vocab` logits by token id, finite or -infinity for masked tokens. `params`
+/// are the settings. `logprobs` receives `n_vocab` values whose exponentials sum to 1: steered, with the
+/// temperature applied, ready for top-p and the draw. It may be `instructed` itself but must not overlap the
+/// inputs otherwise. `step` receives divergence and temperature; it needs no set-up.
 ///
-/// A token masked in `instructed` stays masked; one masked in `plain` only is not steered. NaN, +infinity
-/// or a branch with no finite logit is an error, and then nothing is written. Allocates nothing; any
-/// number of threads may call it at once.
+/// A token masked in `instructed` stays masked; one masked in `plain` only is not steered.
+///
+/// SDA_ERR_LENGTH for no vocabulary, SDA_ERR_NOT_FINITE for a logit that is NaN or +infinity,
+/// SDA_ERR_ALL_MASKED for a branch with no finite logit, SDA_ERR_PARAM for a setting out of range or rows that
+/// overlap, SDA_ERR_VERSION for a struct of another version. Nothing is written then.
+///
+/// Any number of threads may call it at once.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sda_steer(
     instructed: *const f32,
@@ -73,12 +82,15 @@ pub unsafe extern "C" fn sda_steer(
     step: *mut CStep,
 ) -> i32 {
     guard(|| {
-        let step = out(step, "step")?;
-        let logprobs = out(logprobs, "logprobs")?;
-        // SAFETY: the caller says that both rows hold `n_vocab` values and `params` its `struct_size`.
-        let (plain, params) = unsafe { (slice(plain, n_vocab, "plain")?, read_params(params)?.params) };
-        if instructed.is_null() {
-            return Err(Error::Null { name: "instructed" });
+        // SAFETY: the caller says that `step` can be written, the rows hold `n_vocab` values, and `params` as
+        // much as its `struct_size` says.
+        let (step, plain, params) = unsafe {
+            (Out::new(step, "step")?, slice(plain, n_vocab, "plain")?, read_params(params)?.params)
+        };
+        for (pointer, name) in [(logprobs.cast_const(), "logprobs"), (instructed, "instructed")] {
+            if pointer.is_null() {
+                return Err(Error::Null { name });
+            }
         }
         check_apart(logprobs, n_vocab, plain.as_ptr(), "a row that does not overlap plain")?;
         let in_place = std::ptr::eq(logprobs, instructed);
@@ -99,8 +111,7 @@ pub unsafe extern "C" fn sda_steer(
             let instructed = unsafe { slice(instructed, n_vocab, "instructed")? };
             steer::steer(instructed, plain, &params, logprobs)?
         };
-        // SAFETY: the caller says that `step` can be written.
-        unsafe { step.write(done.into()) };
+        step.write(done.into());
         Ok(())
     })
 }

@@ -2,7 +2,7 @@
 
 use std::ffi::c_char;
 
-use super::guard::guard_or;
+use crate::guard::guard_or;
 
 /// Version of this header: major number.
 pub const SDA_VERSION_MAJOR: u32 = 0;

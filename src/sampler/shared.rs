@@ -3,7 +3,7 @@
 //! A chain's callbacks return nothing, so an error is kept, logged once, and the candidates stay as they were.
 //! Nothing is locked while the host's log is called.
 
-use std::ffi::{CStr, CString};
+use std::ffi::CStr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{Sampler, Source};
@@ -16,7 +16,7 @@ use crate::params::Params;
 /// The name that hosts show for the sampler.
 pub const NAME: &CStr = c"sda";
 
-/// A handle onto a sampler, its host and the first error that it met; a clone is another handle onto the same.
+/// A handle onto a sampler, its host and its errors; a clone is another handle onto the same.
 /// Shared by its owner and the `llama_sampler` in a chain, whichever is freed last. May be used by several
 /// threads, which wait for each other.
 #[derive(Clone)]
@@ -25,48 +25,52 @@ pub struct SharedSampler(Arc<Mutex<State>>);
 struct State {
     sampler: Sampler,
     host: Host,
-    /// First error since the last reset that no caller was told of; later steps are steered again, this stays.
+    /// First error of a step since the last reset; later steps are steered again, this stays.
     error: Option<Error>,
-    /// Text of `error`, or of the last error that a caller was told of, for C.
-    message: CString,
+    /// What [`SharedSampler::last_error`] returns.
+    last: Option<Error>,
     /// A line for the host's log, which waits for the lock's release: the host may call back.
     unsaid: Option<String>,
 }
 
 impl State {
-    /// Keeps an error that nobody was told of. A panic replaces what was there; else the first one stays.
+    /// Keeps the error of a step, which a chain cannot report. A panic replaces what was there; else the first
+    /// one stays.
     fn fail(&mut self, error: Error) {
         if self.error.is_some() && error != Error::Panic {
             return;
         }
         self.unsaid = Some(format!("sda: {error}; candidates are left as they were"));
-        self.note(&error);
+        self.last = Some(error.clone());
         self.error = Some(error);
-    }
-
-    /// Keeps the text of an error that the caller was told of by its status.
-    fn note(&mut self, error: &Error) {
-        if self.error.is_none() {
-            self.message = CString::new(error.to_string().replace('\0', " ")).unwrap_or_default();
-        }
     }
 }
 
 impl SharedSampler {
     /// Puts a sampler behind a handle.
     pub fn new(sampler: Sampler, host: &Host) -> SharedSampler {
-        SharedSampler::with_error(sampler, host, None, CString::default())
+        SharedSampler::with_errors(sampler, host, None, None)
     }
 
-    fn with_error(sampler: Sampler, host: &Host, error: Option<Error>, message: CString) -> SharedSampler {
-        let state = State { sampler, host: host.clone(), error, message, unsaid: None };
+    fn with_errors(
+        sampler: Sampler,
+        host: &Host,
+        error: Option<Error>,
+        last: Option<Error>,
+    ) -> SharedSampler {
+        let state = State { sampler, host: host.clone(), error, last, unsaid: None };
         SharedSampler(Arc::new(Mutex::new(state)))
     }
 
-    /// Runs a closure on the sampler. [`SharedSampler::message`] has the text of its error. After a panic in
-    /// it every call is [`Error::Panic`].
+    /// Runs a closure on the sampler; [`SharedSampler::last_error`] has its error. After a panic in it every
+    /// call is [`Error::Panic`].
     pub fn with<T>(&self, body: impl FnOnce(&mut Sampler) -> Result<T>) -> Result<T> {
-        self.locked(|state| body(&mut state.sampler).inspect_err(|error| state.note(error)))
+        self.told(|| self.locked(|state| body(&mut state.sampler)))
+    }
+
+    /// Runs a call whose error its caller gets, and keeps the error for [`SharedSampler::last_error`].
+    pub fn told<T>(&self, body: impl FnOnce() -> Result<T>) -> Result<T> {
+        body().inspect_err(|error| self.lock().last = Some(error.clone()))
     }
 
     /// [`Sampler::apply`], whose error is kept, too; and [`Sampler::kept`].
@@ -84,7 +88,7 @@ impl SharedSampler {
     pub fn reset(&self) -> Result<()> {
         self.locked(|state| {
             state.error = None;
-            state.message = CString::default();
+            state.last = None;
             state.sampler.reset();
             Ok(())
         })
@@ -95,16 +99,17 @@ impl SharedSampler {
         self.lock().error.clone()
     }
 
-    /// Text of that error, or of the last one that a call returned; empty if there was none.
-    pub fn message(&self) -> CString {
-        self.lock().message.clone()
+    /// Error of the last call of [`SharedSampler::with`] or [`SharedSampler::told`] that failed, or of the first
+    /// failed step if none failed since. None since the last reset.
+    pub fn last_error(&self) -> Option<Error> {
+        self.lock().last.clone()
     }
 
-    /// A sampler at the same point that continues by itself, with the error that this one has.
+    /// A sampler at the same point that continues by itself, with the errors that this one has.
     pub fn fork(&self) -> Result<SharedSampler> {
         self.locked(|state| {
-            let (error, message) = (state.error.clone(), state.message.clone());
-            Ok(SharedSampler::with_error(state.sampler.fork()?, &state.host, error, message))
+            let (error, last) = (state.error.clone(), state.last.clone());
+            Ok(SharedSampler::with_errors(state.sampler.fork()?, &state.host, error, last))
         })
     }
 

@@ -6,18 +6,13 @@ use std::ffi::{CStr, CString, c_char, c_void};
 use std::ptr::{null, null_mut};
 
 use sda::ffi::*;
+use sda_test_kit::ffi::{made, text};
 
 const QUERY: &CStr = c"What is the capital of France?";
 const PIRATE: &CStr = c"Answer like a pirate.";
 
 fn model_path() -> String {
     std::env::var("SDA_TEST_MODEL").expect("SDA_TEST_MODEL is not set: run `make test`")
-}
-
-fn text(pointer: *const c_char) -> String {
-    assert!(!pointer.is_null());
-    // SAFETY: the library gives NUL-terminated text that lives for now.
-    unsafe { CStr::from_ptr(pointer) }.to_str().unwrap().to_owned()
 }
 
 /// An engine on the test model, whose handle is freed already. One thread, as these tests run side by side.
@@ -27,13 +22,11 @@ impl Engine {
     fn new(n_ctx: u32) -> Engine {
         let path = CString::new(model_path()).unwrap();
         let (mut model, mut engine, mut error) = (null_mut(), null_mut(), [0; 200]);
-        let mut params = std::mem::MaybeUninit::uninit();
-        // SAFETY: all pointers are live, the structs have the sizes that are passed.
+        let params = CEngineParams { n_ctx, n_threads: 1, ..made(sda_engine_params_init) };
+        // SAFETY: all pointers are live.
         unsafe {
-            let status = sda_model_open(path.as_ptr(), null(), error.as_mut_ptr(), error.len(), &mut model);
+            let status = sda_model_new(path.as_ptr(), null(), error.as_mut_ptr(), error.len(), &mut model);
             assert_eq!(status, SDA_OK, "{}", text(error.as_ptr()));
-            assert_eq!(sda_engine_params_init(params.as_mut_ptr(), size_of::<CEngineParams>()), SDA_OK);
-            let params = CEngineParams { n_ctx, n_threads: 1, ..params.assume_init() };
             let status = sda_engine_new(model, &params, error.as_mut_ptr(), error.len(), &mut engine);
             assert_eq!(status, SDA_OK, "{}", text(error.as_ptr()));
             sda_model_free(model);
@@ -50,11 +43,10 @@ impl Engine {
         let mut heard = Heard { engine: self.0, ..Heard::default() };
         let mut params = params(&mut heard);
         change(&mut params);
-        let mut answer = std::mem::MaybeUninit::uninit();
+        let mut answer = made(sda_answer_init);
         // SAFETY: all pointers are live.
-        match unsafe { sda_engine_generate(self.0, &params, answer.as_mut_ptr()) } {
-            // SAFETY: the answer is there on success.
-            SDA_OK => Ok((heard, unsafe { answer.assume_init() })),
+        match unsafe { sda_engine_generate(self.0, &params, &mut answer) } {
+            SDA_OK => Ok((heard, answer)),
             status => Err(status),
         }
     }
@@ -114,12 +106,6 @@ unsafe extern "C" fn hear(piece: *const c_char, size: usize, token: *const CToke
 /// Eight greedy tokens of an answer to the query.
 fn params(heard: &mut Heard) -> CGenerateParams {
     static GREEDY: std::sync::OnceLock<Steering> = std::sync::OnceLock::new();
-    let mut params = std::mem::MaybeUninit::uninit();
-    // SAFETY: the struct has the size that is passed.
-    let params = unsafe {
-        assert_eq!(sda_generate_params_init(params.as_mut_ptr(), size_of::<CGenerateParams>()), SDA_OK);
-        params.assume_init()
-    };
     CGenerateParams {
         prompt: QUERY.as_ptr(),
         instruction: PIRATE.as_ptr(),
@@ -127,7 +113,7 @@ fn params(heard: &mut Heard) -> CGenerateParams {
         n_predict: 8,
         on_text: Some(hear),
         user_data: std::ptr::from_mut(heard).cast(),
-        ..params
+        ..made(sda_generate_params_init)
     }
 }
 
@@ -138,13 +124,7 @@ unsafe impl Sync for Steering {}
 unsafe impl Send for Steering {}
 
 fn steering(amplification: f32, temperature: f32) -> Steering {
-    let mut params = std::mem::MaybeUninit::uninit();
-    // SAFETY: the struct has the size that is passed.
-    let params = unsafe {
-        assert_eq!(sda_params_init(params.as_mut_ptr(), size_of::<CParams>()), SDA_OK);
-        params.assume_init()
-    };
-    Steering(CParams { amplification, temperature, ..params })
+    Steering(CParams { amplification, temperature, ..made(sda_params_init) })
 }
 
 #[test]
@@ -159,12 +139,12 @@ fn an_answer_comes_in_pieces_with_a_record_for_every_token() {
         assert_eq!((token.temperature, token.guidance), (0.0, 2.0));
         assert!(token.logprob_plain <= 0.0 && token.logprob_instructed <= 0.0);
     }
-    assert!(answer.prefill.shared > 20 && answer.prefill.reused == 0 && answer.mean_divergence > 0.0);
+    assert!(answer.prefill_shared > 20 && answer.prefill_reused == 0 && answer.mean_divergence > 0.0);
     // The next answer to the same prompts reads next to nothing, and says the same.
     let (again, answer) = engine.generate(|_| ()).unwrap();
     assert_eq!(again.text, heard.text);
     assert!(again.tokens[0].logprob_plain.is_nan(), "not traced");
-    assert!(answer.prefill.decoded < 8 && answer.prefill.reused > 20);
+    assert!(answer.prefill_decoded < 8 && answer.prefill_reused > 20);
 }
 
 #[test]
@@ -188,7 +168,7 @@ fn arms_presets_scores_and_templates_have_their_effect() {
     assert!([&preset, &raw, &system].iter().all(|&text| *text != steered));
     let turns = [CTurn { query: c"Hello".as_ptr(), answer: c"Ahoy!".as_ptr() }];
     let history = engine.generate(|p| (p.history, p.n_history) = (turns.as_ptr(), 1)).unwrap();
-    assert!(history.1.prefill.decoded > 20, "another conversation");
+    assert!(history.1.prefill_decoded > 20, "another conversation");
     let word = steered.split_whitespace().next_back().unwrap();
     let stop = CString::new(word).unwrap();
     let stops = [stop.as_ptr()];
@@ -207,28 +187,24 @@ unsafe extern "C" fn no_score(_: *mut c_void, _: *const CJudgeRequest, _: *mut f
 fn the_arm_of_a_judgement_is_the_arm_to_generate() {
     let engine = Engine::new(512);
     let request = CJudgeRequest {
-        struct_size: size_of::<CJudgeRequest>(),
         query: QUERY.as_ptr(),
         draft: c"Paris.".as_ptr(),
         instruction: PIRATE.as_ptr(),
-        dimension: SDA_DIMENSION_NONE,
-        flags: 0,
+        ..made(sda_judge_request_init)
     };
-    let answer = |policy| {
-        let mut judgement = CJudgement { arm: -1, judge_status: 0, score: 0.0, amplification: 0.0 };
-        // SAFETY: all pointers are live.
-        let status = unsafe {
-            let function = SDA_AMPLIFY_SIGMOID;
-            sda_judge_amplify(Some(no_score), null_mut(), &request, function, policy, &mut judgement)
-        };
+    // A traced token has a log-probability in the branches that its arm runs on.
+    let branches = |policy| {
+        let mut judgement = made(sda_judgement_init);
+        let (data, function, to) = (null_mut(), SDA_AMPLIFY_SIGMOID, &mut judgement);
+        // SAFETY: all pointers are live or NULL where that is fine.
+        let status =
+            unsafe { sda_judge_amplify(Some(no_score), data, &request, function, policy, null_mut(), 0, to) };
         assert_eq!(status, SDA_OK);
-        engine.text(|p| p.arm = judgement.arm)
+        let token = engine.generate(|p| (p.arm, p.trace) = (judgement.arm, 1)).unwrap().0.tokens[0];
+        (token.logprob_plain.is_finite(), token.logprob_instructed.is_finite())
     };
-    let (plain, instructed) = (answer(SDA_ON_FAILURE_PLAIN), answer(SDA_ON_FAILURE_INSTRUCTED));
-    // Without an instruction there is nothing but the plain answer.
-    assert_eq!(plain, engine.text(|p| p.instruction = null()));
-    assert_eq!(instructed, engine.text(|p| p.score = 100.0));
-    assert_ne!(plain, instructed);
+    assert_eq!(branches(SDA_ON_FAILURE_PLAIN), (true, false));
+    assert_eq!(branches(SDA_ON_FAILURE_INSTRUCTED), (false, true));
 }
 
 #[test]
@@ -248,12 +224,9 @@ fn the_callback_and_another_thread_can_stop_an_answer() {
     let stopped = |reply: fn(&mut Heard) -> i32| {
         let mut heard = Heard { engine: engine.0, reply, ..Heard::default() };
         let params = CGenerateParams { n_predict: -1, ..params(&mut heard) };
-        let mut answer = std::mem::MaybeUninit::uninit();
-        // SAFETY: all pointers are live; the answer is there on success.
-        let answer = unsafe {
-            assert_eq!(sda_engine_generate(engine.0, &params, answer.as_mut_ptr()), SDA_OK);
-            answer.assume_init()
-        };
+        let mut answer = made(sda_answer_init);
+        // SAFETY: all pointers are live.
+        assert_eq!(unsafe { sda_engine_generate(engine.0, &params, &mut answer) }, SDA_OK);
         assert_eq!((answer.finish, answer.n_tokens), (SDA_FINISH_CANCELLED, 3));
         heard
     };
@@ -264,7 +237,7 @@ fn the_callback_and_another_thread_can_stop_an_answer() {
             let engine = heard.engine.expose_provenance();
             let cancel = move || {
                 // SAFETY: the engine lives, and this is the one function that may be called meanwhile.
-                unsafe { sda_engine_cancel(std::ptr::with_exposed_provenance(engine)) }
+                unsafe { sda_engine_cancel(std::ptr::with_exposed_provenance_mut(engine)) }
             };
             assert_eq!(std::thread::spawn(cancel).join().unwrap(), SDA_OK);
         }
@@ -324,6 +297,7 @@ fn wrong_requests_are_refused_with_a_reason() {
         (Box::new(|p| p.placement = 4), SDA_ERR_PARAM, "placement is 4"),
         (Box::new(|p| p.arm = -1), SDA_ERR_PARAM, "arm is -1"),
         (Box::new(|p| p.struct_size = 8), SDA_ERR_VERSION, "struct_size is 8"),
+        (Box::new(|p| p.reserved = 1), SDA_ERR_PARAM, "reserved is 1"),
         (Box::new(|p| p.chat_template = c"{% for".as_ptr()), SDA_ERR_PROMPT, "template"),
     ];
     for (change, status, reason) in cases {
@@ -362,36 +336,36 @@ fn models_and_engines_are_refused_with_a_reason_and_null_is_no_crash() {
     // SAFETY: every pointer is NULL or live, handles are freed once.
     unsafe {
         let open = |path, error: &mut [c_char], model| {
-            sda_model_open(path, null(), error.as_mut_ptr(), error.len(), model)
+            sda_model_new(path, null(), error.as_mut_ptr(), error.len(), model)
         };
         assert_eq!(open(c"no-such.gguf".as_ptr(), &mut error, &mut model), SDA_ERR_IO);
         assert_eq!(text(error.as_ptr()), "no-such.gguf: No such f", "cut, and ended");
         assert_eq!(open(manifest.as_ptr(), &mut error, &mut model), SDA_ERR_MODEL);
         assert_eq!(open(manifest.as_ptr(), &mut [], &mut model), SDA_ERR_MODEL);
-        assert_eq!(sda_model_open(manifest.as_ptr(), null(), null_mut(), 9, &mut model), SDA_ERR_MODEL);
+        assert_eq!(sda_model_new(manifest.as_ptr(), null(), null_mut(), 9, &mut model), SDA_ERR_MODEL);
         assert_eq!(open(null(), &mut error, &mut model), SDA_ERR_NULL);
         assert_eq!(open(good.as_ptr(), &mut error, null_mut()), SDA_ERR_NULL);
         assert_eq!(open(c"\xff".as_ptr(), &mut error, &mut model), SDA_ERR_ENCODING);
         assert!(model.is_null());
         assert_eq!(open(good.as_ptr(), &mut error, &mut model), SDA_OK);
-        let mut params = std::mem::MaybeUninit::uninit();
-        assert_eq!(sda_engine_params_init(params.as_mut_ptr(), size_of::<CEngineParams>()), SDA_OK);
-        let params = params.assume_init();
+        let params = made(sda_engine_params_init);
         let new = |params: CEngineParams, engine| sda_engine_new(model, &params, null_mut(), 0, engine);
         assert_eq!(new(CEngineParams { n_batch: 1, ..params }, &mut engine), SDA_ERR_PARAM);
         assert_eq!(new(CEngineParams { n_ubatch: 0, ..params }, &mut engine), SDA_ERR_PARAM);
         assert_eq!(new(CEngineParams { flash_attn: 2, ..params }, &mut engine), SDA_ERR_PARAM);
         assert_eq!(new(CEngineParams { struct_size: 8, ..params }, &mut engine), SDA_ERR_VERSION);
+        assert_eq!(new(CEngineParams { reserved: 1, ..params }, &mut engine), SDA_ERR_PARAM);
         assert_eq!(sda_engine_new(null(), &params, null_mut(), 0, &mut engine), SDA_ERR_NULL);
         assert_eq!(new(params, null_mut()), SDA_ERR_NULL);
         assert!(engine.is_null());
-        assert_eq!(sda_engine_generate(null(), null(), null_mut()), SDA_ERR_NULL);
-        assert_eq!(sda_engine_cancel(null()), SDA_ERR_NULL);
+        assert_eq!(sda_engine_generate(null_mut(), null(), null_mut()), SDA_ERR_NULL);
+        assert_eq!(sda_engine_cancel(null_mut()), SDA_ERR_NULL);
         assert!(sda_engine_error(null()).is_null());
         for size in [0, 8] {
             assert_eq!(sda_model_params_init(null_mut(), size), SDA_ERR_NULL);
             assert_eq!(sda_engine_params_init(null_mut(), size), SDA_ERR_NULL);
             assert_eq!(sda_generate_params_init(null_mut(), size), SDA_ERR_NULL);
+            assert_eq!(sda_answer_init(null_mut(), size), SDA_ERR_NULL);
         }
         sda_engine_free(null_mut());
         sda_model_free(null_mut());
@@ -408,16 +382,14 @@ unsafe extern "C" fn stop_at_half(share: f32, data: *mut c_void) -> i32 {
 #[test]
 fn loading_a_model_can_be_stopped() {
     let (mut model, mut calls, path) = (null_mut(), 0u32, CString::new(model_path()).unwrap());
-    let mut params = std::mem::MaybeUninit::uninit();
+    let params = CModelParams {
+        progress: Some(stop_at_half),
+        progress_data: (&raw mut calls).cast(),
+        ..made(sda_model_params_init)
+    };
     // SAFETY: all pointers are live.
     unsafe {
-        assert_eq!(sda_model_params_init(params.as_mut_ptr(), size_of::<CModelParams>()), SDA_OK);
-        let params = CModelParams {
-            progress: Some(stop_at_half),
-            progress_data: (&raw mut calls).cast(),
-            ..params.assume_init()
-        };
-        assert_eq!(sda_model_open(path.as_ptr(), &params, null_mut(), 0, &mut model), SDA_ERR_MODEL);
+        assert_eq!(sda_model_new(path.as_ptr(), &params, null_mut(), 0, &mut model), SDA_ERR_MODEL);
     }
     assert!(model.is_null() && calls > 0);
 }

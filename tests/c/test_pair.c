@@ -13,19 +13,24 @@ int main(void) {
     static struct llama_context ctx;
     sda_host host = host_table();
     sda_pair *pair = NULL;
-    sda_pair *fork = NULL;
+    sda_pair *clone = NULL;
     sda_prefill cost;
     int32_t row = -1;
+    char error[128] = "";
     const int32_t plain[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 20};
     const int32_t instructed[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 21, 22, 20};
-    CHECK(sda_pair_new(&host, &ctx, 0, 0, &pair) == SDA_ERR_PARAM && pair == NULL);
-    CHECK(sda_pair_new(&host, &ctx, 0, 1, &pair) == SDA_OK);
+    CHECK(sda_pair_new(&host, &ctx, 0, 0, error, sizeof error, &pair) == SDA_ERR_PARAM && pair == NULL);
+    CHECK(strstr(error, "instructed_seq is 0") != NULL);
+    CHECK(sda_pair_new(&host, NULL, 0, 1, error, 4, &pair) == SDA_ERR_NULL && strcmp(error, "ctx") == 0);
+    CHECK(sda_pair_new(&host, &ctx, 0, 1, NULL, 0, &pair) == SDA_OK);
     CHECK(sda_pair_row(pair, SDA_SIDE_INSTRUCTED, &row) == SDA_ERR_STATE);
+    CHECK(strstr(sda_pair_error(pair), "no logits") != NULL);
+    CHECK(sda_prefill_init(&cost, sizeof cost) == SDA_OK && cost.struct_size == sizeof cost);
     CHECK(sda_pair_prefill(pair, plain, 13, instructed, 15, &cost) == SDA_OK);
     CHECK(cost.shared == 12 && cost.decoded == 16 && ctx.rows == 16);
     CHECK(same_row(pair, SDA_SIDE_PLAIN, plain, 13) && same_row(pair, SDA_SIDE_INSTRUCTED, instructed, 15));
-    CHECK(sda_pair_fork(pair, 2, 3, &fork) == SDA_OK);
-    CHECK(sda_pair_step(fork, 5) == SDA_OK && sda_pair_step(pair, 6) == SDA_OK);
+    CHECK(sda_pair_clone(pair, 2, 3, NULL, 0, &clone) == SDA_OK);
+    CHECK(sda_pair_step(clone, 5) == SDA_OK && sda_pair_step(pair, 6) == SDA_OK);
     CHECK(ctx.length[3] == 16 && ctx.tokens[3][15] == 5 && ctx.tokens[1][15] == 6);
     CHECK(sda_pair_prefill(pair, plain, 0, instructed, 15, NULL) == SDA_ERR_PROMPT);
     CHECK(sda_pair_error(pair)[0] != 0);
@@ -34,7 +39,7 @@ int main(void) {
     }
     CHECK(sda_pair_step(pair, 7) == SDA_ERR_CONTEXT_FULL);
     CHECK(sda_pair_clear(pair) == SDA_OK && ctx.length[0] == 0 && ctx.length[1] == 0);
-    sda_pair_free(fork);
+    sda_pair_free(clone);
     sda_pair_free(pair);
     sda_pair_free(NULL);
     return finish("test_pair");

@@ -22,10 +22,10 @@ static void paired(int32_t *tokens) {
     sda_sampler *sampler = NULL;
     struct llama_sampler *link = NULL;
     candidate data[VOCAB];
-    CHECK(sda_pair_new(&host, &ctx, 0, 1, &pair) == SDA_OK);
+    CHECK(sda_pair_new(&host, &ctx, 0, 1, NULL, 0, &pair) == SDA_OK);
     CHECK(sda_pair_prefill(pair, plain, 3, instructed, 4, NULL) == SDA_OK);
-    CHECK(sda_sampler_new_paired(pair, &params, &sampler) == SDA_OK);
-    CHECK(sda_sampler_llama(sampler, &link) == SDA_OK);
+    CHECK(sda_sampler_new_paired(pair, &params, NULL, 0, &sampler) == SDA_OK);
+    CHECK(sda_sampler_to_llama(sampler, &link) == SDA_OK);
     for (int i = 0; i < STEPS; i++) {
         int32_t row = -1;
         CHECK(sda_pair_row(pair, SDA_SIDE_INSTRUCTED, &row) == SDA_OK);
@@ -51,8 +51,8 @@ static void dropin(int32_t *tokens) {
     int32_t history[CELLS] = {1, 2, 9, 3};
     float logits[VOCAB];
     candidate data[VOCAB];
-    CHECK(sda_sampler_new_dropin(&host, &ctx, plain, 3, &params, &sampler) == SDA_OK);
-    CHECK(sda_sampler_llama(sampler, &link) == SDA_OK);
+    CHECK(sda_sampler_new_dropin(&host, &ctx, plain, 3, &params, NULL, 0, &sampler) == SDA_OK);
+    CHECK(sda_sampler_to_llama(sampler, &link) == SDA_OK);
     CHECK(strcmp(iface_of(link)->name(link), "sda") == 0);
     for (int i = 0; i < STEPS; i++) {
         if (i == STEPS / 2) {
@@ -63,7 +63,7 @@ static void dropin(int32_t *tokens) {
             sda_sampler_free(sampler);
             CHECK(siblings == 1);
             link = clone;
-            CHECK(sda_sampler_from_llama(link, &handle) == SDA_OK);
+            CHECK(sda_sampler_from_llama(link, NULL, 0, &handle) == SDA_OK);
             sampler = handle;
         }
         toy_logits(history, 4 + i, logits);
@@ -90,8 +90,8 @@ static void given(int32_t *tokens) {
     int32_t history[2][CELLS] = {{1, 2, 3}, {1, 2, 9, 3}};
     float logits[2][VOCAB];
     candidate data[VOCAB];
-    CHECK(sda_sampler_new(NULL, VOCAB, &params, &sampler) == SDA_OK);
-    CHECK(sda_sampler_llama(sampler, &link) == SDA_ERR_NULL && link == NULL);
+    CHECK(sda_sampler_new(NULL, VOCAB, &params, NULL, 0, &sampler) == SDA_OK);
+    CHECK(sda_sampler_to_llama(sampler, &link) == SDA_ERR_NULL && link == NULL);
     for (int i = 0; i < STEPS; i++) {
         toy_logits(history[0], 3 + i, logits[0]);
         toy_logits(history[1], 4 + i, logits[1]);
@@ -102,6 +102,7 @@ static void given(int32_t *tokens) {
         tokens[i] = history[0][3 + i] = history[1][4 + i] = best(&array);
         CHECK(sda_sampler_accept(sampler, tokens[i]) == SDA_OK);
     }
+    CHECK(sda_stats_init(&stats, sizeof stats) == SDA_OK);
     CHECK(sda_sampler_stats(sampler, &stats) == SDA_OK && stats.steered == STEPS && stats.refused == STEPS);
     sda_sampler_free(sampler);
 }
@@ -114,7 +115,7 @@ static void nucleus(int32_t first) {
     float logits[2][VOCAB];
     candidate data[VOCAB];
     params.top_p = 1e-6f;
-    CHECK(sda_sampler_new(NULL, VOCAB, &params, &sampler) == SDA_OK);
+    CHECK(sda_sampler_new(NULL, VOCAB, &params, NULL, 0, &sampler) == SDA_OK);
     toy_logits(history[0], 3, logits[0]);
     toy_logits(history[1], 4, logits[1]);
     struct llama_token_data_array array = fill(data, logits[1]);
@@ -123,6 +124,7 @@ static void nucleus(int32_t first) {
     CHECK(array.size == 1 && array.sorted && array.data[0].id == first);
     params.top_p = 0.0f;
     CHECK(sda_sampler_set_params(sampler, &params) == SDA_ERR_PARAM);
+    CHECK(strstr(sda_sampler_error(sampler), "top_p is 0") != NULL);
     sda_sampler_free(sampler);
 }
 

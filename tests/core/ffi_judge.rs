@@ -6,6 +6,7 @@ use std::ffi::{CStr, CString, c_char, c_void};
 use std::ptr::{null, null_mut};
 
 use sda::ffi::*;
+use sda_test_kit::ffi::ErrorRoom;
 
 const POLICIES: [i32; 3] = [SDA_ON_FAILURE_ERROR, SDA_ON_FAILURE_PLAIN, SDA_ON_FAILURE_INSTRUCTED];
 
@@ -42,23 +43,36 @@ fn request<'a>(draft: &'a CStr, instruction: Option<&'a CStr>) -> CJudgeRequest 
     }
 }
 
-const NOTHING: CJudgement = CJudgement { arm: -7, judge_status: -7, score: -7.0, amplification: -7.0 };
+const NOTHING: CJudgement = CJudgement {
+    struct_size: size_of::<CJudgement>(),
+    arm: -7,
+    judge_status: -7,
+    score: -7.0,
+    amplification: -7.0,
+};
 
 fn ask_about(draft: &CStr, status: i32, score: Option<f32>, policy: i32) -> (i32, CJudgement, Script) {
     let mut script = Script { status, score, calls: Vec::new() };
-    let mut judgement = NOTHING;
+    let (mut judgement, room) = (NOTHING, ErrorRoom::default());
     // SAFETY: all pointers are live.
-    let status = unsafe {
+    let code = unsafe {
         sda_judge_amplify(
             Some(judge),
             (&raw mut script).cast(),
             &request(draft, Some(c"be brief")),
             SDA_AMPLIFY_SIGMOID,
             policy,
+            room.as_ptr(),
+            room.size(),
             &mut judgement,
         )
     };
-    (status, judgement, script)
+    let error = room.take();
+    assert_eq!(error.is_empty(), code == SDA_OK, "{error}");
+    if ![SDA_OK, SDA_ERR_CANCELLED].contains(&status) && code == SDA_ERR_JUDGE {
+        assert!(error.ends_with(&format!("judge returned {status}")), "{error}");
+    }
+    (code, judgement, script)
 }
 
 fn ask(status: i32, score: Option<f32>, policy: i32) -> (i32, CJudgement) {
@@ -145,7 +159,16 @@ fn wrong_arguments_are_refused_before_the_judge_is_asked() {
         let judge: JudgeFn = if with_judge { Some(judge) } else { None };
         // SAFETY: all pointers are live or NULL.
         let status = unsafe {
-            sda_judge_amplify(judge, (&raw mut script).cast(), request, function, policy, &mut judgement)
+            sda_judge_amplify(
+                judge,
+                (&raw mut script).cast(),
+                request,
+                function,
+                policy,
+                null_mut(),
+                0,
+                &mut judgement,
+            )
         };
         assert_eq!(judgement.arm, NOTHING.arm);
         status
@@ -173,7 +196,9 @@ fn wrong_arguments_are_refused_before_the_judge_is_asked() {
     }
     assert!(script.calls.is_empty());
     // SAFETY: the NULL is what is tested, everything else is live.
-    let status = unsafe { sda_judge_amplify(Some(judge), (&raw mut script).cast(), &good, 0, 0, null_mut()) };
+    let status = unsafe {
+        sda_judge_amplify(Some(judge), (&raw mut script).cast(), &good, 0, 0, null_mut(), 0, null_mut())
+    };
     assert_eq!((status, script.calls.len()), (SDA_ERR_NULL, 0));
 }
 
@@ -187,8 +212,9 @@ fn an_older_callers_request_without_a_dimension_is_scored_by_its_instruction() {
         ..request(c"d", Some(c"i"))
     };
     // SAFETY: all pointers are live.
-    let status =
-        unsafe { sda_judge_amplify(Some(judge), (&raw mut script).cast(), &old, 0, 0, &mut judgement) };
+    let status = unsafe {
+        sda_judge_amplify(Some(judge), (&raw mut script).cast(), &old, 0, 0, null_mut(), 0, &mut judgement)
+    };
     assert_eq!((status, script.calls[0].3), (SDA_OK, SDA_DIMENSION_NONE));
 }
 
@@ -197,16 +223,22 @@ fn prompt(request: &CJudgeRequest, template: *const c_char, reply: i32) -> Resul
     let mut length = usize::MAX;
     // SAFETY: all pointers are live or NULL, and the buffer has the size that is passed.
     unsafe {
-        let status = sda_judge_prompt(request, template, reply, null_mut(), 0, &mut length);
+        let status = sda_judge_prompt(request, template, reply, null_mut(), 0, null_mut(), 0, &mut length);
         if status != SDA_OK {
             assert_eq!(length, usize::MAX);
             return Err(status);
         }
         let mut buffer = vec![0x55_u8; length + 8];
         let to: *mut c_char = buffer.as_mut_ptr().cast();
-        assert_eq!(sda_judge_prompt(request, template, reply, to, length, &mut length), SDA_ERR_LENGTH);
+        assert_eq!(
+            sda_judge_prompt(request, template, reply, null_mut(), 0, to, length, &mut length),
+            SDA_ERR_LENGTH
+        );
         assert!(buffer.iter().all(|&b| b == 0x55), "nothing is written into too little room");
-        assert_eq!(sda_judge_prompt(request, template, reply, to, length + 1, &mut length), SDA_OK);
+        assert_eq!(
+            sda_judge_prompt(request, template, reply, null_mut(), 0, to, length + 1, &mut length),
+            SDA_OK
+        );
         assert!(buffer[length + 1..].iter().all(|&b| b == 0x55));
         let text = CStr::from_bytes_until_nul(&buffer).unwrap().to_str().unwrap().to_owned();
         assert_eq!(text.len(), length);
@@ -239,8 +271,11 @@ fn a_question_that_cannot_be_asked_is_refused() {
     assert_eq!(prompt(&request(c" ", Some(c"i")), null(), 0), Err(SDA_ERR_JUDGE));
     // SAFETY: the NULLs are what is tested.
     unsafe {
-        assert_eq!(sda_judge_prompt(&good, null(), 0, null_mut(), 0, null_mut()), SDA_ERR_NULL);
-        assert_eq!(sda_judge_prompt(null(), null(), 0, null_mut(), 0, &mut 0), SDA_ERR_NULL);
+        assert_eq!(
+            sda_judge_prompt(&good, null(), 0, null_mut(), 0, null_mut(), 0, null_mut()),
+            SDA_ERR_NULL
+        );
+        assert_eq!(sda_judge_prompt(null(), null(), 0, null_mut(), 0, null_mut(), 0, &mut 0), SDA_ERR_NULL);
     }
 }
 
@@ -250,7 +285,7 @@ fn a_reply_is_read_strictly_and_a_failure_says_why() {
         let (mut score, mut why) = (-7.0, vec![0x55_u8; 400]);
         // SAFETY: all pointers are live or NULL, and there is more room than is passed.
         let status =
-            unsafe { sda_judge_parse(request, reply.as_ptr(), &mut score, why.as_mut_ptr().cast(), room) };
+            unsafe { sda_judge_parse(request, reply.as_ptr(), why.as_mut_ptr().cast(), room, &mut score) };
         assert!(why[room..].iter().all(|&b| b == 0x55));
         let text = CStr::from_bytes_until_nul(&why).map_or(String::new(), |t| t.to_str().unwrap().to_owned());
         (status, score, text)
@@ -274,9 +309,9 @@ fn a_reply_is_read_strictly_and_a_failure_says_why() {
     // SAFETY: the NULLs are what is tested, everything else is live.
     unsafe {
         let mut score = 0.0;
-        assert_eq!(sda_judge_parse(null(), c"\xff".as_ptr(), &mut score, null_mut(), 9), SDA_ERR_ENCODING);
-        assert_eq!(sda_judge_parse(null(), null(), &mut score, null_mut(), 0), SDA_ERR_NULL);
-        assert_eq!(sda_judge_parse(null(), reply.as_ptr(), null_mut(), null_mut(), 0), SDA_ERR_NULL);
-        assert_eq!(sda_judge_parse(null(), reply.as_ptr(), &mut score, null_mut(), 9), SDA_ERR_JUDGE);
+        assert_eq!(sda_judge_parse(null(), c"\xff".as_ptr(), null_mut(), 9, &mut score), SDA_ERR_ENCODING);
+        assert_eq!(sda_judge_parse(null(), null(), null_mut(), 0, &mut score), SDA_ERR_NULL);
+        assert_eq!(sda_judge_parse(null(), reply.as_ptr(), null_mut(), 0, null_mut()), SDA_ERR_NULL);
+        assert_eq!(sda_judge_parse(null(), reply.as_ptr(), null_mut(), 9, &mut score), SDA_ERR_JUDGE);
     }
 }

@@ -1,7 +1,11 @@
 //! Tests that need nothing but the library: no llama.cpp, no network.
 
 mod ffi;
+mod ffi_error;
 mod ffi_judge;
+mod ffi_null;
+mod ffi_panic;
+mod ffi_sized;
 mod golden;
 mod guard;
 mod host_continuation;

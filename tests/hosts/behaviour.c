@@ -15,7 +15,8 @@ static void chain_equals_kernel(void) {
     float *logprobs = (float *)malloc(n_vocab * sizeof *logprobs);
     const sda_params params = new_params(1.0f);
     const float *p, *q;
-    sda_step step, last;
+    sda_step step;
+    sda_step_info last;
     llama_token token;
     int i;
 
@@ -27,6 +28,7 @@ static void chain_equals_kernel(void) {
         CHECK(sda_steer(p, q, n_vocab, &params, logprobs, &step) == SDA_OK);
         token = sample(chain, ctx, pair);
         CHECK(token == argmax(logprobs));
+        CHECK(sda_step_info_init(&last, sizeof last) == SDA_OK);
         CHECK(sda_sampler_last_step(sampler, &last) == SDA_OK);
         CHECK(last.divergence == step.divergence && last.temperature == step.temperature);
         CHECK(step.divergence > 0.0f);
@@ -84,7 +86,7 @@ static void pairs_and_host_share_a_context(void) {
 static void clone_goes_its_own_way(void) {
     llama_token begin[N_STEPS], rest[N_STEPS], other[N_STEPS], expected[N_STEPS];
     struct llama_context *ctx = new_context(2048, 2);
-    sda_pair *pair = new_pair(ctx, 0, &story), *fork = NULL;
+    sda_pair *pair = new_pair(ctx, 0, &story), *second = NULL;
     sda_sampler *sampler = new_sampler(pair, 1.0f), *clone_handle = NULL, *none = NULL;
     struct llama_sampler *chain = new_chain(NULL, sampler, NULL), *clone;
     sda_stats stats;
@@ -92,17 +94,18 @@ static void clone_goes_its_own_way(void) {
 
     alone(&story, 1.0f, expected);
     generate(chain, ctx, pair, begin, 4);
-    CHECK(sda_pair_fork(pair, 2, 3, &fork) == SDA_OK);
+    CHECK(sda_pair_clone(pair, 2, 3, NULL, 0, &second) == SDA_OK);
     clone = llama_sampler_clone(chain);
     CHECK(clone != NULL);
-    CHECK(sda_sampler_from_llama(llama_sampler_chain_get(clone, 0), &clone_handle) == SDA_OK);
-    CHECK(sda_sampler_from_llama(llama_sampler_chain_get(clone, 1), &none) == SDA_ERR_STATE && none == NULL);
-    CHECK(sda_sampler_set_pair(clone_handle, fork) == SDA_OK);
+    CHECK(sda_sampler_from_llama(llama_sampler_chain_get(clone, 0), NULL, 0, &clone_handle) == SDA_OK);
+    CHECK(sda_sampler_from_llama(llama_sampler_chain_get(clone, 1), NULL, 0, &none) == SDA_ERR_STATE &&
+          none == NULL);
+    CHECK(sda_sampler_set_pair(clone_handle, second) == SDA_OK);
 
-    other[0] = sample(clone, ctx, fork);
+    other[0] = sample(clone, ctx, second);
     CHECK(other[0] == expected[4]);
-    CHECK(sda_pair_step(fork, plain.tokens[0]) == SDA_OK); /* another token than the one it chose */
-    generate(clone, ctx, fork, other, 4);
+    CHECK(sda_pair_step(second, plain.tokens[0]) == SDA_OK); /* another token than the one it chose */
+    generate(clone, ctx, second, other, 4);
     CHECK(sda_pair_step(pair, expected[4]) == SDA_OK);
     generate(chain, ctx, pair, rest, N_STEPS - 5);
     for (i = 5; i < N_STEPS; i++) {
@@ -110,13 +113,14 @@ static void clone_goes_its_own_way(void) {
     }
     CHECK(memcmp(other, expected + 5, 4 * sizeof *other) != 0);
     CHECK(sda_sampler_status(sampler) == SDA_OK && sda_sampler_status(clone_handle) == SDA_OK);
+    CHECK(sda_stats_init(&stats, sizeof stats) == SDA_OK);
     CHECK(sda_sampler_stats(clone_handle, &stats) == SDA_OK && stats.steered == 9);
 
     llama_sampler_free(chain);
     llama_sampler_free(clone);
     sda_sampler_free(clone_handle);
     sda_sampler_free(sampler);
-    sda_pair_free(fork);
+    sda_pair_free(second);
     sda_pair_free(pair);
     llama_free(ctx);
     puts("a chain cloned in the middle goes on by itself, and the first one as if there were no clone");
@@ -234,7 +238,8 @@ static int32_t drop_in(int n_accepts, int copy_at, llama_token *out) {
     ctx = llama_init_from_model(model, settings);
     data = (llama_token_data *)malloc((size_t)n_vocab * sizeof *data);
     CHECK(ctx != NULL && data != NULL);
-    CHECK(sda_sampler_new_dropin(&host, ctx, plain.tokens, (size_t)plain.n, &params, &sampler) == SDA_OK);
+    CHECK(sda_sampler_new_dropin(&host, ctx, plain.tokens, (size_t)plain.n, &params, NULL, 0, &sampler) ==
+          SDA_OK);
     chain = new_chain(NULL, sampler, NULL);
     CHECK(llama_decode(ctx, llama_batch_get_one(prompt.tokens, prompt.n)) == 0);
     for (i = 0; i < N_STEPS; i++) {
@@ -264,7 +269,7 @@ static int32_t drop_in(int n_accepts, int copy_at, llama_token *out) {
         row.wants_logits = 1;
         CHECK(sda_llama_decode(ctx, &row, 1) == 0);
     }
-    CHECK(sda_sampler_from_llama(llama_sampler_chain_get(chain, 0), &handle) == SDA_OK);
+    CHECK(sda_sampler_from_llama(llama_sampler_chain_get(chain, 0), NULL, 0, &handle) == SDA_OK);
     status = sda_sampler_status(handle);
     sda_sampler_free(handle);
     sda_sampler_free(sampler);
@@ -307,7 +312,8 @@ static void copy_takes_over_the_state(void) {
     for (i = 3; i < N_STEPS; i++) {
         CHECK(out[i - 3] == expected[i]);
     }
-    CHECK(sda_sampler_from_llama(llama_sampler_chain_get(target, 0), &now) == SDA_OK);
+    CHECK(sda_sampler_from_llama(llama_sampler_chain_get(target, 0), NULL, 0, &now) == SDA_OK);
+    CHECK(sda_stats_init(&stats, sizeof stats) == SDA_OK);
     CHECK(sda_sampler_stats(now, &stats) == SDA_OK && stats.steered == N_STEPS);
     sda_sampler_free(now);
     llama_sampler_free(target);

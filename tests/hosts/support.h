@@ -83,7 +83,7 @@ static sda_pair *new_pair(struct llama_context *ctx, int32_t seq, const struct p
     const sda_host host = new_host();
     sda_pair *pair = NULL;
 
-    CHECK(sda_pair_new(&host, ctx, seq, seq + 1, &pair) == SDA_OK);
+    CHECK(sda_pair_new(&host, ctx, seq, seq + 1, NULL, 0, &pair) == SDA_OK);
     CHECK(sda_pair_prefill(pair, plain.tokens, (size_t)plain.n, instructed->tokens, (size_t)instructed->n,
                            NULL) == SDA_OK);
     return pair;
@@ -102,14 +102,14 @@ static sda_sampler *new_sampler(sda_pair *pair, float amplification) {
     const sda_params params = new_params(amplification);
     sda_sampler *sampler = NULL;
 
-    CHECK(sda_sampler_new_paired(pair, &params, &sampler) == SDA_OK);
+    CHECK(sda_sampler_new_paired(pair, &params, NULL, 0, &sampler) == SDA_OK);
     return sampler;
 }
 
 static struct llama_sampler *to_llama(const sda_sampler *sampler) {
     struct llama_sampler *out = NULL;
 
-    CHECK(sda_sampler_llama(sampler, &out) == SDA_OK && out != NULL);
+    CHECK(sda_sampler_to_llama(sampler, &out) == SDA_OK && out != NULL);
     return out;
 }
 

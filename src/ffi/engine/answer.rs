@@ -1,50 +1,19 @@
-//! What an answer is made with, and what is told of it.
+//! What a host gets to know of an answer: of each token, and at its end.
 
-use std::ffi::{c_char, c_void};
-
-use super::super::arm::{SDA_ARM_INSTRUCTED, SDA_ARM_PLAIN, SDA_ARM_STEERED};
-use super::super::guard::{guard, slice};
-use super::super::pair::CPrefill;
-use super::super::params::{CParams, init_sized, read_params, read_sized};
-use super::super::text::{optional, text};
-use crate::amplify::Amplify;
-use crate::engine::{Answer, Arm, Finish, Generation, StepRecord};
-use crate::error::{Error, Result};
-use crate::llama::Sampling;
-use crate::params::Params;
-use crate::quality::Quality;
-use crate::strength::Strength;
-use crate::text::{InstructionPlacement, Turn};
-
-/// SDA_PLACEMENT_AFTER, or SDA_PLACEMENT_BEFORE for a model without a chat template.
-pub const SDA_PLACEMENT_AUTO: i32 = 0;
-/// The instruction follows the query, in the user's turn.
-pub const SDA_PLACEMENT_AFTER: i32 = 1;
-/// The instruction precedes the query, in the user's turn.
-pub const SDA_PLACEMENT_BEFORE: i32 = 2;
-/// The instruction stands in the system message.
-pub const SDA_PLACEMENT_SYSTEM: i32 = 3;
+use super::super::sized::{SizedStruct, init_sized};
+use crate::engine::{Answer, Finish, StepRecord};
+use crate::guard::guard;
 
 /// The model ended its answer.
 pub const SDA_FINISH_END: i32 = 0;
 /// The wanted number of tokens is there.
 pub const SDA_FINISH_LENGTH: i32 = 1;
-/// A stop text came up.
+/// A stop text was generated.
 pub const SDA_FINISH_STOP: i32 = 2;
 /// The context has no room for another token.
 pub const SDA_FINISH_CONTEXT_FULL: i32 = 3;
 /// The callback or sda_engine_cancel() stopped it.
 pub const SDA_FINISH_CANCELLED: i32 = 4;
-
-/// An earlier turn of a conversation; both are texts in UTF-8.
-#[repr(C)]
-#[derive(Clone, Copy)]
-pub struct CTurn {
-    /// What the user asked, without the instruction.
-    pub query: *const c_char,
-    /// What the model answered.
-    pub answer: *const c_char,
-}
 
 /// A token of an answer.
 #[repr(C)]
@@ -68,149 +37,40 @@ pub struct CToken {
     pub logprob_instructed: f32,
 }
 
-/// How to generate an answer. Set it up with sda_generate_params_init(), then change single fields. Texts
-/// are in UTF-8 and are needed during the call only.
-#[repr(C)]
-#[derive(Clone, Copy)]
-pub struct CGenerateParams {
-    /// Size of this struct as the caller knows it; sda_generate_params_init() sets it.
-    pub struct_size: usize,
-    /// What the user asks. Required.
-    pub prompt: *const c_char,
-    /// Receives the answer piece by piece: `text` holds `size` bytes of whole characters and a final NUL,
-    /// and is empty while a character or a stop text is not complete. `token` is NULL for a last piece
-    /// that was held back until the end. Anything but 0 stops. It may call sda_engine_cancel(), no other
-    /// function on the same engine, and must not throw. Required.
-    pub on_text: Option<
-        unsafe extern "C" fn(
-            text: *const c_char,
-            size: usize,
-            token: *const CToken,
-            user_data: *mut c_void,
-        ) -> i32,
-    >,
-    /// Passed to `on_text` as it is.
-    pub user_data: *mut c_void,
-    /// What the answer should be like. NULL (the default) or empty: nothing is steered.
-    pub instruction: *const c_char,
-    /// A ready instruction in its place: "empathy", "harmlessness", "helpfulness", "reasoning" or
-    /// "truthfulness". Default NULL.
-    pub preset: *const c_char,
-    /// What the answer should not be like: stands in the plain branch where the instruction stands in the
-    /// other. Default NULL.
-    pub negative: *const c_char,
-    /// System message, the same in both branches. Default NULL.
-    pub system: *const c_char,
-    /// Jinja chat template. NULL (the default) is the model's own, or none if it has none; empty is none,
-    /// and the model gets the texts as they are.
-    pub chat_template: *const c_char,
-    /// Earlier turns of the conversation, `n_history` of them. What the KV cache holds of them is not read
-    /// again. Default NULL.
-    pub history: *const CTurn,
-    /// Number of earlier turns.
-    pub n_history: usize,
-    /// Texts that end the answer and are no part of it, `n_stop` of them. Default NULL.
-    pub stop: *const *const c_char,
-    /// Number of stop texts.
-    pub n_stop: usize,
-    /// Settings of the steering. NULL (the default) is what sda_params_init() gives, but with an
-    /// amplification of 0.25, which is a guidance scale of 1.5. Its `top_p` is ignored for the one below.
-    pub steering: *const CParams,
-    /// Score of the plain answer, at most 100: the amplification is then sda_amplify() of it. 0 (the
-    /// default) leaves the amplification as `steering` has it.
-    pub score: f32,
-    /// SDA_AMPLIFY_*, for `score`. Default SDA_AMPLIFY_SIGMOID.
-    pub amplify: i32,
-    /// Where the instruction stands, SDA_PLACEMENT_*. Default SDA_PLACEMENT_AUTO.
-    pub placement: i32,
-    /// Which distribution the answer is drawn from, SDA_ARM_*. Default SDA_ARM_STEERED.
-    pub arm: i32,
-    /// The most tokens; -1 (the default) goes on until the model or the context ends.
-    pub n_predict: i32,
-    /// Seed of the draw. Default 0.
-    pub seed: u32,
-    /// Keep the most likely tokens only, this many; 0 (the default) keeps all.
-    pub top_k: i32,
-    /// Keep the fewest tokens that hold this much of the probability, 0 to 1. Default 0.95.
-    pub top_p: f32,
-    /// Drop tokens less likely than this share of the most likely one, 0 to 1. Default 0.
-    pub min_p: f32,
-    /// Tokens that the penalties look back on; 0 turns them off, -1 is the whole context. Default 64.
-    pub repeat_last_n: i32,
-    /// Penalty on repeated tokens, greater than 0; 1 (the default) is none.
-    pub repeat_penalty: f32,
-    /// Penalty for each earlier use of a token. Default 0.
-    pub frequency_penalty: f32,
-    /// Penalty for any earlier use of a token. Default 0.
-    pub presence_penalty: f32,
-    /// Steer only after the model has ended its thinking with `</think>`, if not 0. Default 0.
-    pub steer_after_think: i32,
-    /// Compute the log-probabilities of sda_token, if not 0. Default 0.
-    pub trace: i32,
-}
-
-/// Fields up to here are in every version of the struct.
-const SMALLEST: usize = std::mem::offset_of!(CGenerateParams, instruction);
-
-impl CGenerateParams {
-    fn defaults() -> CGenerateParams {
-        let sampling = Sampling::default();
-        CGenerateParams {
-            struct_size: size_of::<CGenerateParams>(),
-            prompt: std::ptr::null(),
-            on_text: None,
-            user_data: std::ptr::null_mut(),
-            instruction: std::ptr::null(),
-            preset: std::ptr::null(),
-            negative: std::ptr::null(),
-            system: std::ptr::null(),
-            chat_template: std::ptr::null(),
-            history: std::ptr::null(),
-            n_history: 0,
-            stop: std::ptr::null(),
-            n_stop: 0,
-            steering: std::ptr::null(),
-            score: 0.0,
-            amplify: Amplify::default() as i32,
-            placement: SDA_PLACEMENT_AUTO,
-            arm: SDA_ARM_STEERED,
-            n_predict: -1,
-            seed: sampling.seed,
-            top_k: sampling.top_k,
-            top_p: sampling.top_p,
-            min_p: sampling.min_p,
-            repeat_last_n: sampling.repeat_last_n,
-            repeat_penalty: sampling.repeat_penalty,
-            frequency_penalty: sampling.frequency_penalty,
-            presence_penalty: sampling.presence_penalty,
-            steer_after_think: 0,
-            trace: 0,
+impl From<&StepRecord> for CToken {
+    fn from(record: &StepRecord) -> CToken {
+        let number = |value: Option<f64>| value.map_or(f32::NAN, |value| value as f32);
+        CToken {
+            struct_size: size_of::<CToken>(),
+            index: record.step,
+            token: record.token,
+            divergence: number(record.divergence),
+            temperature: record.temperature as f32,
+            guidance: number(record.guidance),
+            logprob_plain: number(record.logprob_plain),
+            logprob_instructed: number(record.logprob_instructed),
         }
     }
 }
 
-/// Fills a struct with the defaults; `size` is sizeof *params. Errors as sda_params_init().
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn sda_generate_params_init(params: *mut CGenerateParams, size: usize) -> i32 {
-    guard(|| {
-        let (what, defaults) = ("sda_generate_params", CGenerateParams::defaults());
-        // SAFETY: the caller says that there are `size` bytes at `params`.
-        unsafe { init_sized(params, size, what, SMALLEST, defaults) }
-    })
-}
-
-/// What an answer cost.
+/// What an answer cost. Set it up with sda_answer_init().
 #[repr(C)]
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub struct CAnswer {
+    /// Size of this struct as the caller knows it; sda_answer_init() sets it.
+    pub struct_size: usize,
     /// Tokens of the answer.
     pub n_tokens: usize,
     /// Why it ended, SDA_FINISH_*.
     pub finish: i32,
     /// Mean divergence of the branches in nats; NaN if the answer is not steered or empty.
     pub mean_divergence: f32,
-    /// What reading the prompts cost.
-    pub prefill: CPrefill,
+    /// Tokens that both prompts begin with, and that are held once for both.
+    pub prefill_shared: usize,
+    /// Tokens of the prompts that were decoded.
+    pub prefill_decoded: usize,
+    /// Tokens of the prompts that were in the KV cache from earlier calls.
+    pub prefill_reused: usize,
     /// Milliseconds spent on reading the prompts.
     pub prefill_ms: f64,
     /// Milliseconds spent in llama_decode on the answer's tokens.
@@ -232,159 +92,30 @@ impl From<&Answer> for CAnswer {
                 Finish::Cancelled => SDA_FINISH_CANCELLED,
             },
             mean_divergence: answer.mean_divergence.map_or(f32::NAN, |js| js as f32),
-            prefill: answer.prefill.into(),
+            prefill_shared: answer.prefill.shared,
+            prefill_decoded: answer.prefill.decoded,
+            prefill_reused: answer.prefill.reused,
             prefill_ms: ms(answer.timings.prefill),
             decode_ms: ms(answer.timings.decode),
             sample_ms: ms(answer.timings.sample),
+            ..CAnswer::default()
         }
     }
 }
 
-impl From<&StepRecord> for CToken {
-    fn from(record: &StepRecord) -> CToken {
-        let number = |value: Option<f64>| value.map_or(f32::NAN, |value| value as f32);
-        CToken {
-            struct_size: size_of::<CToken>(),
-            index: record.step,
-            token: record.token,
-            divergence: number(record.divergence),
-            temperature: record.temperature as f32,
-            guidance: number(record.guidance),
-            logprob_plain: number(record.logprob_plain),
-            logprob_instructed: number(record.logprob_instructed),
-        }
+// SAFETY: C's layout and numbers; the size comes first.
+unsafe impl SizedStruct for CAnswer {
+    const NAME: &'static str = "sda_answer";
+    const SMALLEST: usize = std::mem::offset_of!(CAnswer, finish);
+
+    fn defaults() -> CAnswer {
+        CAnswer::default()
     }
 }
 
-/// A request, read and checked.
-pub(super) struct Request<'a> {
-    pub(super) c: CGenerateParams,
-    pub(super) prompt: &'a str,
-    pub(super) instruction: &'a str,
-    pub(super) negative: &'a str,
-    pub(super) system: Option<&'a str>,
-    pub(super) chat_template: Option<&'a str>,
-    pub(super) history: Vec<Turn>,
-    /// None: where it suits the model.
-    pub(super) placement: Option<InstructionPlacement>,
-    pub(super) arm: Arm,
-    pub(super) settings: Generation,
-}
-
-impl<'a> Request<'a> {
-    /// # Safety
-    /// `params` is NULL or points to as many bytes as its `struct_size` says; its texts and arrays are as
-    /// the fields say, and nothing changes them during `'a`.
-    pub(super) unsafe fn read(params: *const CGenerateParams) -> Result<Request<'a>> {
-        let (what, defaults) = ("sda_generate_params", CGenerateParams::defaults());
-        // SAFETY: see above.
-        let c = unsafe { read_sized(params, "params", what, SMALLEST, defaults) }?;
-        // SAFETY: see above.
-        let (prompt, instruction, preset, negative, system, chat_template) = unsafe {
-            (
-                text(c.prompt, "prompt")?,
-                optional(c.instruction, "instruction")?,
-                optional(c.preset, "preset")?,
-                optional(c.negative, "negative")?,
-                optional(c.system, "system")?,
-                optional(c.chat_template, "chat_template")?,
-            )
-        };
-        if c.on_text.is_none() {
-            return Err(Error::Null { name: "on_text" });
-        }
-        let instruction = match (instruction, preset) {
-            (Some(_), Some(preset)) => {
-                return Err(Error::param("preset", preset, "NULL where instruction is not"));
-            }
-            (None, Some(preset)) => Quality::named("preset", preset)?.instruction(),
-            (instruction, None) => instruction.unwrap_or_default(),
-        };
-        // SAFETY: see above.
-        let (turns, stops, params) = unsafe {
-            (
-                list(c.history, c.n_history, "history")?,
-                list(c.stop, c.n_stop, "stop")?,
-                if c.steering.is_null() { None } else { Some(read_params(c.steering)?.params) },
-            )
-        };
-        let turn = |turn: &CTurn| -> Result<Turn> {
-            // SAFETY: see above.
-            let (query, answer) = unsafe { (text(turn.query, "query")?, text(turn.answer, "answer")?) };
-            Ok(Turn { query: query.to_owned(), answer: answer.to_owned() })
-        };
-        // SAFETY: see above.
-        let stop = |&stop: &*const c_char| Ok(unsafe { text(stop, "stop")? }.to_owned());
-        let params = match (c.score, params) {
-            (0.0, Some(params)) => params,
-            (0.0, None) => Strength::default().apply(&Params::default())?,
-            (score, params) => {
-                Strength::score(score, Amplify::from_i32(c.amplify)?).apply(&params.unwrap_or_default())?
-            }
-        };
-        let settings = Generation {
-            params,
-            sampling: sampling(&c),
-            n_predict: match c.n_predict {
-                -1 => None,
-                n => Some(usize::try_from(n).map_err(|_| Error::param("n_predict", n, "at least 0, or -1"))?),
-            },
-            stop: stops.iter().map(stop).collect::<Result<_>>()?,
-            steer_after_think: c.steer_after_think != 0,
-            trace: c.trace != 0,
-            ..Generation::default()
-        };
-        Ok(Request {
-            c,
-            prompt,
-            instruction,
-            negative: negative.unwrap_or_default(),
-            system,
-            chat_template,
-            history: turns.iter().map(turn).collect::<Result<_>>()?,
-            placement: placement(c.placement)?,
-            arm: arm(c.arm)?,
-            settings,
-        })
-    }
-}
-
-/// # Safety
-/// `pointer` is valid for `len` values, or NULL.
-unsafe fn list<'a, T>(pointer: *const T, len: usize, name: &'static str) -> Result<&'a [T]> {
-    // SAFETY: see above.
-    if len == 0 { Ok(&[]) } else { unsafe { slice(pointer, len, name) } }
-}
-
-fn sampling(c: &CGenerateParams) -> Sampling {
-    Sampling {
-        seed: c.seed,
-        top_k: c.top_k,
-        top_p: c.top_p,
-        min_p: c.min_p,
-        repeat_last_n: c.repeat_last_n,
-        repeat_penalty: c.repeat_penalty,
-        frequency_penalty: c.frequency_penalty,
-        presence_penalty: c.presence_penalty,
-        greedy: false,
-    }
-}
-
-fn placement(value: i32) -> Result<Option<InstructionPlacement>> {
-    match value {
-        SDA_PLACEMENT_AUTO => Ok(None),
-        SDA_PLACEMENT_AFTER => Ok(Some(InstructionPlacement::After)),
-        SDA_PLACEMENT_BEFORE => Ok(Some(InstructionPlacement::Before)),
-        SDA_PLACEMENT_SYSTEM => Ok(Some(InstructionPlacement::System)),
-        _ => Err(Error::param("placement", value, "one of SDA_PLACEMENT_*")),
-    }
-}
-
-fn arm(value: i32) -> Result<Arm> {
-    match value {
-        SDA_ARM_STEERED => Ok(Arm::Steered),
-        SDA_ARM_INSTRUCTED => Ok(Arm::Instructed),
-        SDA_ARM_PLAIN => Ok(Arm::Plain),
-        _ => Err(Error::param("arm", value, "one of SDA_ARM_*")),
-    }
+/// Sets a struct up to be written to; `size` is sizeof *answer. Errors as sda_params_init().
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sda_answer_init(answer: *mut CAnswer, size: usize) -> i32 {
+    // SAFETY: the caller says that there are `size` bytes at `answer`.
+    guard(|| unsafe { init_sized(answer, size) })
 }

@@ -1,17 +1,19 @@
 //! The engine's handle: one answer at a time, which another thread may stop.
 
-use std::ffi::{CString, c_char};
+use std::ffi::c_char;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError, TryLockError};
+use std::sync::{Mutex, TryLockError};
 
-use super::super::guard::{free, get, guard, guard_or, hand_out, out};
-use super::super::text::report;
-use super::answer::{CAnswer, CGenerateParams, CToken, Request};
+use super::super::pointer::{Out, free, get};
+use super::super::sized::SizedOut;
+use super::super::text::{ErrorText, Message};
+use super::answer::{CAnswer, CToken};
 use super::model::ModelHandle;
+use super::request::{CGenerateParams, Request};
 use super::settings::{CEngineParams, read_engine};
 use crate::engine::{Answer, Engine, Event, Prompts};
 use crate::error::{Error, Result};
-use crate::guard::caught;
+use crate::guard::{guard, guard_or};
 use crate::llama::Model;
 use crate::text::{ChatTemplate, InstructionPlacement, PairBuilder};
 
@@ -22,7 +24,7 @@ pub struct EngineHandle {
     /// A panic while it is locked poisons the lock, and so the engine.
     engine: Mutex<Engine>,
     cancel: AtomicBool,
-    message: Mutex<CString>,
+    message: Message,
 }
 
 impl EngineHandle {
@@ -30,33 +32,30 @@ impl EngineHandle {
         Ok(EngineHandle {
             engine: Mutex::new(Engine::new(model, n_ctx, options)?),
             cancel: AtomicBool::new(false),
-            message: Mutex::default(),
+            message: Message::default(),
         })
     }
 
     /// Runs `body` on the engine; an error is kept for sda_engine_error(), a panic poisons the engine. A
     /// second call while one runs is an error and does not wait: it may come from the callback.
     fn with<T>(&self, body: impl FnOnce(&mut Engine) -> Result<T>) -> Result<T> {
-        let result = caught(|| match self.engine.try_lock() {
+        self.message.keep(|| match self.engine.try_lock() {
             Ok(mut engine) => body(&mut engine),
             Err(TryLockError::Poisoned(_)) => Err(Error::Panic),
             Err(TryLockError::WouldBlock) => {
                 Err(Error::State { reason: "the engine is generating; only cancelling is possible".into() })
             }
-        });
-        if let Err(error) = &result {
-            let text = CString::new(error.to_string().replace('\0', " ")).unwrap_or_default();
-            *self.message.lock().unwrap_or_else(PoisonError::into_inner) = text;
-        }
-        result
+        })
     }
 }
 
 /// Makes the context for a prompt pair.
 ///
-/// `params` may be NULL for the defaults. `error` may be NULL; else it receives the reason if the call
-/// fails, cut to `error_size` bytes with the final NUL. `engine` receives the handle; free it with
-/// sda_engine_free(). SDA_ERR_MODEL if there is not enough memory.
+/// `model` may be freed before the engine. `params` may be NULL for the defaults.
+///
+/// `engine` receives the handle; free it with sda_engine_free().
+///
+/// SDA_ERR_MODEL if there is not enough memory, SDA_ERR_PARAM for a setting out of range.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sda_engine_new(
     model: *const ModelHandle,
@@ -66,16 +65,17 @@ pub unsafe extern "C" fn sda_engine_new(
     engine: *mut *mut EngineHandle,
 ) -> i32 {
     guard(|| {
-        let make = || {
-            let to = out(engine, "engine")?;
-            // SAFETY: the caller says that the handle is live and `params` is NULL or holds its size.
-            let (model, (n_ctx, options)) = unsafe { (get(model, "model")?.model(), read_engine(params)?) };
-            // SAFETY: `to` was checked and the caller says that it can be written.
-            unsafe { hand_out(to, EngineHandle::new(model, n_ctx, &options)?) };
-            Ok(())
+        // SAFETY: the caller says that the model is live and `params` is NULL or holds its `struct_size`, and
+        // lends room for a text and for the handle.
+        let (error, to, model, settings) = unsafe {
+            let error = ErrorText::new(error, error_size);
+            (error, Out::new(engine, "engine"), get(model, "model"), read_engine(params))
         };
-        // SAFETY: the caller says that `error` is NULL or holds `error_size` bytes.
-        make().inspect_err(|reason| unsafe { report(reason, error, error_size) })
+        error.tell(|| {
+            let (to, model, (n_ctx, options)) = (to?, model?.model(), settings?);
+            to.hand_out(EngineHandle::new(model, n_ctx, &options)?);
+            Ok(())
+        })
     })
 }
 
@@ -88,16 +88,16 @@ pub unsafe extern "C" fn sda_engine_free(engine: *mut EngineHandle) {
 
 /// Generates one answer, and returns when it is finished.
 ///
-/// `params` says what is asked and how; its `on_text` receives the answer. `answer` receives what it cost,
-/// and may be NULL. What the KV cache holds of the prompts from earlier calls is used again. An answer that
-/// the callback or sda_engine_cancel() stopped, or that filled the context, is not an error: see
-/// `finish`.
+/// `params` says what is asked and how; its `on_text` receives the answer. What the KV cache holds of the prompts
+/// from earlier calls is used again. `answer` receives what it cost, and may be NULL. An answer that the callback
+/// or sda_engine_cancel() stopped, or that filled the context, is not an error: see `finish`.
 ///
-/// SDA_ERR_PROMPT for an empty prompt, SDA_ERR_CONTEXT_FULL if the prompts do not fit, SDA_ERR_ENCODING for
-/// a text that is not UTF-8, SDA_ERR_STATE if the engine is generating already.
+/// SDA_ERR_PROMPT for an empty prompt, SDA_ERR_CONTEXT_FULL if the prompts do not fit, SDA_ERR_PARAM for a
+/// setting out of range, SDA_ERR_ENCODING for a text that is not UTF-8, SDA_ERR_STATE if the engine is generating
+/// already.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sda_engine_generate(
-    engine: *const EngineHandle,
+    engine: *mut EngineHandle,
     params: *const CGenerateParams,
     answer: *mut CAnswer,
 ) -> i32 {
@@ -105,13 +105,13 @@ pub unsafe extern "C" fn sda_engine_generate(
         // SAFETY: the caller says that the handle is live.
         let handle = unsafe { get(engine, "engine")? };
         handle.with(|engine| {
-            // SAFETY: the caller says that `params` and all that it points to is live.
-            let request = unsafe { Request::read(params)? };
+            // SAFETY: the caller says that `params` and all that it points to is live, and `answer` is NULL or
+            // has its `struct_size`.
+            let (request, to) = unsafe { (Request::read(params)?, SizedOut::optional(answer, "answer")?) };
             handle.cancel.store(false, Ordering::Relaxed);
             let done = generate(engine, &request, &handle.cancel)?;
-            if !answer.is_null() {
-                // SAFETY: the caller says that `answer` is NULL or can be written.
-                unsafe { answer.write((&done).into()) };
+            if let Some(to) = to {
+                to.write(&(&done).into());
             }
             Ok(())
         })
@@ -128,7 +128,7 @@ fn generate(engine: &mut Engine, request: &Request, cancel: &AtomicBool) -> Resu
         None => None,
         Some(source) => Some(ChatTemplate::compile(source, &model.bos_text(), &model.eos_text())?),
     };
-    // A base model goes on right behind the prompt's end, so that has to be the query.
+    // A base model continues the end of the prompt, so that has to be the query.
     let suits = if template.is_some() { InstructionPlacement::After } else { InstructionPlacement::Before };
     let pair = PairBuilder {
         template: template.as_ref(),
@@ -144,27 +144,27 @@ fn generate(engine: &mut Engine, request: &Request, cancel: &AtomicBool) -> Resu
         plain: model.tokenize_prompt(&pair.plain)?,
         instructed: model.tokenize_prompt(&pair.instructed)?,
     };
-    let mut listener = Listener { request, text: Vec::new() };
+    let mut output = Output { request, text: Vec::new() };
     engine.generate(request.arm, &prompts, &request.settings, &mut |event| {
         let wanted = match event {
             Event::Prefill { .. } => true,
-            Event::Token(record) => listener.on_text(&record.text, Some(&record.into())),
-            Event::Tail(text) => listener.on_text(text, None),
+            Event::Token(record) => output.send(&record.text, Some(&record.into())),
+            Event::Tail(text) => output.send(text, None),
         };
         wanted && !cancel.load(Ordering::Relaxed)
     })
 }
 
-/// The host's callback.
-struct Listener<'a> {
+/// Where the text goes: the host's callback.
+struct Output<'a> {
     request: &'a Request<'a>,
     /// The last piece, with its final NUL.
     text: Vec<u8>,
 }
 
-impl Listener<'_> {
-    /// Passes a piece on; false if the host wants no more.
-    fn on_text(&mut self, text: &str, token: Option<&CToken>) -> bool {
+impl Output<'_> {
+    /// Passes a piece to the host; false if it wants no more.
+    fn send(&mut self, text: &str, token: Option<&CToken>) -> bool {
         let Some(on_text) = self.request.c.on_text else { return false };
         self.text.clear();
         self.text.extend_from_slice(text.as_bytes());
@@ -175,11 +175,12 @@ impl Listener<'_> {
     }
 }
 
-/// Stops the answer that is being generated, after the token or the part of the prompt that is computed
-/// now; nothing if there is none. The one function that any thread may call while another one uses the
-/// engine. SDA_ERR_NULL for NULL.
+/// Stops the answer that is being generated, after the token or the part of the prompt that is computed now;
+/// does nothing if there is none.
+///
+/// Any thread may call it while another one uses the engine; it is the one function of which this is true.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn sda_engine_cancel(engine: *const EngineHandle) -> i32 {
+pub unsafe extern "C" fn sda_engine_cancel(engine: *mut EngineHandle) -> i32 {
     guard(|| {
         // SAFETY: the caller says that the handle is live.
         unsafe { get(engine, "engine")? }.cancel.store(true, Ordering::Relaxed);
@@ -187,13 +188,14 @@ pub unsafe extern "C" fn sda_engine_cancel(engine: *const EngineHandle) -> i32 {
     })
 }
 
-/// Text of the last error of an engine, empty if there was none; NULL for NULL. Valid until the next call
-/// on the same engine.
+/// Text of the last call on the engine that failed, empty if there was none.
+///
+/// NULL for NULL. Valid until the next call on the same engine.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sda_engine_error(engine: *const EngineHandle) -> *const c_char {
     // SAFETY: the caller says that it is NULL or a live handle.
     guard_or(std::ptr::null(), || match unsafe { get(engine, "engine") } {
-        Ok(engine) => engine.message.lock().unwrap_or_else(PoisonError::into_inner).as_ptr(),
+        Ok(engine) => engine.message.as_ptr(),
         Err(_) => std::ptr::null(),
     })
 }

@@ -8,6 +8,9 @@ mod model;
 mod settings;
 
 #[cfg(feature = "bundled")]
+mod request;
+
+#[cfg(feature = "bundled")]
 mod answer;
 
 #[cfg(feature = "bundled")]
@@ -16,4 +19,5 @@ mod handle;
 pub use answer::*;
 pub use handle::*;
 pub use model::*;
+pub use request::*;
 pub use settings::*;

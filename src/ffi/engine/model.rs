@@ -1,13 +1,14 @@
 //! The model's handle, and where llama.cpp's log goes.
 
-use std::ffi::{CString, c_char, c_void};
+use std::ffi::{c_char, c_void};
 use std::path::Path;
 use std::sync::Once;
 
-use super::super::guard::{free, guard, guard_or, hand_out, out};
-use super::super::params::{init_sized, read_sized};
-use super::super::text::{report, text};
+use super::super::pointer::{Out, free};
+use super::super::sized::{SizedStruct, init_sized, read_sized};
+use super::super::text::{ErrorText, c_string, text};
 use crate::error::Result;
+use crate::guard::{guard, guard_or};
 use crate::llama::{self, Model, ModelOptions};
 
 /// A loaded model. Any number of engines may be made from it, in any thread.
@@ -39,10 +40,11 @@ pub struct CModelParams {
     pub progress_data: *mut c_void,
 }
 
-/// Fields up to here are in every version of the struct.
-const SMALLEST: usize = std::mem::offset_of!(CModelParams, use_mmap);
+// SAFETY: C's layout, numbers, and pointers that may be NULL; the size comes first.
+unsafe impl SizedStruct for CModelParams {
+    const NAME: &'static str = "sda_model_params";
+    const SMALLEST: usize = std::mem::offset_of!(CModelParams, use_mmap);
 
-impl CModelParams {
     fn defaults() -> CModelParams {
         let options = ModelOptions::default();
         CModelParams {
@@ -60,17 +62,19 @@ impl CModelParams {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sda_model_params_init(params: *mut CModelParams, size: usize) -> i32 {
     // SAFETY: the caller says that there are `size` bytes at `params`.
-    guard(|| unsafe { init_sized(params, size, "sda_model_params", SMALLEST, CModelParams::defaults()) })
+    guard(|| unsafe { init_sized(params, size) })
 }
 
 /// Loads a GGUF file.
 ///
-/// `path` is its name in UTF-8. `params` may be NULL for the defaults. `error` may be NULL; else it
-/// receives the reason if the call fails, cut to `error_size` bytes with the final NUL. `model` receives
-/// the handle; free it with sda_model_free(). SDA_ERR_IO if there is no such file, SDA_ERR_MODEL if it is
-/// not a model that llama.cpp can load.
+/// `path` is its name in UTF-8. `params` may be NULL for the defaults.
+///
+/// `model` receives the handle; free it with sda_model_free().
+///
+/// SDA_ERR_IO if there is no such file, SDA_ERR_MODEL if it is not a model that llama.cpp can load, or if
+/// `progress` stopped it.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn sda_model_open(
+pub unsafe extern "C" fn sda_model_new(
     path: *const c_char,
     params: *const CModelParams,
     error: *mut c_char,
@@ -78,10 +82,13 @@ pub unsafe extern "C" fn sda_model_open(
     model: *mut *mut ModelHandle,
 ) -> i32 {
     guard(|| {
-        let open = || {
-            let to = out(model, "model")?;
-            // SAFETY: the caller says that `path` is a text and `params` is NULL or holds its `struct_size`.
-            let (path, params) = unsafe { (text(path, "path")?, read(params)?) };
+        // SAFETY: the caller says that `path` is a text and `params` is NULL or holds its `struct_size`, and
+        // lends room for a text and for the handle.
+        let (error, to, path, params) = unsafe {
+            (ErrorText::new(error, error_size), Out::new(model, "model"), text(path, "path"), read(params))
+        };
+        error.tell(|| {
+            let (to, path, params) = (to?, path?, params?);
             QUIET.call_once(|| llama::set_log(|_| {}));
             let options = ModelOptions {
                 n_gpu_layers: params.n_gpu_layers,
@@ -93,12 +100,9 @@ pub unsafe extern "C" fn sda_model_open(
                 Some(progress) => unsafe { progress(share, params.progress_data) == 0 },
                 None => true,
             })?;
-            // SAFETY: `to` was checked and the caller says that it can be written.
-            unsafe { hand_out(to, ModelHandle { model: loaded }) };
+            to.hand_out(ModelHandle { model: loaded });
             Ok(())
-        };
-        // SAFETY: the caller says that `error` is NULL or holds `error_size` bytes.
-        open().inspect_err(|reason| unsafe { report(reason, error, error_size) })
+        })
     })
 }
 
@@ -108,8 +112,8 @@ unsafe fn read(params: *const CModelParams) -> Result<CModelParams> {
     if params.is_null() {
         return Ok(CModelParams::defaults());
     }
-    // SAFETY: see above.
-    unsafe { read_sized(params, "params", "sda_model_params", SMALLEST, CModelParams::defaults()) }
+    // SAFETY: passed on.
+    unsafe { read_sized(params, "params") }
 }
 
 /// Frees a model; NULL is fine. Engines that were made from it keep what they need.
@@ -131,11 +135,13 @@ struct Log {
 // SAFETY: the host says that its function may be called from any thread.
 unsafe impl Send for Log {}
 
-/// Sends the log lines of the built-in llama.cpp to a function, in the whole process; by default, and with
-/// NULL, they go nowhere.
+/// Sends the log lines of the built-in llama.cpp to a function, in the whole process; by default they go
+/// nowhere.
 ///
-/// `level` is as in ggml_log_level: 1 debug, 2 info, 3 warning, 4 error, 5 goes on with the line before.
-/// `log` may be called from any thread, until another one is set, and must not call the library.
+/// `log` gets a `level` as in ggml_log_level: 1 debug, 2 info, 3 warning, 4 error, 5 continues the line before.
+/// It must not call the library; NULL turns the log off. `log_data` is passed on as it is.
+///
+/// `log` may be called from any thread, until another one is set.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sda_log_set(
     log: Option<unsafe extern "C" fn(level: i32, text: *const c_char, log_data: *mut c_void)>,
@@ -148,7 +154,7 @@ pub unsafe extern "C" fn sda_log_set(
         llama::set_log(move |line| {
             // The whole of it, which can be sent; not its fields.
             let to = &to;
-            let text = CString::new(line.text.replace('\0', " ")).unwrap_or_default();
+            let text = c_string(line.text);
             // SAFETY: the host says that both stay valid until another function is set.
             unsafe { (to.log)(line.level as i32, text.as_ptr(), to.data) }
         });

@@ -1,8 +1,8 @@
 //! What an engine is made with.
 
-use super::super::guard::guard;
-use super::super::params::{init_sized, read_sized};
+use super::super::sized::{SizedStruct, init_sized, read_sized};
 use crate::error::{Error, Result};
+use crate::guard::guard;
 use crate::llama::ContextOptions;
 
 /// How to make an engine. Set it up with sda_engine_params_init(), then change single fields.
@@ -27,11 +27,15 @@ pub struct CEngineParams {
     /// Keep all cells of sliding-window layers, if not 0. Default 1; 0 saves memory, and is for prompts whose
     /// common part is shorter than the window.
     pub swa_full: i32,
+    /// Reserved. Must be 0.
+    pub reserved: u32,
 }
 
-const SMALLEST_ENGINE: usize = std::mem::offset_of!(CEngineParams, n_batch);
+// SAFETY: C's layout and numbers; the size comes first.
+unsafe impl SizedStruct for CEngineParams {
+    const NAME: &'static str = "sda_engine_params";
+    const SMALLEST: usize = std::mem::offset_of!(CEngineParams, n_batch);
 
-impl CEngineParams {
     fn defaults() -> CEngineParams {
         let options = ContextOptions::default();
         CEngineParams {
@@ -43,6 +47,7 @@ impl CEngineParams {
             n_threads_batch: options.n_threads_batch,
             flash_attn: options.flash_attn.map_or(-1, i32::from),
             swa_full: options.swa_full.into(),
+            reserved: 0,
         }
     }
 }
@@ -50,11 +55,8 @@ impl CEngineParams {
 /// Fills a struct with the defaults; `size` is sizeof *params. Errors as sda_params_init().
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sda_engine_params_init(params: *mut CEngineParams, size: usize) -> i32 {
-    guard(|| {
-        let (what, defaults) = ("sda_engine_params", CEngineParams::defaults());
-        // SAFETY: the caller says that there are `size` bytes at `params`.
-        unsafe { init_sized(params, size, what, SMALLEST_ENGINE, defaults) }
-    })
+    // SAFETY: the caller says that there are `size` bytes at `params`.
+    guard(|| unsafe { init_sized(params, size) })
 }
 
 /// Reads the settings of an engine: the length of a branch, and the rest.
@@ -62,10 +64,14 @@ pub unsafe extern "C" fn sda_engine_params_init(params: *mut CEngineParams, size
 /// # Safety
 /// `params` is NULL or points to as many bytes as its `struct_size` says.
 pub(super) unsafe fn read_engine(params: *const CEngineParams) -> Result<(usize, ContextOptions)> {
-    let mut p = CEngineParams::defaults();
-    if !params.is_null() {
-        // SAFETY: see above.
-        p = unsafe { read_sized(params, "params", "sda_engine_params", SMALLEST_ENGINE, p) }?;
+    let p = if params.is_null() {
+        CEngineParams::defaults()
+    } else {
+        // SAFETY: passed on.
+        unsafe { read_sized(params, "params")? }
+    };
+    if p.reserved != 0 {
+        return Err(Error::param("reserved", p.reserved, "0"));
     }
     if p.n_batch < 2 {
         return Err(Error::param("n_batch", p.n_batch, "at least 2"));

@@ -3,6 +3,8 @@
 pub mod again;
 pub mod fake_host;
 pub mod fault_server;
+pub mod ffi;
 pub mod maths;
 pub mod oracle;
 pub mod rng;
+pub mod sda_h;
