@@ -32,7 +32,7 @@ pub fn is_of_first_version(fingerprint: &str) -> bool {
 }
 
 /// Which model it is. Its folder may change; hashing its gigabytes would take longer than many a run.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub struct ModelIdentity {
     file: String,
     bytes: u64,
@@ -122,6 +122,13 @@ impl JudgeIdentity {
     pub fn of(assessor: &Assessor) -> JudgeIdentity {
         JudgeIdentity { judge: assessor.fingerprint(), dimension: assessor.dimension.map(Quality::name) }
     }
+}
+
+/// Who says which of two answers is better, and what by.
+#[derive(Debug, Serialize)]
+pub enum PairJudgeIdentity {
+    Server { judge: String, dimension: Option<&'static str> },
+    File { model: ModelIdentity, dimension: Option<&'static str> },
 }
 
 #[cfg(test)]

@@ -51,6 +51,36 @@ fn the_same_question_is_asked_once_even_by_a_new_client() {
 }
 
 #[test]
+fn a_fingerprint_is_of_what_decides_a_score_and_of_nothing_else() {
+    let server = counting();
+    let print = |change: &dyn Fn(&mut Settings)| {
+        let mut s = settings(&server);
+        change(&mut s);
+        Client::new(s).unwrap().fingerprint()
+    };
+    let template = |text: &str| Template::parse(text).unwrap();
+    let base = print(&|_| {});
+    assert_eq!(base, print(&|s| s.retry.max_retries = 3));
+    assert_eq!(base, print(&|s| s.timeout = Duration::from_secs(9)));
+    let own = |text: &'static str| move |s: &mut Settings| s.template = template(text);
+    let of_empathy = |text: &'static str| {
+        move |s: &mut Settings| drop(s.templates.insert(Quality::Empathy, template(text)))
+    };
+    let prints = [
+        base,
+        print(&|s| s.model = "judge-2".into()),
+        print(&|s| s.seed = None),
+        print(&|s| s.response_format = ResponseFormat::Text),
+        print(&own("Grade {query}: {draft}")),
+        print(&own("Grade {draft}: {query}")),
+        print(&of_empathy("Grade {draft}")),
+        print(&of_empathy("Grade it: {draft}")),
+    ];
+    let different: std::collections::BTreeSet<&String> = prints.iter().collect();
+    assert_eq!(different.len(), prints.len(), "{prints:?}");
+}
+
+#[test]
 fn a_client_without_a_cache_asks_every_time() {
     let server = counting();
     let client = Client::new(settings(&server)).unwrap();

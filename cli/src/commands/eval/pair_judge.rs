@@ -16,6 +16,7 @@ use sha2::{Digest, Sha256};
 
 use super::run::Run;
 use crate::failure::{Failure, Outcome};
+use crate::fingerprint::{ModelIdentity, PairJudgeIdentity};
 use crate::load::{self, Log};
 use crate::ui::console::note;
 
@@ -64,6 +65,7 @@ struct Loaded {
     model: Model,
     template: Option<ChatTemplate>,
     name: String,
+    identity: ModelIdentity,
 }
 
 impl PairJudge {
@@ -86,7 +88,9 @@ impl PairJudge {
                 None => None,
             };
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            return Ok(PairJudge { who: Who::File(Box::new(Loaded { model, template, name })), dimension });
+            let identity = ModelIdentity::of(&args);
+            let who = Who::File(Box::new(Loaded { model, template, name, identity }));
+            return Ok(PairJudge { who, dimension });
         }
         // The options of the other judge hold for this one as well, but for its model and its prompts.
         let mut args = run.args.common.judge.clone();
@@ -97,6 +101,15 @@ impl PairJudge {
         // No cache: the output file holds every result already.
         let client = Client::new(settings)?.with_warnings(note);
         Ok(PairJudge { who: Who::Server(Box::new(client)), dimension })
+    }
+
+    /// What results depend on.
+    pub fn identity(&self) -> PairJudgeIdentity {
+        let dimension = self.dimension.map(Quality::name);
+        match &self.who {
+            Who::Server(client) => PairJudgeIdentity::Server { judge: client.fingerprint(), dimension },
+            Who::File(loaded) => PairJudgeIdentity::File { model: loaded.identity.clone(), dimension },
+        }
     }
 
     /// What results name it.

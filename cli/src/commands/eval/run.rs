@@ -9,7 +9,7 @@ use super::data::Item;
 use super::scorer::{Scorer, ScorerIdentity};
 use super::table;
 use crate::failure::{Failure, Outcome};
-use crate::fingerprint::{ModelIdentity, Settings};
+use crate::fingerprint::{ModelIdentity, PairJudgeIdentity, Settings};
 use crate::input;
 use crate::journal::{Input, Journal};
 use crate::measure::report::Report;
@@ -42,13 +42,13 @@ pub struct Basis<'a> {
     scorer: ScorerIdentity,
     apply_chat_template: bool,
     /// Who compares answers, and with which arm; in comparisons only.
-    compared: Option<[&'a str; 2]>,
+    compared: Option<(PairJudgeIdentity, &'a str)>,
 }
 
 impl<'a> Basis<'a> {
     /// The same for comparisons by a judge with the answers of an arm.
-    pub fn compared(self, judge: &'a str, against: &'a str) -> Basis<'a> {
-        Basis { compared: Some([judge, against]), ..self }
+    pub fn compared(self, judge: PairJudgeIdentity, against: &'a str) -> Basis<'a> {
+        Basis { compared: Some((judge, against)), ..self }
     }
 }
 

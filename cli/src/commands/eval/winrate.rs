@@ -35,7 +35,7 @@ pub fn run(run: &Run, data: &Data) -> Outcome<Report> {
         .filter_map(|(item, read)| Some(format!("record {}: {}", item.id, read.as_ref().err()?)))
         .collect();
     note_failures("records that cannot be read and count as failed", &unreadable);
-    let units = units(run, data, &scorer, &judge.name())?;
+    let units = units(run, data, &scorer, &judge)?;
     let all: Vec<Input> = units.answers.iter().chain(units.comparisons.iter().flatten()).cloned().collect();
     let mut runner = run.runner(&all)?;
     let questions: Vec<Question> = data
@@ -57,10 +57,10 @@ pub fn run(run: &Run, data: &Data) -> Outcome<Report> {
     Ok(report(run, &items, &units, &runner))
 }
 
-fn units(run: &Run, data: &Data, scorer: &Scorer, judge: &str) -> Outcome<Units> {
+fn units(run: &Run, data: &Data, scorer: &Scorer, judge: &PairJudge) -> Outcome<Units> {
     let mut units = Units { arms: run.arms.len(), answers: Vec::new(), comparisons: Vec::new() };
     let basis = run.basis(scorer)?;
-    let compared = run.basis(scorer)?.compared(judge, &run.args.against);
+    let compared = run.basis(scorer)?.compared(judge.identity(), &run.args.against);
     for item in &data.items {
         for arm in &run.arms {
             units.answers.push(run.unit(item, &arm.name, "answer", &basis)?);
