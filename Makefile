@@ -175,12 +175,12 @@ doc: setup ## build the documentation, warnings are errors
 	RUSTDOCFLAGS='-D warnings' $(RUN) "$(CARGO)" doc --release --locked --no-deps -p sda -p sda-cli --features bundled,judge
 
 header: export SDA_UPDATE_HEADER := 1
-header: test-header ## write include/sda.h anew from the sources
+header: test-header ## write include/sda.h again from the sources
 
 bench: ## time the kernel, in the release profile
 	"$(CARGO)" bench --locked
 
-eval-results: build ## make the figures of docs/results.md anew, which takes hours
+eval-results: build ## make the figures of docs/results.md again, which takes hours
 	$(RUN) eval/results.sh "$(CARGO_TARGET_DIR)/eval-results"
 
 # The authors' own step is timed, too, if PUBLISHED is a clone of their repository.

@@ -4,8 +4,8 @@
 //! cargo bench --no-default-features --bench sampler
 //! ```
 //!
-//! `kernel` is the steering alone; what `apply` takes more is reading the candidates and writing them back,
-//! what `top_p` takes more is reading them and finding the nucleus. One thread, medians of runs in turn.
+//! `kernel` is the steering alone. `apply` also reads the candidates and writes them back; `top_p` also reads
+//! them and finds the nucleus. One thread, medians of runs in turn.
 
 #![allow(clippy::print_stdout, reason = "a benchmark prints")]
 

@@ -126,7 +126,7 @@ fn time_interleaved(paths: &mut [(String, StepFn)], vocab: usize, rows: &'static
     }
     for _ in 0..ROUNDS {
         for (path, (_, step)) in paths.iter_mut().enumerate() {
-            // The naive one takes long and needs no more than a few rounds.
+            // The naive version is slow, and a few rounds are enough.
             let calls = if path == 0 { 1 } else { 4 };
             if path == 0 && ms[0].len() >= 10 {
                 continue;

@@ -4,7 +4,7 @@
 //! cargo bench --bench step -- [--threads=N] MODEL.gguf...
 //! ```
 //!
-//! Both run in turn, an answer at a time, with the same tokens; medians over all steps, with the 10th and
+//! Both run in turns, an answer at a time, with the same tokens. It prints medians over all steps, with the 10th and
 //! 90th percentile. The parts are timed on the rows of the last step.
 
 #![allow(clippy::print_stdout, reason = "a benchmark prints")]

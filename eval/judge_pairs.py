@@ -5,7 +5,7 @@ score`, and prints the share of pairs in the right order and the spread of the s
     python3 eval/judge_pairs.py SDA PAIRS.jsonl --judge http://127.0.0.1:8080/v1 --judge-model NAME
 
 A pair has the fields id, query, good, bad, and dimension or instruction. Pairs with an even number in the
-file are told apart, for whoever tunes on the odd ones.
+file are counted separately, for whoever tunes on the odd ones.
 """
 
 import json

@@ -19,7 +19,7 @@
  * has no version number, so the names to use are chosen by macros that come and go in it.
  * SDA_LLAMA_API, the month in which a name came, overrides the choice:
  *
- *     -DSDA_LLAMA_API=   llama.cpp of         what changed                   chosen by itself
+ *     -DSDA_LLAMA_API=   llama.cpp of         what changed                   chosen automatically
  *     202409             2024-09 to 2024-12   (functions take the model)     no
  *     202501             2025-01 to 2025-03   llama_vocab                    no
  *     202503             2025-03 to 2025-06   llama_kv_self_seq_*            before 2025-08
@@ -40,7 +40,7 @@
  *    (type of the KV cache, flash attention, RoPE scaling, offloading, LoRA adapters, control vectors)
  *    writes its own function, which makes a context the way the host makes its first one.
  *  - `log` gets a line when the library had to leave the candidates of a step alone. By default the
- *    line goes to stderr, as llama.cpp's own do; NULL keeps quiet, sda_sampler_status() still tells.
+ *    line goes to stderr, as llama.cpp's own do; NULL keeps quiet; sda_sampler_status() still reports it.
  *
  * Threads: the functions hold no state. libsda calls them on the thread that called libsda.
  */
@@ -147,8 +147,8 @@ static inline int32_t sda_llama_seq_rm(struct llama_context *ctx, int32_t seq, i
 }
 
 #if SDA_LLAMA_API >= 202506
-/* Smallest position still held of a sequence, -1 if none. Not in the table of earlier versions, which
- * cannot all tell. */
+/* Smallest position still held of a sequence, -1 if none. Not in the table of earlier versions, since
+ * not all of them can report it. */
 static inline int32_t sda_llama_seq_pos_min(struct llama_context *ctx, int32_t seq) {
     return llama_memory_seq_pos_min(llama_get_memory(ctx), seq);
 }
@@ -168,7 +168,7 @@ static inline uint32_t sda_llama_n_ctx(struct llama_context *ctx) {
     return llama_n_ctx(ctx);
 }
 
-/* The most tokens that one sequence can hold. From July to October 2025 a context did not tell whether
+/* The most tokens that one sequence can hold. From July to October 2025 a context did not report whether
  * its sequences share one KV buffer; separate buffers, its default, are assumed. If yours is unified,
  * say so with `host.n_ctx_seq = sda_llama_n_ctx` and they can be as long as the context. */
 static inline uint32_t sda_llama_n_ctx_seq(struct llama_context *ctx) {
@@ -246,7 +246,7 @@ static inline void sda_llama_log(int32_t level, const char *text, void *log_data
  *  - Two sequences for each pair.
  *  - One KV buffer for all sequences, so that what two prompts begin with is computed and kept once.
  *  - All cells of sliding-window layers, llama.h's own default: such a layer never frees a cell that two
- *    sequences share, and would run out of room behind a long common beginning.
+ *    sequences share, and would run out of room after a long common beginning.
  *  - Flash attention where it is not the default yet. Without it, and with one buffer, llama.cpp's sums
  *    depend on where the other sequences' cells lie: 0.1 in the average logit of a 135M model in Q4_1,
  *    which steering amplifies. With it both rows are what each would be in a context of its own. */

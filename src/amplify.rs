@@ -2,7 +2,7 @@
 //!
 //! A judge gives the plain draft a score from 1 (ignores the instruction) to 100 (follows it fully).
 //! [`amplify`] turns it into the amplification *a* of [`Params`](crate::Params): the lower the
-//! score, the harder the steering.
+//! score, the stronger the steering.
 
 use std::f64::consts::PI;
 use std::fmt;

@@ -85,7 +85,7 @@ impl<'a, R: Serialize + DeserializeOwned> Runner<'a, R> {
         let stopped = self.interrupt.check();
         if stopped.is_err() && self.journal.is_kept() {
             let (done, results) = (self.journal.len(), self.names.results);
-            self.say(&format!("stopped with {done} of {} {results}; the same command goes on", self.units));
+            self.say(&format!("stopped with {done} of {} {results}; the same command continues", self.units));
         }
         stopped
     }

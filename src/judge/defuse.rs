@@ -1,16 +1,16 @@
 //! Breaks control tokens in untrusted text, for every prompt that quotes some.
 //!
 //! Tokenizers turn control tokens such as `<|im_end|>` into real ones even inside a message, which would
-//! let a draft end the message that quotes it. Who asks a server does not know its vocabulary, so whatever
-//! has the shape of a control token is broken. Who has the model loaded knows its control tokens, and has
-//! these broken as well.
+//! let a draft end the message that quotes it. A client does not know its server's vocabulary, so whatever has
+//! the shape of a control token is broken. Where the model is loaded its control tokens are known, and are
+//! broken as well.
 
 use std::borrow::Cow;
 
 const JOINER: char = '\u{2060}';
 
 /// Puts a word joiner after the bracket of everything that a tokenizer might take for a control
-/// token. One is added however many there are already, so that the original can be told back.
+/// token. One is added however many there are already, so that the original can be restored.
 pub(super) fn defuse(text: &str) -> Cow<'_, str> {
     let mut out = String::new();
     let mut copied = 0;
@@ -57,9 +57,12 @@ fn looks_like_control(text: &str) -> bool {
         return true;
     }
     let tail = tail.strip_prefix('/').unwrap_or(tail);
-    let of_word = |c: char| match square {
-        true => c.is_ascii_alphanumeric() || c == '_',
-        false => c.is_alphanumeric() || "_-:\u{2581}".contains(c),
+    let of_word = |c: char| {
+        if square {
+            c.is_ascii_alphanumeric() || c == '_'
+        } else {
+            c.is_alphanumeric() || "_-:\u{2581}".contains(c)
+        }
     };
     let end = tail.find(|c| !of_word(c)).unwrap_or(tail.len());
     let (word, rest) = tail.split_at(end);

@@ -1,4 +1,4 @@
-//! The random code that tells the real marker lines from forged ones.
+//! The random code that distinguishes the real marker lines from forged ones.
 
 use std::fmt;
 
@@ -15,7 +15,7 @@ impl Nonce {
     /// Draws a new one from the operating system.
     ///
     /// # Errors
-    /// [`crate::Error::Judge`] when the system has no randomness to give.
+    /// [`crate::Error::Judge`] when the system gives no random bytes.
     #[cfg(feature = "judge")]
     pub fn random() -> Result<Self> {
         let mut bytes = [0; 16];

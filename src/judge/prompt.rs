@@ -7,7 +7,7 @@
 //! contract by accident.
 //!
 //! All of it goes into one user message. Some chat templates know no system role and their servers
-//! refuse the request, and the rules need no rank above the material: they stand around it.
+//! refuse the request, and the rules need no higher rank than the material, since they surround it.
 
 use std::path::Path;
 

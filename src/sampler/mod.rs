@@ -89,8 +89,8 @@ impl Sampler {
     }
 
     /// Makes [`Sampler::apply`] keep the nucleus only: the fewest tokens that hold this much of the
-    /// probability, so that later samplers have little to look at. Greater than 0 and at most 1; 1, as at
-    /// first, keeps all. Greedy steps keep all, too.
+    /// probability, so that later samplers have little to look at. Greater than 0 and at most 1; 1, the
+    /// default, keeps all. Greedy steps keep all too.
     pub fn set_top_p(&mut self, top_p: f32) -> Result<()> {
         if !(top_p > 0.0 && top_p <= 1.0) {
             return Err(Error::param("top_p", top_p, "greater than 0 and at most 1"));

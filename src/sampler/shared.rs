@@ -121,7 +121,7 @@ impl SharedSampler {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // What a panic has left is refused by the error that it was kept as.
+        // After a panic, the error that was kept refuses every call.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -167,8 +167,8 @@ impl ChainSampler for SharedSampler {
         let _ = SharedSampler::reset(self);
     }
 
-    /// Some hosts use a clone without a look, so one that failed is a sampler that refuses every step and
-    /// says why.
+    /// Some hosts use a clone without checking it, so a clone that failed is a sampler that refuses every step
+    /// and says why.
     fn fork(&self) -> Box<dyn ChainSampler> {
         Box::new(SharedSampler::fork(self).unwrap_or_else(|error| {
             let source = Source::Given { n_vocab: 1, logits: Vec::new(), fresh: false };

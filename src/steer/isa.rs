@@ -28,7 +28,7 @@ pub enum Isa {
 pub(super) trait Job {
     type Output;
 
-    /// Must be `#[inline(always)]`, as everything it calls: only code that ends up inside
+    /// Must be `#[inline(always)]`, as must everything it calls: only code that ends up inside
     /// [`Simd::vectorize`] is compiled for the instruction set.
     fn run<S: Simd>(self, simd: S) -> Self::Output;
 }
@@ -64,7 +64,7 @@ impl Isa {
         Self::ALL.into_iter().filter(|isa| isa.run(Nothing).is_ok())
     }
 
-    /// Runs `job` compiled for this instruction set, or refuses if the machine has not got it.
+    /// Runs `job` compiled for this instruction set, or refuses if the machine lacks it.
     pub(super) fn run<J: Job>(self, job: J) -> Result<J::Output> {
         let level = Level::new();
         macro_rules! on {

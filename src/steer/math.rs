@@ -45,7 +45,7 @@ pub(super) fn exp_in_range<S: Simd>(simd: S, t: S::f32s) -> S::f32s {
 /// ```
 ///
 /// rises from 0 at `a = 0` (as `a^2 / 4`) to `ln 2`. Near 0 its terms cancel, and a power series in
-/// `a^2` takes their place; so that small shares keep their relative accuracy, and equal
+/// `a^2` takes their place, so that small shares keep their relative accuracy, and equal
 /// probabilities give exactly 0.
 #[inline(always)]
 pub(super) fn divergence_share<S: Simd>(simd: S, a: S::f32s) -> S::f32s {
@@ -119,9 +119,10 @@ mod tests {
                 let a = f64::from(*a);
                 let (r, v) = ((-a).exp(), -(-a).exp_m1());
                 // As a power series where the closed form cancels.
-                let expected = match a < 1e-2 {
-                    true => v * v * (1.0 / 4.0 + v / 8.0 + v * v * 7.0 / 96.0),
-                    false => (1.0 + r) * -(-0.5 * v).ln_1p() - r * a,
+                let expected = if a < 1e-2 {
+                    v * v * (1.0 / 4.0 + v / 8.0 + v * v * 7.0 / 96.0)
+                } else {
+                    (1.0 + r) * -(-0.5 * v).ln_1p() - r * a
                 };
                 let error = (f64::from(got) - expected).abs();
                 assert!(error <= 4e-7 * expected + 1e-37, "{isa}: {a} {got} {expected}");

@@ -13,12 +13,11 @@
 //! # Cost
 //!
 //! A step reads both rows four times and writes one; it allocates nothing. The passes are (1) maxima
-//! and normalisers, (2) divergence, (3) normaliser of the steered row, (4) output. Pass 2 does not
-//! look again at a tile of 1024 tokens none of which has a probability above `2^-41 / n` in either
-//! branch: a token adds at most `(p + q) ln 2 / 2` to JS, so JS is low by at most `3.2e-13`. Pass 3
-//! takes no exponentials of a tile that adds less than `2^-53` of the sum. Both find little to skip
-//! in rows as language models give them (up to 3 % of the tiles, nearly all of it unused tokens):
-//! the speed is in the work per token. What they spare is masked tokens, as under a grammar.
+//! and normalisers, (2) divergence, (3) normaliser of the steered row, (4) output. Pass 2 skips a
+//! tile of 1024 tokens if none of them has a probability above `2^-41 / n` in either branch: a token adds at most `(p + q) ln 2 / 2` to JS, so JS is low by at most `3.2e-13`. Pass 3
+//! takes no exponentials of a tile that adds less than `2^-53` of the sum. In the rows of language
+//! models both skip little (up to 3 % of the tiles, nearly all of them unused tokens); the speed comes
+//! from the work per token. What they save is masked tokens, as under a grammar.
 //!
 //! # Accuracy
 //!
@@ -32,9 +31,8 @@
 //!
 //! There is one body, generic over the vector width, compiled for AVX-512, AVX2 with FMA, SSE2, NEON
 //! and plain scalar code, and chosen once per process by what the processor has. It is written on
-//! `fearless_simd` rather than on the intrinsics of `std::arch`, for that would take some 30
-//! operations, written out and proved safe again for each of the instruction sets, to say the same;
-//! and rather than left to the compiler's vectoriser, which may not reorder sums and whose results
+//! `fearless_simd`. The intrinsics of `std::arch` would need some 30 operations, written and proved
+//! safe again for each instruction set. The compiler's vectoriser may not reorder sums, and its results
 //! change with the compiler's version.
 
 mod divergence;
@@ -60,7 +58,7 @@ pub fn isa() -> &'static str {
     Isa::best().name()
 }
 
-/// What a step found out about its two distributions.
+/// Divergence of a step's two distributions, and the temperature that follows from it.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Step {
     /// Jensen-Shannon divergence of the two branches, in nats, between 0 and `ln 2`.
@@ -108,7 +106,7 @@ pub fn steer_in_place(instructed: &mut [f32], plain: &[f32], params: &Params) ->
 ///
 /// # Errors
 ///
-/// Those of [`steer`], and [`Error::Param`] if this machine has not got the instruction set.
+/// Those of [`steer`], and [`Error::Param`] if this machine lacks the instruction set.
 #[doc(hidden)]
 pub fn steer_with(
     isa: Isa,
@@ -122,7 +120,7 @@ pub fn steer_with(
     isa.run(Write { plan: &plan, instructed: Some(instructed), plain, out: logprobs })
 }
 
-/// Everything but the output: all that can fail.
+/// Everything but the output, and everything that can fail.
 fn plan(isa: Isa, instructed: &[f32], plain: &[f32], params: &Params) -> Result<Plan> {
     params.validate()?;
     if instructed.is_empty() {

@@ -3,8 +3,8 @@
 //!
 //! A token with log-probability `l` or more is one of at most `exp(-l)`. So the row is searched from
 //! the top in bands of log-probability, each one pass of comparisons, until what was found suffices;
-//! only what was found is sorted. In a row as language models give them the first band, with 1096
-//! tokens at the most, is nearly always enough.
+//! only what was found is sorted. In the rows of language models the first band, with at most 1096
+//! tokens, is nearly always enough.
 
 use fearless_simd::prelude::*;
 
@@ -19,7 +19,7 @@ const FIRST: f32 = -7.0;
 const WIDTH: f32 = 2.0;
 const WIDENING: f32 = -13.0;
 
-/// A part of a band this short is sorted rather than parted further.
+/// A part of a band this short is sorted rather than split further.
 const SHORT: usize = 32;
 
 /// Finds the most likely tokens of a row, and keeps its memory between rows.
@@ -34,10 +34,10 @@ impl Nucleus {
     /// first, as token id and log-probability. `logprobs` are the values of a distribution, at most 0,
     /// by token id; masked tokens (`-inf`) are never kept.
     ///
-    /// `top_k` keeps that many at the most; 0 keeps all. `top_p` keeps the fewest tokens that hold this
+    /// `top_k` keeps at most that many; 0 keeps all. `top_p` keeps the fewest tokens that hold this
     /// much of the probability (after top-k: of what that has left), at least one; 1 or more keeps all.
-    /// This is what the samplers of the same names do in llama.cpp; whether a token is kept on which
-    /// the sum reaches `top_p` to within its rounding (about 1e-6 here, more there) may differ.
+    /// This is what the samplers of the same names do in llama.cpp. They may differ on a token where
+    /// the sum reaches `top_p` to within its rounding (about 1e-6 here, more there).
     pub fn select(
         &mut self,
         logprobs: &[f32],
@@ -154,10 +154,10 @@ fn bands(floor: f32) -> impl Iterator<Item = (f32, f32)> {
     })
 }
 
-/// Orders `band` so that its first tokens, as many as are returned, are the fewest that hold `missing`.
+/// Orders `band` so that its first tokens are the fewest that hold `missing`; returns their number.
 fn part_by_mass(isa: Isa, band: &mut [u64], mut missing: f64) -> usize {
     let (mut low, mut high) = (0, band.len());
-    // What is before `low` is kept and taken off `missing`, what is behind `high` is not kept.
+    // Tokens before `low` are kept and subtracted from `missing`; tokens from `high` on are not kept.
     while high - low > SHORT {
         let middle = (high - low) / 2;
         band[low..high].select_nth_unstable(middle);

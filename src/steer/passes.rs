@@ -12,7 +12,7 @@ use super::{Step, isa::Job};
 use crate::error::Result;
 use crate::params::Params;
 
-/// All that the last pass needs to know.
+/// What the last pass needs.
 pub(super) struct Plan {
     step: Step,
     steered: Steered,
@@ -23,7 +23,7 @@ pub(super) struct Plan {
 enum Ending {
     /// Greedy: all on this token.
     Token(usize),
-    /// The steered values less both of these.
+    /// The steered values minus both of these.
     LogSoftmax([f64; 2]),
 }
 
@@ -45,9 +45,10 @@ impl Job for MakePlan<'_> {
         let divergence = divergence(simd, &tiles, &peaks, &rows);
         let temperature = self.params.temperature_at(divergence);
         let steered = Steered::new(&rows, self.params.gain(), temperature);
-        let ending = match self.params.is_greedy() {
-            true => Ending::Token(arg_max(simd, &tiles, &steered)),
-            false => Ending::LogSoftmax(normalise(simd, &tiles, &steered)),
+        let ending = if self.params.is_greedy() {
+            Ending::Token(arg_max(simd, &tiles, &steered))
+        } else {
+            Ending::LogSoftmax(normalise(simd, &tiles, &steered))
         };
         Ok(Plan { step: Step { divergence, temperature }, steered, ending })
     }

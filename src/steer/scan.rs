@@ -13,10 +13,10 @@ pub(super) struct Row {
     pub(super) sum: f64,
 }
 
-/// Tiles that share an entry of [`Peaks`] are few: one up to a vocabulary of 262144.
+/// Entries of [`Peaks`]: one for each tile up to a vocabulary of 262144, shared by several beyond.
 const ENTRIES: usize = 256;
 
-/// Largest logit of each tile in both rows, so that pass 2 need not look at it again.
+/// Largest logit of each tile in both rows, so that pass 2 can skip tiles.
 pub(super) struct Peaks {
     tops: [[f32; 2]; ENTRIES],
     /// Tiles to an entry.
@@ -55,7 +55,7 @@ pub(super) fn scan<S: Simd>(simd: S, tiles: &Tiles, peaks: &mut Peaks) -> Result
         for (row, values) in pair.into_iter().enumerate() {
             let (state, top) = (&mut rows[row], top[row]);
             if top > state.max {
-                // The sum so far is relative to a maximum that is no more; exp(-inf) is 0.
+                // The sum so far is relative to the old maximum; exp(-inf) is 0.
                 state.sum *= (f64::from(state.max) - f64::from(top)).exp();
                 state.max = top;
             }

@@ -6,7 +6,7 @@ use super::math::exp;
 use super::scan::Row;
 use super::tiles::{GROUP, MASKED, TILE, Tiles};
 
-/// Relative error that the normaliser may have from tiles that are skipped.
+/// Relative error of the normaliser that skipped tiles may cause.
 const SKIPPED_SUM: f64 = f64::EPSILON / 2.0;
 
 /// The steered, tempered values, up to a constant that the last log-softmax removes:
@@ -23,11 +23,11 @@ pub(super) struct Steered {
     apart: f64,
     over_t: f64,
     gain: f64,
-    /// Taken away from `z`, one after the other: the first difference is exact at the top.
+    /// Subtracted from `z`, one after the other: the first difference is exact at the top.
     minus: [f64; 2],
-    /// All that does not depend on the token in one: `- gain apart - minus`.
+    /// Everything that does not depend on the token, in one number: `- gain apart - minus`.
     shift: f64,
-    /// The parts of `shift` are so large that it must not be rounded before it cancels.
+    /// The parts of `shift` are so large that they must cancel before anything is rounded.
     careful: bool,
 }
 
@@ -45,7 +45,7 @@ impl Steered {
         Steered { max, apart, over_t, gain, minus, shift: 0.0, careful: false }.less(minus)
     }
 
-    /// The same values less two others.
+    /// The same values minus two others.
     pub(super) fn less(self, minus: [f64; 2]) -> Self {
         let shift = -self.gain * self.apart;
         let small = |x: f64| x.abs() <= LARGEST_SHIFT;
@@ -57,7 +57,7 @@ impl Steered {
         }
     }
 
-    /// `z` of the lower and the upper half of the lanes. Anything for a token masked in `x`.
+    /// `z` of the lower and the upper half of the lanes. Meaningless for a token masked in `x`.
     #[inline(always)]
     fn values<S: Simd>(&self, simd: S, x: S::f32s, y: S::f32s) -> [S::f64s; 2] {
         let unsteered = y.simd_eq(MASKED);
@@ -99,7 +99,7 @@ impl Steered {
     }
 }
 
-/// Largest `z`, and `ln sum exp(z - max)`: the log-softmax takes both away.
+/// Largest `z`, and `ln sum exp(z - max)`: the log-softmax subtracts both.
 #[inline(always)]
 pub(super) fn normalise<S: Simd>(simd: S, tiles: &Tiles, steered: &Steered) -> [f64; 2] {
     let mut values = [0.0; TILE];
@@ -154,7 +154,7 @@ pub(super) fn arg_max<S: Simd>(simd: S, tiles: &Tiles, steered: &Steered) -> usi
     token
 }
 
-/// Log-probabilities of a tile, or of any part of the rows: `z`, both values of [`normalise`] taken away.
+/// Log-probabilities of a tile, or of any part of the rows: `z` minus both values of [`normalise`].
 #[inline(always)]
 pub(super) fn write_tile<S: Simd>(simd: S, steered: &Steered, [x, y]: [&[f32]; 2], out: &mut [f32]) {
     let n = S::f32s::LEN;

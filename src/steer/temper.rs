@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::params::SMALLEST_T0;
 
 /// Writes the log-probabilities of one row at a temperature, for a step that is not steered: what
-/// [`steer`](super::steer) writes for `k a = 0` and a divergence of 0, at a third of its price.
+/// [`steer`](super::steer) writes for `k a = 0` and a divergence of 0, at a third of the cost.
 ///
 /// # Errors
 ///
@@ -22,7 +22,7 @@ pub fn temper(logits: &[f32], temperature: f32, logprobs: &mut [f32]) -> Result<
 ///
 /// # Errors
 ///
-/// Those of [`temper`], and [`Error::Param`] if this machine has not got the instruction set.
+/// Those of [`temper`], and [`Error::Param`] if this machine lacks the instruction set.
 #[doc(hidden)]
 pub fn temper_with(isa: Isa, logits: &[f32], temperature: f32, logprobs: &mut [f32]) -> Result<()> {
     if !temperature.is_finite() {

@@ -1,4 +1,4 @@
-//! The prompt pair: one conversation, told once without and once with the instruction.
+//! The prompt pair: one conversation, rendered without and with the instruction.
 
 use super::template::{ChatTemplate, Message, Role};
 use crate::error::{Error, Result};
@@ -98,8 +98,8 @@ impl PairBuilder<'_> {
         }
     }
 
-    /// Paragraphs one after another. The model goes on right behind the last one, so a text that is to
-    /// be continued wants its instruction before it.
+    /// Paragraphs one after another. The model continues right after the last one, so for a text that is to be
+    /// continued the instruction goes first.
     fn raw(&self, instruction: &str) -> String {
         let paragraphs: Vec<String> =
             self.messages(instruction).into_iter().map(|message| message.content).collect();

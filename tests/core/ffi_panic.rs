@@ -74,7 +74,7 @@ fn after_a_panic_a_pair_and_all_samplers_on_it_refuse() {
         sda_sampler_free(sampler);
         sda_sampler_free(spare);
     }
-    // The context itself is the host's and goes on.
+    // The context itself is the host's and still works.
     host.assert_sound();
     let tokens = [4, 5];
     let again = self::new_pair(&host);

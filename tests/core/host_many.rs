@@ -105,9 +105,10 @@ proptest! {
             for (pair, chosen) in pairs.iter().zip(&step) {
                 let Some((_, side)) = *chosen else { continue };
                 for of in SIDES {
-                    match side.is_none_or(|side| side == of) {
-                        true => assert_rows(config, pair, of),
-                        false => assert_eq!(pair.row(of), None),
+                    if side.is_none_or(|side| side == of) {
+                        assert_rows(config, pair, of);
+                    } else {
+                        assert_eq!(pair.row(of), None);
                     }
                 }
             }

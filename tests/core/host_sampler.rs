@@ -293,7 +293,7 @@ fn top_p_cuts_the_array_down_to_the_nucleus_in_order() {
             assert!(kept.iter().all(|c| c.p == c.logit.exp()));
         }
     }
-    // A copy goes on with the same setting; a greedy step keeps all, in case a later sampler bans its token.
+    // A copy continues with the same setting; a greedy step keeps all, in case a later sampler bans its token.
     let copy = handle.fork().unwrap();
     let size = |handle: &SharedSampler| {
         let mut data = candidates(&row);

@@ -8,13 +8,13 @@ use sda::engine::Arm;
 #[derive(Args)]
 #[command(next_help_heading = "List of queries (-f FILE.jsonl)")]
 pub struct ListArgs {
-    /// Take the file of -f for a list of queries, whatever its name.
+    /// Treat the file of -f as a list of queries, whatever its name.
     #[arg(long, requires = "file")]
     pub batch: bool,
     /// Answers that are generated at once. [also -np]
     #[arg(long, default_value_t = 4, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub parallel: u16,
-    /// Where the answers go, one JSON record a line; a stopped run goes on there. [default: standard output]
+    /// Where the answers go, one JSON record a line; a stopped run continues there. [default: standard output]
     #[arg(short, long, value_name = "FILE", requires = "file")]
     pub output: Option<PathBuf>,
     /// Drop the answers that are in --output already.

@@ -42,7 +42,7 @@ pub fn run(args: &GenerateArgs) -> Outcome {
         }
         output.heading(&match resolved.arm {
             Arm::Steered => format!("steered, guidance {:.2}", steered.params.guidance()),
-            arm => format!("{}, for want of a score", arm.name()),
+            arm => format!("{}, since there is no score", arm.name()),
         });
     }
     show(resolved.arm, &steered, &mut output, Some(&resolved))

@@ -180,7 +180,7 @@ impl<R: Serialize + DeserializeOwned> Journal<R> {
         self.failed.get(key)
     }
 
-    /// True if results are kept in a file, for a run that goes on.
+    /// True if results are kept in a file, for a run that is continued.
     pub fn is_kept(&self) -> bool {
         matches!(self.to, To::File { .. })
     }

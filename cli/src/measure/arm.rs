@@ -26,11 +26,11 @@ impl ArmSpec {
     /// Reads a list such as `plain,instructed,guidance=1.5,sda:sigma=0.01,t_min=0.2`.
     ///
     /// # Errors
-    /// [`Error::Param`] for an unknown arm or setting, a number that is none, and an arm given twice.
+    /// [`Error::Param`] for an unknown arm or setting, a value that is not a number, and an arm given twice.
     pub fn parse_list(list: &str) -> Result<Vec<ArmSpec>> {
         let mut texts: Vec<String> = Vec::new();
         for piece in list.split(',') {
-            // A comma also parts the settings of one arm.
+            // A comma also separates the settings of one arm.
             let name = piece.split(['=', ':']).next().unwrap_or_default().trim();
             match texts.last_mut() {
                 Some(arm) if is_setting(name) && arm.contains(':') => {

@@ -163,8 +163,8 @@ pub fn mc1(log_likelihoods: &[f64], labels: &[bool]) -> f64 {
     f64::from(labels.get(best) == Some(&true))
 }
 
-/// Share of the likelihood that is on true answers. Long answers have likelihoods that no float holds, so
-/// all are taken relative to the largest.
+/// Share of the likelihood that is on true answers. The likelihoods of long answers are too small for a float,
+/// so all are taken relative to the largest.
 pub fn mc2(log_likelihoods: &[f64], labels: &[bool]) -> f64 {
     let max = log_likelihoods.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let share = |label: bool| -> f64 {

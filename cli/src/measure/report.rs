@@ -1,4 +1,4 @@
-//! Many outcomes of single items in, one row a metric, category and arm out.
+//! From outcomes of single items to one row for each metric, category and arm.
 
 use std::collections::BTreeMap;
 
@@ -54,8 +54,8 @@ impl Report {
         }
     }
 
-    /// Adds what an item is worth in an arm; None is an item that failed there. Items are told apart by
-    /// number; an arm that is not of this report is passed over.
+    /// Adds what an item is worth in an arm; None is an item that failed there. Items are identified by
+    /// number; an arm that is not in this report is ignored.
     pub fn add(&mut self, metric: &str, category: &str, arm: &str, item: usize, part: Option<Part>) {
         let Some(arm) = self.arms.iter().position(|known| known == arm) else { return };
         let metric = self.metrics.iter().position(|known| known == metric).unwrap_or_else(|| {

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use super::text;
 use crate::input::{self, Fields};
 
-/// The data that the paper measures win rates on, told by the field names that its authors' files have.
+/// The data that the paper measures win rates on, with the field names of its authors' files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dataset {
     /// EmpatheticDialogues: `prompt`, `category`.
@@ -162,8 +162,8 @@ pub fn outcome(as_first: Preference, as_second: Preference) -> f64 {
 /// Share of repeated four-word runs from which a text counts as gibberish.
 const MOST_REPEATED: f64 = 0.5;
 
-/// True for an answer that says nothing, so that comparing with it would say nothing either: no three
-/// letters in it, fewer letters and spaces than other characters, or, from twenty words on, more than half
+/// True for an answer that says nothing, so that a comparison with it says nothing either: fewer than three
+/// letters, fewer letters and spaces than other characters, or, from twenty words on, more than half
 /// of its four-word runs being repetitions of earlier ones. The refined rows leave out items whose plain
 /// answer is so.
 pub fn is_gibberish(answer: &str) -> bool {

@@ -291,10 +291,8 @@ fn the_loaded_model_scores_by_the_same_words_as_in_sda_score() {
 
 #[test]
 fn a_failed_judgement_is_counted_and_shown() {
-    let (report, _, _) = winrate(|prompt| match prompt.contains("race") {
-        true => status(400, "no"),
-        false => chat("{\"score\": 50}"),
-    });
+    let (report, _, _) =
+        winrate(|prompt| if prompt.contains("race") { status(400, "no") } else { chat("{\"score\": 50}") });
     let sda = row(&report, "omega", "all", "sda");
     assert_eq!((sda["n"].as_u64(), sda["failed"].as_u64()), (Some(1), Some(1)), "{sda}");
     assert_eq!(row(&report, "omega", "proud", "sda")["failed"], 1);

@@ -291,16 +291,16 @@ fn the_key_goes_to_the_server_and_nowhere_else() {
         let (cache, trace, out) = (path("cache"), path(&format!("trace{n}")), path(&format!("out{n}")));
         let judge = ["--judge", &url, "--judge-model", "m", "--judge-cache-dir", &cache, "-i", PIRATE];
         let input = path("in.jsonl");
-        let common = match n < 4 {
-            true => vec![
-                "generate", "-m", &model, "-p", "Hi", "-n", "2", "-t", "1", "-c", "256", "--trace", &trace,
-            ],
-            false => vec!["score", "-f", &input, "-o", &out],
+        let common = if n < 4 {
+            vec!["generate", "-m", &model, "-p", "Hi", "-n", "2", "-t", "1", "-c", "256", "--trace", &trace]
+        } else {
+            vec!["score", "-f", &input, "-o", &out]
         };
         let mut command = sda(&[&common[..], &judge].concat());
-        match from_file {
-            true => command.arg("--judge-key-file").arg(&key_file),
-            false => command.env("SDA_JUDGE_KEY", KEY),
+        if from_file {
+            command.arg("--judge-key-file").arg(&key_file)
+        } else {
+            command.env("SDA_JUDGE_KEY", KEY)
         };
         let output = command.output().unwrap();
         assert_eq!(output.status.code(), Some(i32::from(n % 4 != 3)), "{n}: {}", stderr(&output));

@@ -255,9 +255,8 @@ fn a_servers_scores_decide_and_a_missing_one_is_handled_as_the_user_chose() {
         json!({ "id": 2, "query": "Count to ten." }),
         json!({ "id": 3, "query": "Name three animals.", "score": 90 }),
     ]);
-    let server = FaultServer::start(|request, _| match request.prompt().contains("Count to ten") {
-        true => chat("no idea"),
-        false => chat("{\"score\": 40}"),
+    let server = FaultServer::start(|request, _| {
+        if request.prompt().contains("Count to ten") { chat("no idea") } else { chat("{\"score\": 40}") }
     });
     let url = server.url();
     let find = |id: u64, arm: &str| {

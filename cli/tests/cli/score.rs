@@ -312,9 +312,8 @@ fn missing_drafts_are_written_and_kept_when_judging_them_fails() {
     let run = Run::new(&lines);
     let down = Arc::new(AtomicBool::new(true));
     let down_ = down.clone();
-    let server = FaultServer::start(move |_, _| match down_.load(Ordering::SeqCst) {
-        true => status(400, "not now"),
-        false => chat("{\"score\": 60}"),
+    let server = FaultServer::start(move |_, _| {
+        if down_.load(Ordering::SeqCst) { status(400, "not now") } else { chat("{\"score\": 60}") }
     });
     let url = server.url();
     let more = ["-m", &model, "-n", "6", "--temp", "0", "-t", "1", "-c", "256"];

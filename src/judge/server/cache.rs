@@ -2,8 +2,8 @@
 //!
 //! One small JSON file per verdict, two levels of folders, no lock: a file is written whole under
 //! another name and then renamed, so that readers in this and other processes see the old file, the
-//! new file or none. Two writers of one key write the same thing and the later rename stays. A file
-//! that power loss or a foreign hand left broken reads as a miss and is replaced. The texts are not
+//! new file or none. Two writers of one key write the same verdict, and the later rename stays. A file
+//! that a power loss or another program has broken is a miss, and is replaced. The texts are not
 //! kept, only their hash.
 
 use std::fmt;
@@ -53,7 +53,7 @@ impl Cache {
         let bytes = match crate::judge::read_bounded(&path, MAX_ENTRY) {
             Ok(bytes) => bytes,
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-            // Not one of ours, so as good as broken.
+            // Not one of ours: treated as broken.
             Err(e) if e.kind() == io::ErrorKind::FileTooLarge => return Ok(None),
             Err(e) => return Err(io_error(&path, &e)),
         };

@@ -179,7 +179,7 @@ impl Client {
             && let Some(next) = dialect.after(&shown, self.settings.response_format)
         {
             let mut current = self.dialect.lock().unwrap_or_else(PoisonError::into_inner);
-            // Another thread may have moved on already; every step goes the same way.
+            // Another thread may have changed it already; every step goes the same way.
             if *current == dialect {
                 *current = next;
             }
@@ -245,7 +245,7 @@ impl Client {
     }
 
     /// A hash of what all verdicts depend on beside the request: server, model, numbers and templates.
-    /// Two clients with the same one can stand in for each other. It tells nothing of the key.
+    /// Two clients with the same one can stand in for each other. It reveals nothing about the key.
     pub fn fingerprint(&self) -> String {
         let s = &self.settings;
         let mut parts = vec![

@@ -65,7 +65,7 @@ impl Endpoint {
             || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
     }
 
-    /// True when nobody on the way can read along.
+    /// True when the connection is encrypted.
     pub(crate) fn is_encrypted(&self) -> bool {
         self.uri.scheme_str() == Some("https")
     }
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn loopback_is_told_from_other_hosts() {
+    fn loopback_is_distinguished_from_other_hosts() {
         for url in ["http://127.0.0.1:1", "http://127.8.8.8", "http://[::1]:1", "http://LOCALHOST:1"] {
             assert!(Endpoint::parse(url).unwrap().is_loopback(), "{url}");
         }

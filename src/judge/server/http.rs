@@ -1,4 +1,4 @@
-//! One POST to the judge, bounded in time and size, that the caller can stop waiting for.
+//! One POST to the judge, limited in time and size, which the caller can cancel.
 
 use std::io::{self, Read};
 use std::path::Path;
@@ -43,7 +43,7 @@ pub(crate) struct Reply {
 #[derive(Debug)]
 pub(crate) struct Fault {
     pub(crate) why: String,
-    /// True when another try may fare better.
+    /// True when a retry may succeed.
     pub(crate) retryable: bool,
 }
 
@@ -119,7 +119,7 @@ impl Http {
         let (sender, receiver) = mpsc::sync_channel(1);
         let (http, body) = (self.clone(), body.clone());
         let spawned = thread::Builder::new().name("sda-judge".into()).spawn(move || {
-            // The receiver is gone after a cancellation; then nobody wants the reply.
+            // After a cancellation the receiver is gone, and nobody waits for the reply.
             let _ = sender.send(http.exchange(&body));
         });
         if let Err(e) = spawned {
@@ -152,7 +152,7 @@ impl Http {
             limited.read_to_vec().map_err(|e| self.fault(e))?
         } else {
             let mut body = Vec::new();
-            // The status says enough; the text is a help that may be cut short.
+            // The status is enough; the text only helps, and may be cut short.
             let _ = response.body_mut().as_reader().take(MAX_ERROR_BODY).read_to_end(&mut body);
             body
         };

@@ -48,8 +48,8 @@ impl RetryPolicy {
     }
 
     /// The wait before retry number `retry` (0 is the first): with full jitter, that is evenly
-    /// drawn from 0 to the doubled base, `unit` from 0 to 1 being the draw. A server's wish is a
-    /// lower bound, as far as the cap for wishes goes.
+    /// drawn from 0 to the doubled base, `unit` from 0 to 1 being the draw. `wish`, the server's
+    /// `Retry-After`, is a lower bound, up to a cap of its own.
     pub(crate) fn wait(&self, retry: u32, unit: f64, wish: Option<Duration>) -> Duration {
         let top = self.base.saturating_mul(1_u32.checked_shl(retry).unwrap_or(u32::MAX)).min(self.cap);
         let jittered = top.mul_f64(unit.clamp(0.0, 1.0));
@@ -57,7 +57,7 @@ impl RetryPolicy {
     }
 }
 
-/// True for the statuses that another try may change.
+/// True for statuses that a retry may change.
 pub(crate) fn is_retryable(status: u16) -> bool {
     matches!(status, 408 | 425 | 429 | 500..=599)
 }

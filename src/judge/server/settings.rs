@@ -17,7 +17,7 @@ use crate::quality::Quality;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ResponseFormat {
     /// A JSON schema; when the server refuses that, a JSON object; when it refuses that too, text.
-    /// The client remembers what the server took. The default.
+    /// The client remembers what the server accepted. The default.
     #[default]
     Auto,
     /// Only a JSON schema.
@@ -73,7 +73,7 @@ pub struct Settings {
     /// Longest time to connect, proxy and TLS included. 1 ms to 10 minutes, default 10 s.
     pub connect_timeout: Duration,
     /// Longest time for one request from name resolution to the end of the reply; every retry
-    /// begins anew. 1 ms to 1 hour, default 2 minutes.
+    /// starts again. 1 ms to 1 hour, default 2 minutes.
     pub timeout: Duration,
     /// When and how often to try again.
     pub retry: RetryPolicy,

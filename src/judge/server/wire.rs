@@ -6,7 +6,7 @@ use super::settings::{ResponseFormat, Settings};
 use crate::error::excerpt;
 use crate::judge::prompt::ReplyFormat;
 
-/// What this server takes, as found out so far. Every step only gives up something.
+/// What this server accepts, as far as is known. Each step only gives something up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Dialect {
     format: Format,
@@ -115,7 +115,7 @@ pub(crate) struct Unusable {
     /// What came back, for the excerpt.
     pub(crate) shown: String,
     /// True when the reply is no answer of the protocol at all (cut off, garbled, an error page of
-    /// something in between), so that asking again is worth while.
+    /// something in between), so that a retry is worthwhile.
     pub(crate) garbled: bool,
 }
 

@@ -59,7 +59,7 @@ fn bare(batch: &Batch, scene: &Scene) -> Outcome<f64> {
 /// Tokens a second, of all answers together, while the scheduler steps all of them.
 fn steered(batch: &mut Batch, scene: &Scene, round: u32) -> Outcome<f64> {
     let mut clock = Clock { wanted: batch.n_pairs() * scene.text.len(), ..Clock::new(batch.n_pairs()) };
-    // An answer that ends early is followed by another one, so there are always as many as there are places.
+    // An answer that ends early is followed by another one, so there are always as many as there are slots.
     let jobs = (0..).map(|id: usize| {
         let settings = generation(round << 16 | id as u32, scene.text.len() + 1);
         (id, Job { arm: Arm::Steered, prompts: scene.prompts.clone(), settings })
@@ -85,7 +85,7 @@ fn steered(batch: &mut Batch, scene: &Scene, round: u32) -> Outcome<f64> {
 struct Clock {
     n_pairs: usize,
     wanted: usize,
-    /// When all places had an answer in them.
+    /// When all slots had an answer.
     start: Option<Instant>,
     end: Option<Instant>,
     /// Answers that have begun.

@@ -1,7 +1,7 @@
 //! `sda bench`: what steering costs on this machine, in ratios that are measured in one run.
 //!
-//! Whatever is compared is measured in turns, round by round, so that a machine that grows slower or faster
-//! meanwhile moves both sides of a ratio. Bare decodes are fed a given text; steered answers are really
+//! Whatever is compared is measured in turns, round by round, so that a machine that becomes slower or
+//! faster affects both sides of a ratio. Bare decodes get a given text; the tokens of steered answers are
 //! drawn.
 
 mod many;

@@ -21,7 +21,7 @@ pub struct EvalArgs {
     /// Records to measure on: JSON Lines, or a JSON list.
     #[arg(short = 'f', long, value_name = "FILE")]
     pub data: PathBuf,
-    /// Results of single items, one JSON record a line. A run that was stopped goes on with them.
+    /// Results of single items, one JSON record a line. A stopped run continues with them.
     #[arg(short, long, value_name = "FILE")]
     pub output: PathBuf,
     /// Drop the results that are there, and start over.

@@ -2,7 +2,7 @@
 //!
 //! A run has units of work, one for every item and arm, which are done item by item so that all arms see the
 //! same machine and the same draft. Each unit's result is a line of the output file; a run that is stopped
-//! goes on from there. The report is made from these results alone.
+//! continues from there. The report is made from these results alone.
 
 mod answers;
 mod args;

@@ -1,5 +1,4 @@
-//! `sda generate -f FILE.jsonl`: a list of queries, many answers at once, a file that a killed run goes on
-//! with.
+//! `sda generate -f FILE.jsonl`: a list of queries, many answers at once, and a file that the same command continues.
 
 mod record;
 mod task;

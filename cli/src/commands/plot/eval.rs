@@ -33,7 +33,7 @@ pub struct EvalArgs {
     /// Only this metric; may be given several times.
     #[arg(long, value_name = "NAME")]
     pub metric: Vec<String>,
-    /// Only this category; may be given several times. "all" is the one of all items.
+    /// Only this category; may be given several times. "all" stands for all items.
     #[arg(long, value_name = "NAME")]
     pub category: Vec<String>,
 }
@@ -76,8 +76,8 @@ struct Group {
     rows: Vec<Row>,
 }
 
-/// Reads one file of results. Adds every new arm to `arms`, whose order gives them their colours, also
-/// those that have nothing to show.
+/// Reads one file of results. Adds every new arm to `arms`, whose order gives them their colours, even
+/// those with nothing to show.
 fn parse(source: &Source, diff: bool, arms: &mut Vec<String>) -> Outcome<Vec<Group>> {
     let fail = |why: String| Failure::Failed(format!("{}: {why}", source.name));
     let report = EvalReport::read(&source.text).map_err(fail)?;
@@ -102,8 +102,8 @@ fn parse(source: &Source, diff: bool, arms: &mut Vec<String>) -> Outcome<Vec<Gro
     Ok(groups)
 }
 
-/// A row and, if differences are shown, the arm it is compared with. None if it has no difference, but for
-/// a row all of whose items failed: that is to be seen everywhere.
+/// A row and, if differences are shown, the arm it is compared with. None if it has no difference, except
+/// for a row all of whose items failed, which is always shown.
 fn row(entry: EvalRow, diff: bool) -> Result<Option<(Row, Option<String>)>, String> {
     let (value, low, high, end) = if diff {
         (entry.diff, entry.diff_low, entry.diff_high, "diff_low")
@@ -194,7 +194,7 @@ fn paint(area: &Area, group: &Group, arms: &[String], left: i32) -> Drawn {
         [low.min(estimate.value), high.max(estimate.value)]
     });
     let (low, high) = ends.fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), end| (a.min(end), b.max(end)));
-    // Without any value, the axis is there to show that there is none.
+    // Without any value, an empty axis shows that there is none.
     let (low, high) = if low > high { (0.0, 1.0) } else { (low, high) };
     let is_signed = low < 0.0 || group.control.is_some();
     let control =

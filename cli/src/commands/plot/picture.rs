@@ -11,7 +11,7 @@ use ttf_parser::Face;
 
 use crate::failure::{Failure, Outcome};
 
-/// The typeface of every text, with stand-ins of the same width for viewers of SVG that have not got it.
+/// The typeface of every text, with substitutes of the same width for viewers of SVG that lack it.
 pub const FONT: &str = "DejaVu Sans, Verdana, sans-serif";
 
 /// Units of a drawing per pixel of the page. Plotters places everything at whole units, which would make
@@ -21,7 +21,7 @@ const UNITS_PER_PIXEL: u32 = 2;
 /// What is drawn on.
 pub type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
-/// How drawing ends. Plotters' own errors are of many types, and only their text is of use.
+/// Result of drawing. Plotters' own errors are of many types, and only their text is useful.
 pub type Drawn<T = ()> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
 /// File formats, by the end of the file's name.
@@ -96,7 +96,7 @@ fn png(svg: &str) -> Outcome<Vec<u8>> {
     pixels.encode_png().map_err(|e| failed(&e))
 }
 
-/// Puts `U+4F60` in place of each character that the typeface has not got, which would be an empty box.
+/// Puts `U+4F60` in place of each character that the typeface lacks, which would be an empty box.
 pub fn spell_out(svg: &str) -> String {
     let Ok(face) = Face::parse(dejavu::sans::regular(), 0) else { return svg.to_owned() };
     let mut text = String::with_capacity(svg.len());

@@ -162,7 +162,7 @@ fn paint(area: &Area, step: &Step, rows: &[Row]) -> Drawn {
     Ok(())
 }
 
-/// The probability, with as many digits as it is worth.
+/// The probability, with as many digits as make sense.
 fn percent(logprob: f64) -> String {
     match logprob.exp() * 100.0 {
         p if p >= 10.0 => format!("{p:.0} %"),

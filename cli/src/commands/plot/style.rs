@@ -41,12 +41,12 @@ pub const LINE_WIDTH: u32 = 4;
 /// Space between the edge and everything.
 pub const MARGIN: i32 = 32;
 
-/// What stands at an axis.
+/// The labels of an axis.
 pub struct Axis<'a> {
     pub range: Range<f64>,
     /// Name and unit.
     pub label: &'a str,
-    /// How many numbers stand at it, about; 0 is none.
+    /// About how many numbers it has; 0 is none.
     pub ticks: usize,
     pub format: &'a dyn Fn(&f64) -> String,
 }
@@ -109,7 +109,7 @@ pub fn spot(area: &Area, panel: &Panel, x: f64, y: f64) -> (i32, i32) {
     (x - left, y - top)
 }
 
-/// A curve, with a mark at every so many points (0 is none) that tells it apart without its colour.
+/// A curve, with a mark at every so many points (0 is none) that identifies it without its colour.
 pub fn curve(
     area: &Area,
     panel: &mut Panel,

@@ -7,7 +7,7 @@ use super::picture;
 use super::style::{Axis, Key, curve, legend, panel, short, titled};
 use crate::failure::{Failure, Outcome};
 
-/// More curves than there are marks cannot be told apart.
+/// More curves than there are marks cannot be distinguished.
 const MOST_CURVES: usize = 7;
 
 #[derive(Args)]

@@ -15,7 +15,7 @@ pub struct ScoreArgs {
     /// neither if -m is given, which then writes the draft; instruction; dimension; id.
     #[arg(short, long, value_name = "FILE")]
     pub file: PathBuf,
-    /// Where the scored records go. A run that was stopped goes on here, and tries again what failed.
+    /// Where the scored records go. A run that was stopped continues here, and tries failed records again.
     /// [default: standard output]
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,

@@ -79,7 +79,7 @@ impl Instruction {
     }
 }
 
-/// A keyword as the published checks take it: a regular expression. What is none is taken as it is.
+/// A keyword as the published checks take it: a regular expression. One that is not valid is matched literally.
 pub(super) fn pattern(keyword: &str) -> Regex {
     build(keyword, true)
 }
@@ -107,8 +107,8 @@ fn count_divided(text: &str) -> Option<usize> {
     Some(parts.len() - parts.iter().filter(|part| is_empty(part)).count())
 }
 
-/// The paragraph `nth`, from 1, if there are as many as asked for. Empty ones do not count for their number,
-/// but for the place of others: both as published.
+/// The paragraph `nth`, from 1, if there are as many as asked for. Empty ones do not count towards the number,
+/// but shift the place of others; both as published.
 fn nth_paragraph(text: &str, paragraphs: usize, nth: usize) -> Option<&str> {
     let parts: Vec<&str> = text.split("\n\n").collect();
     let count = parts.iter().filter(|part| !part.trim().is_empty()).count();

@@ -1,4 +1,4 @@
-//! The 25 kinds of instructions: read from IFEval's records, and told in words.
+//! The 25 kinds of instructions: read from IFEval's records, and put into words.
 
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize};

@@ -6,7 +6,7 @@
 //! these are taken away.
 //!
 //! Checks do what the published ones do, with these differences: sentences end where Unicode's rules and
-//! a list of abbreviations say (there: a trained model), languages are told by the `whatlang` crate (there:
+//! a list of abbreviations say (there: a trained model), languages are detected by `whatlang` (there:
 //! `langdetect`, whose answers differ from call to call), and a letter to count may be any character (there:
 //! one that is not a letter is replaced by a random letter).
 
@@ -31,8 +31,8 @@ pub struct Record {
     /// What they ask for.
     pub instructions: Vec<Instruction>,
     /// Words one of which an answer to the query is bound to hold, in the singular; empty where the record
-    /// names none. Not a field of IFEval's: it tells answers that follow an instruction from answers that do
-    /// so because they say nothing else.
+    /// names none. Not a field of IFEval's: it distinguishes answers that follow an instruction from answers
+    /// that do so because they say nothing else.
     pub topic: Vec<String>,
 }
 
@@ -65,7 +65,7 @@ impl Record {
         Ok(Record { prompt, instructions: instructions?, ids, topic: topic.unwrap_or_default() })
     }
 
-    /// The instructions once more in words: what the steered branch is told beside the prompt.
+    /// The instructions again, in words: what the instructed branch gets besides the prompt.
     pub fn instruction(&self) -> String {
         let sentences: Vec<String> = self.instructions.iter().map(Instruction::describe).collect();
         sentences.join(" ")

@@ -24,7 +24,7 @@ const ABBREVIATIONS: [&str; 30] = [
     "fig.", "vol.", "jan.", "sept.",
 ];
 
-/// Number of sentences. The end of a line ends none by itself, as in the published check.
+/// Number of sentences. A line end alone does not end one, as in the published check.
 pub(super) fn count_sentences(text: &str) -> usize {
     let line: String = text.split_whitespace().collect::<Vec<_>>().join(" ");
     let mut count = 0;
@@ -71,7 +71,7 @@ pub(super) fn is_lower(text: &str) -> bool {
     text.chars().any(char::is_lowercase) && !text.chars().any(char::is_uppercase)
 }
 
-/// A language that can be told from others.
+/// A language that can be detected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Language(Lang);
 

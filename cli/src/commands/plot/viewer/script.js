@@ -71,9 +71,9 @@
     answer = trace.answers[number];
     tokens = answer.steps.map((step, n) => {
       const isPartial = step.text === "";
-      // A line end alone would be a token without a place to point at.
+      // A line end alone would leave nothing to point at.
       const shown = isPartial ? step.shown : step.text.replaceAll("\n", "\u21b5\n");
-      // No real button: that would be a box in the line, in which a line end ends no line.
+      // Not a real button: that would be a box, and a line end inside it would not break the line.
       const token = element("span", { className: "token", role: "button", textContent: shown });
       token.classList.toggle("partial", isPartial);
       token.tabIndex = n === 0 ? 0 : -1;
