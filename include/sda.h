@@ -171,7 +171,7 @@ struct llama_token_data_array;
 /*
  Version of this header: minor number.
  */
-#define SDA_VERSION_MINOR 1
+#define SDA_VERSION_MINOR 2
 
 /*
  Version of this header: patch number.
@@ -181,7 +181,7 @@ struct llama_token_data_array;
 /*
  Version of this header as one number: major * 1000000 + minor * 1000 + patch.
  */
-#define SDA_VERSION_NUMBER 1000
+#define SDA_VERSION_NUMBER 2000
 
 /*
  Version of the binary interface that this header describes; the number in the library's SONAME. It
@@ -1020,7 +1020,7 @@ extern "C" {
 const char *sda_status_str(int32_t status);
 
 /*
- Version of the loaded library, such as "0.1.0". Static text.
+ Version of the loaded library, such as "0.2.0". Static text.
  */
 const char *sda_version(void);
 

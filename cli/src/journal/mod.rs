@@ -295,7 +295,7 @@ fn unknown(key: &str) -> String {
     if fingerprint::is_of_first_version(print) {
         return format!(
             "the result \"{key}\" was written by sda 0.1.0, and this version cannot tell whether input and settings \
-             are the same: go on with 0.1.0, name another file, or start over"
+             are the same: finish it with 0.1.0, name another file, or start over"
         );
     }
     format!("the result \"{key}\" belongs to other input or settings: name another file, or start over")
