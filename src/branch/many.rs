@@ -1,5 +1,5 @@
-//! Many pairs of one context in step: a single decode for all of them, so that the weights are read once
-//! for every branch of every pair.
+//! Steps of one pair and of many: a single decode for every branch of every pair of a context, so that the
+//! weights are read once.
 
 use super::pair::{Pair, Side, sides};
 use crate::error::{Error, Result};
@@ -13,6 +13,22 @@ pub struct Move<'p> {
     pub token: Token,
     /// The one branch that gets it; None for both.
     pub side: Option<Side>,
+}
+
+impl Pair {
+    /// Appends one token to both branches with a single decode of two rows.
+    ///
+    /// A full context is [`Error::ContextFull`] and changes nothing in the cache. After another failure
+    /// both branches are as they were, or empty where the memory cannot be rewound.
+    pub fn step(&mut self, token: Token) -> Result<()> {
+        step_many(&mut [Move { pair: self, token, side: None }])
+    }
+
+    /// Appends one token to one branch only, as when the plain draft is written. The branches agree
+    /// again after the next [`Pair::prefill`].
+    pub fn step_one(&mut self, side: Side, token: Token) -> Result<()> {
+        step_many(&mut [Move { pair: self, token, side: Some(side) }])
+    }
 }
 
 /// Appends a token to each of many pairs with a single decode: two rows for a pair that moves in both

@@ -17,7 +17,8 @@ pub use continuation::Visit;
 pub use dropin::DropIn;
 pub use many::{Move, step_many};
 pub use pair::{Pair, Side};
-pub use prefill::{Prefill, Progress};
+pub use prefill::Prefill;
+pub use sequence::Progress;
 #[cfg(feature = "bundled")]
 pub(crate) use sequence::{Sequence, check_prompt};
 pub use shared::{SharedPair, lock};

@@ -1,6 +1,5 @@
 //! The prompt pair: a plain and an instructed sequence in one context, fed with the same tokens.
 
-use super::many::{Move, step_many};
 use super::sequence::Sequence;
 use crate::error::{Error, Result};
 use crate::host::{Context, Logits, SeqId, Token};
@@ -86,20 +85,6 @@ impl Pair {
             reason: format!("the {side:?} branch has no logits, prefill or step it first"),
         })?;
         self.context.logits(row)
-    }
-
-    /// Appends one token to both branches with a single decode of two rows.
-    ///
-    /// A full context is [`Error::ContextFull`] and changes nothing in the cache. After another failure
-    /// both branches are as they were, or empty where the memory cannot be rewound.
-    pub fn step(&mut self, token: Token) -> Result<()> {
-        step_many(&mut [Move { pair: self, token, side: None }])
-    }
-
-    /// Appends one token to one branch only, as when the plain draft is written. The branches agree
-    /// again after the next [`Pair::prefill`].
-    pub fn step_one(&mut self, side: Side, token: Token) -> Result<()> {
-        step_many(&mut [Move { pair: self, token, side: Some(side) }])
     }
 
     /// Copies both branches to two other sequences of the same context: the start of a second answer

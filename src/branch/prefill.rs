@@ -1,7 +1,7 @@
 //! Reading prompts into a pair: the tokens that both begin with once, what the cache holds not again.
 
 use super::pair::{Pair, Side};
-use super::sequence::{Part, check_prompt, common_prefix, read_parts};
+use super::sequence::{Part, Progress, check_prompt, common_prefix, read_parts};
 use crate::error::{Error, Result};
 use crate::host::Token;
 
@@ -15,9 +15,6 @@ pub struct Prefill {
     /// Tokens that were in the cache from earlier calls.
     pub reused: usize,
 }
-
-/// Called while a prompt is read, with the rows done and the rows in all; false stops.
-pub type Progress<'a> = &'a mut dyn FnMut(usize, usize) -> bool;
 
 impl Pair {
     /// Reads both prompts. What the cache already holds of them is kept, the tokens that both begin

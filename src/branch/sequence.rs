@@ -1,11 +1,13 @@
 //! One sequence of a context: what the KV cache holds of it, and how it is rewound and read on.
 
-use super::prefill::Progress;
 use crate::error::{Error, Result};
 use crate::host::{Context, Logits, LogitsRow, Row, SeqId, Token};
 
 /// Rows of one decode while a prompt is read: small enough that progress and cancelling are prompt.
 const PROMPT_ROWS: usize = 512;
+
+/// Called while a prompt is read, with the rows done and the rows in all; false stops.
+pub type Progress<'a> = &'a mut dyn FnMut(usize, usize) -> bool;
 
 /// A sequence of a context.
 pub(crate) struct Sequence {

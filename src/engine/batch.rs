@@ -5,65 +5,11 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use super::branch_length;
 use super::local_judge::{ScoreDistribution, score};
 use super::scheduler::Scheduler;
-use super::types::{Answer, Arm, Generation, Prompts, StepRecord};
+use super::types::{Jobs, OnEvent};
 use crate::branch::{Pair, Progress, SharedPair, lock};
 use crate::error::{Error, Result};
 use crate::host::{Context, SeqId, Token};
 use crate::llama::{ContextOptions, Model};
-
-/// One answer to generate.
-#[derive(Clone, Debug, Default)]
-pub struct Job {
-    /// Which distribution it is drawn from.
-    pub arm: Arm,
-    /// The prompts; an arm that runs on one branch reads that one only.
-    pub prompts: Prompts,
-    /// How to generate it.
-    pub settings: Generation,
-}
-
-/// What the caller is told while answers are generated. `id` is what the caller gave the job.
-pub enum BatchEvent<'a> {
-    /// Rows of a job's prompts that were read, of all.
-    Prefill {
-        /// The job.
-        id: usize,
-        /// Rows done.
-        done: usize,
-        /// Rows in all.
-        total: usize,
-    },
-    /// A token of a job was generated.
-    Token {
-        /// The job.
-        id: usize,
-        /// The token.
-        record: &'a StepRecord,
-    },
-    /// The end of a job's text, where it was held back, as [`Event::Tail`](super::Event::Tail).
-    Tail {
-        /// The job.
-        id: usize,
-        /// The text.
-        text: &'a str,
-    },
-    /// A job had to give way, because the cells of [`Batch::with_cells`] ran out. Its tokens so far are void:
-    /// it starts from the beginning later.
-    Requeued {
-        /// The job.
-        id: usize,
-    },
-    /// A job is done: exactly once for each.
-    Done {
-        /// The job.
-        id: usize,
-        /// Its answer, or why there is none.
-        answer: Result<Answer>,
-    },
-}
-
-pub(super) type Jobs<'a> = &'a mut dyn FnMut() -> Option<(usize, Job)>;
-pub(super) type OnEvent<'a> = &'a mut dyn FnMut(BatchEvent) -> bool;
 
 /// A context for many answers at once; it keeps the model. May move between threads; not used by two at once.
 pub struct Batch {
@@ -143,8 +89,8 @@ impl Batch {
     }
 
     /// Runs jobs until `jobs` has no more and all are done. Each is given an id by the caller, which comes with
-    /// its events; false stops, and every job that was taken is [`BatchEvent::Done`] with the
-    /// answer so far.
+    /// its events; false stops, and every job that was taken is done
+    /// ([`BatchEvent::Done`](super::BatchEvent::Done)) with the answer so far.
     ///
     /// A job's failure is its own. An error of the context as a whole fails the jobs that were running, and
     /// is returned.

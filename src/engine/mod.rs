@@ -15,12 +15,12 @@ mod single;
 mod top;
 mod types;
 
-pub use batch::{Batch, BatchEvent, Job};
+pub use batch::Batch;
 pub use judge::LocalJudge;
 pub use local_judge::ScoreDistribution;
 pub use single::Engine;
 pub use top::{RankedToken, TopTokens};
-pub use types::{Answer, Arm, Event, Finish, Generation, Prompts, StepRecord, Timings};
+pub use types::{Answer, Arm, BatchEvent, Event, Finish, Generation, Job, Prompts, StepRecord, Timings};
 
 use crate::llama::Model;
 

@@ -5,9 +5,8 @@ use std::collections::VecDeque;
 use std::sync::MutexGuard;
 use std::time::Instant;
 
-use super::batch::{BatchEvent, Job, Jobs, OnEvent};
 use super::run::{Next, Run};
-use super::types::{Answer, Finish};
+use super::types::{Answer, BatchEvent, Finish, Job, Jobs, OnEvent};
 use crate::branch::{Move, Pair, SharedPair, lock, step_many};
 use crate::error::{Error, Result};
 use crate::host::Token;

@@ -27,8 +27,8 @@ pub struct Engine {
 
 impl Engine {
     /// Makes the context. `n_ctx` is the most tokens that each branch can hold (0: the model's training
-    /// length, at most [`DEFAULT_N_CTX`]); the KV cache gets twice as many cells. `options.n_ctx` and
-    /// `options.n_seq_max` are set from it.
+    /// length, at most [`DEFAULT_N_CTX`](super::DEFAULT_N_CTX)); the KV cache gets twice as many cells.
+    /// `options.n_ctx` and `options.n_seq_max` are set from it.
     pub fn new(model: &Model, n_ctx: usize, options: &ContextOptions) -> Result<Engine> {
         let n_ctx = branch_length(model, n_ctx);
         let cells =

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::TopTokens;
 use crate::branch::{Prefill, Side};
+use crate::error::Result;
 use crate::host::Token;
 use crate::llama::Sampling;
 use crate::params::Params;
@@ -178,3 +179,57 @@ impl Answer {
         }
     }
 }
+
+/// One answer to generate.
+#[derive(Clone, Debug, Default)]
+pub struct Job {
+    /// Which distribution it is drawn from.
+    pub arm: Arm,
+    /// The prompts; an arm that runs on one branch reads that one only.
+    pub prompts: Prompts,
+    /// How to generate it.
+    pub settings: Generation,
+}
+
+/// What the caller is told while answers are generated. `id` is what the caller gave the job.
+pub enum BatchEvent<'a> {
+    /// Rows of a job's prompts that were read, of all.
+    Prefill {
+        /// The job.
+        id: usize,
+        /// Rows done.
+        done: usize,
+        /// Rows in all.
+        total: usize,
+    },
+    /// A token of a job was generated.
+    Token {
+        /// The job.
+        id: usize,
+        /// The token.
+        record: &'a StepRecord,
+    },
+    /// The end of a job's text, where it was held back, as [`Event::Tail`].
+    Tail {
+        /// The job.
+        id: usize,
+        /// The text.
+        text: &'a str,
+    },
+    /// A job had to give way, because the cells of [`Batch::with_cells`](super::Batch::with_cells) ran out. Its tokens so far are void:
+    /// it starts from the beginning later.
+    Requeued {
+        /// The job.
+        id: usize,
+    },
+    /// A job is done: exactly once for each.
+    Done {
+        /// The job.
+        id: usize,
+        /// Its answer, or why there is none.
+        answer: Result<Answer>,
+    },
+}
+
+pub(super) type Jobs<'a> = &'a mut dyn FnMut() -> Option<(usize, Job)>;
+pub(super) type OnEvent<'a> = &'a mut dyn FnMut(BatchEvent) -> bool;
