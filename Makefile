@@ -172,7 +172,7 @@ msrv: ## check that rust-version is enough
 	else echo 'Rust $(MSRV) is not installed: only the dependencies and, in make clippy, the standard library were checked'; fi
 
 doc: setup ## build the documentation, warnings are errors
-	RUSTDOCFLAGS='-D warnings' $(RUN) "$(CARGO)" doc --release --locked --no-deps -p sda -p sda-cli --features bundled,judge
+	RUSTDOCFLAGS='-D warnings' $(RUN) "$(CARGO)" doc --release --locked --no-deps -p sda --features bundled,judge
 
 header: export SDA_UPDATE_HEADER := 1
 header: test-header ## write include/sda.h again from the sources
