@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use sda::Params;
-use sda::steer::{Isa, steer_in_place, steer_with};
+use sda::steer::{Isa, steer, steer_in_place, steer_with};
 use sda_test_kit::oracle;
 use sda_test_kit::rng::Rng;
 
@@ -105,6 +105,14 @@ fn time_rows(vocab: usize, rows: &'static str, params: &Params) -> Vec<Timing> {
         };
         paths.push((isa.name().into(), Box::new(step)));
     }
+    // A budget that does not bind, and one that does on the flat rows.
+    for (name, max_kl) in [("budget", 1e3), ("budget binds", 0.1)] {
+        let params = Params { max_kl, ..*params };
+        let step = move |out: &mut [f32]| {
+            black_box(steer(black_box(x), y, &params, out)).ok();
+        };
+        paths.push((format!("{} {name}", sda::steer::isa()), Box::new(step)));
+    }
     // Its copy of the row, as in a sampler that owns it, is part of the time.
     let in_place = |out: &mut [f32]| {
         out.copy_from_slice(black_box(x));
@@ -163,7 +171,7 @@ fn mb_per_s(t: &Timing) -> f64 {
 fn print_line(t: &Timing) {
     let Timing { vocab, rows, path, ms: [median, low, high], naive_ratio, allocations } = t;
     println!(
-        "vocab {vocab:6} {rows:6} {path:18} {median:7.3} ms ({low:.3} to {high:.3}) {:7.0} MB/s, \
+        "vocab {vocab:6} {rows:6} {path:20} {median:7.3} ms ({low:.3} to {high:.3}) {:7.0} MB/s, \
          {naive_ratio:5.1}x naive, {allocations} allocations",
         mb_per_s(t)
     );

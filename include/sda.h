@@ -424,9 +424,11 @@ typedef struct sda_params {
      */
     float top_p;
     /*
-     Reserved. Must be 0.
+     KL budget of a step in nats: the strength is lowered where the steered distribution would be further than
+     this from the instructed one (KL(steered || instructed), before the temperature). At least 0. Default
+     infinity: no limit, as in the paper.
      */
-    uint32_t reserved;
+    float max_kl;
 } sda_params;
 
 /*
@@ -603,6 +605,14 @@ typedef struct sda_step_info {
      Temperature that was applied; 0 if the most likely token was taken.
      */
     float temperature;
+    /*
+     Strength that was applied: k a, or the part of it that max_kl allowed. The guidance scale is 1 more.
+     */
+    float gain;
+    /*
+     Reserved.
+     */
+    uint32_t reserved;
 } sda_step_info;
 
 /*

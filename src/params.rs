@@ -30,11 +30,22 @@ pub struct Params {
     pub sigma: f32,
     /// Floor *T_min* of the temperature. Finite and not negative, default 0 (no floor).
     pub t_min: f32,
+    /// KL budget of a step in nats: the strength is lowered where the steered distribution would be further than
+    /// this from the instructed one, `KL(steered || instructed)` before the temperature. At least 0; the default,
+    /// infinity, is no limit, as in the paper.
+    pub max_kl: f32,
 }
 
 impl Default for Params {
     fn default() -> Self {
-        Params { amplification: 0.0, k: 2.0, temperature: 0.6, sigma: DEFAULT_SIGMA, t_min: 0.0 }
+        Params {
+            amplification: 0.0,
+            k: 2.0,
+            temperature: 0.6,
+            sigma: DEFAULT_SIGMA,
+            t_min: 0.0,
+            max_kl: f32::INFINITY,
+        }
     }
 }
 
@@ -53,6 +64,9 @@ impl Params {
         }
         if !self.t_min.is_finite() || self.t_min < 0.0 {
             return Err(Error::param("t_min", self.t_min, "finite and at least 0"));
+        }
+        if self.max_kl.is_nan() || self.max_kl < 0.0 {
+            return Err(Error::param("max_kl", self.max_kl, "at least 0; infinity is no limit"));
         }
         Ok(())
     }

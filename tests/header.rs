@@ -108,9 +108,9 @@ fn structs_are_laid_out_as_in_rust() {
     #[allow(unused_mut, reason = "the bundled library has more structs")]
     let mut source = [
         "#include \"sda.h\"\n".to_owned(),
-        layout!(CParams as sda_params: struct_size, amplification, k, temperature, sigma, t_min, flags, top_p, reserved),
+        layout!(CParams as sda_params: struct_size, amplification, k, temperature, sigma, t_min, flags, top_p, max_kl),
         layout!(CStep as sda_step: divergence, temperature),
-        layout!(CStepInfo as sda_step_info: struct_size, divergence, temperature),
+        layout!(CStepInfo as sda_step_info: struct_size, divergence, temperature, gain, reserved),
         layout!(CPrefill as sda_prefill: struct_size, shared, decoded, reused),
         layout!(CStats as sda_stats: struct_size, steered, refused, repeated_accepts),
         layout!(CJudgeRequest as sda_judge_request: struct_size, query, draft, instruction, dimension, flags),

@@ -58,7 +58,7 @@ class Params(ctypes.Structure):
         ("t_min", c_float),
         ("flags", c_uint32),
         ("top_p", c_float),
-        ("reserved", c_uint32),
+        ("max_kl", c_float),
     ]
 
 

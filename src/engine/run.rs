@@ -161,7 +161,9 @@ impl Run {
                 None if self.is_steered() => self.settings.params.temperature_at(0.0),
                 None => f64::from(self.settings.params.temperature.max(0.0)),
             },
-            guidance: self.is_steered().then(|| self.params().guidance()),
+            guidance: self
+                .is_steered()
+                .then(|| 1.0 + self.step.map_or(self.params().gain(), |step| step.gain)),
             logprob_plain: logprob(Side::Plain)?,
             logprob_instructed: logprob(Side::Instructed)?,
             top: top_tokens(&self.model, &pair, self.settings.trace_top, &self.params())?,

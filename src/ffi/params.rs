@@ -34,8 +34,10 @@ pub struct CParams {
     /// order, and a top-p sampler may follow; so they do when the most likely token is taken. sda_steer()
     /// ignores it.
     pub top_p: f32,
-    /// Reserved. Must be 0.
-    pub reserved: u32,
+    /// KL budget of a step in nats: the strength is lowered where the steered distribution would be further than
+    /// this from the instructed one (KL(steered || instructed), before the temperature). At least 0. Default
+    /// infinity: no limit, as in the paper.
+    pub max_kl: f32,
 }
 
 /// What a caller has set.
@@ -75,7 +77,7 @@ impl From<Params> for CParams {
             t_min: p.t_min,
             flags: 0,
             top_p: 1.0,
-            reserved: 0,
+            max_kl: p.max_kl,
         }
     }
 }
@@ -98,10 +100,8 @@ pub unsafe extern "C" fn sda_params_init(params: *mut CParams, size: usize) -> i
 pub(super) unsafe fn read_params(params: *const CParams) -> Result<Settings> {
     // SAFETY: passed on.
     let p = unsafe { read_sized(params, "params")? };
-    for (field, value) in [("flags", p.flags), ("reserved", p.reserved)] {
-        if value != 0 {
-            return Err(Error::param(field, value, "0"));
-        }
+    if p.flags != 0 {
+        return Err(Error::param("flags", p.flags, "0"));
     }
     let params = Params {
         amplification: p.amplification,
@@ -109,6 +109,7 @@ pub(super) unsafe fn read_params(params: *const CParams) -> Result<Settings> {
         temperature: p.temperature,
         sigma: p.sigma,
         t_min: p.t_min,
+        max_kl: p.max_kl,
     };
     params.validate()?;
     Ok(Settings { params, top_p: p.top_p })

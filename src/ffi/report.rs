@@ -18,6 +18,10 @@ pub struct CStepInfo {
     pub divergence: f32,
     /// Temperature that was applied; 0 if the most likely token was taken.
     pub temperature: f32,
+    /// Strength that was applied: k a, or the part of it that max_kl allowed. The guidance scale is 1 more.
+    pub gain: f32,
+    /// Reserved.
+    pub reserved: u32,
 }
 
 impl From<Step> for CStepInfo {
@@ -25,6 +29,7 @@ impl From<Step> for CStepInfo {
         CStepInfo {
             divergence: step.divergence as f32,
             temperature: step.temperature as f32,
+            gain: step.gain as f32,
             ..CStepInfo::default()
         }
     }

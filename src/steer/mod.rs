@@ -37,6 +37,7 @@
 
 mod divergence;
 mod isa;
+mod limit;
 mod math;
 mod nucleus;
 mod passes;
@@ -65,6 +66,8 @@ pub struct Step {
     pub divergence: f64,
     /// Temperature applied; 0 when greedy.
     pub temperature: f64,
+    /// Strength applied: `k a`, or the part of it that [`Params::max_kl`] allows.
+    pub gain: f64,
 }
 
 /// Steers one step and writes the log-probabilities of the next token.

@@ -5,6 +5,7 @@
 use fearless_simd::prelude::*;
 
 use super::divergence::divergence;
+use super::limit::{self, Line};
 use super::scan::{Peaks, scan};
 use super::steered::{Steered, arg_max, normalise, write_tile};
 use super::tiles::{MASKED, TILE, Tiles};
@@ -42,15 +43,20 @@ impl Job for MakePlan<'_> {
         let tiles = Tiles::new(self.instructed, self.plain);
         let mut peaks = Peaks::new(tiles.count());
         let rows = scan(simd, &tiles, &mut peaks)?;
-        let divergence = divergence(simd, &tiles, &peaks, &rows);
+        let (mut gain, budget) = (self.params.gain(), f64::from(self.params.max_kl));
+        let line = (gain != 0.0 && budget < f64::INFINITY).then(|| Line::new(&rows, gain));
+        let (divergence, tilt) = divergence(simd, &tiles, &peaks, &rows, line.as_ref());
+        if let (Some(line), Some(full)) = (&line, tilt) {
+            gain *= limit::share(simd, &tiles, line, full, budget);
+        }
         let temperature = self.params.temperature_at(divergence);
-        let steered = Steered::new(&rows, self.params.gain(), temperature);
+        let steered = Steered::new(&rows, gain, temperature);
         let ending = if self.params.is_greedy() {
             Ending::Token(arg_max(simd, &tiles, &steered))
         } else {
             Ending::LogSoftmax(normalise(simd, &tiles, &steered))
         };
-        Ok(Plan { step: Step { divergence, temperature }, steered, ending })
+        Ok(Plan { step: Step { divergence, temperature, gain }, steered, ending })
     }
 }
 

@@ -1,4 +1,5 @@
 /* Settings, versions and status texts. */
+#include <math.h>
 #include <string.h>
 
 #include "check.h"
@@ -15,7 +16,7 @@ int main(void) {
     CHECK(sda_params_init(&room.params, sizeof room.params) == SDA_OK);
     CHECK(room.params.struct_size == sizeof room.params);
     CHECK(room.params.k == 2.0f && room.params.amplification == 0.0f && room.params.flags == 0);
-    CHECK(room.params.top_p == 1.0f && room.params.reserved == 0);
+    CHECK(room.params.top_p == 1.0f && isinf(room.params.max_kl) && room.params.max_kl > 0);
     for (size_t i = 0; i < sizeof room.after; i++) {
         CHECK(room.after[i] == 0xAB);
     }

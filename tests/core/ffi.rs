@@ -102,9 +102,35 @@ fn top_p_shrinks_the_array_for_callers_that_know_of_it() {
 }
 
 #[test]
+fn a_kl_budget_lowers_the_strength_that_a_sampler_tells_of() {
+    let (instructed, plain) = ([2.0_f32, 1.5, -2.0, 0.0], [2.5_f32, 1.0, -6.0, 0.0]);
+    let gain = |max_kl| {
+        let sampler = new_sampler(null(), 4);
+        let p = CParams { amplification: 1.5, k: 2.0, max_kl, ..params() };
+        let mut data = candidates(&instructed);
+        let mut array = TokenDataArray::new(&mut data);
+        let mut info = CStepInfo::default();
+        // SAFETY: everything is live; the sampler is freed once.
+        unsafe {
+            assert_eq!(sda_sampler_set_params(sampler, &p), SDA_OK);
+            assert_eq!(sda_sampler_set_plain_logits(sampler, plain.as_ptr(), 4), SDA_OK);
+            assert_eq!(sda_sampler_apply(sampler, &mut array), SDA_OK);
+            assert_eq!(sda_step_info_init(&mut info, size_of::<CStepInfo>()), SDA_OK);
+            assert_eq!(sda_sampler_last_step(sampler, &mut info), SDA_OK);
+            sda_sampler_free(sampler);
+        }
+        info.gain
+    };
+    assert_eq!(gain(f32::INFINITY), 3.0);
+    assert_eq!(gain(0.0), 0.0);
+    let limited = gain(0.2);
+    assert!(limited > 0.1 && limited < 1.0, "{limited}");
+}
+
+#[test]
 fn bad_settings_are_refused() {
     let sampler = new_sampler(null(), 4);
-    let change: [fn(&mut CParams); 11] = [
+    let change: [fn(&mut CParams); 12] = [
         |p| p.amplification = f32::NAN,
         |p| p.k = f32::INFINITY,
         |p| p.temperature = f32::NAN,
@@ -115,7 +141,8 @@ fn bad_settings_are_refused() {
         |p| p.top_p = 0.0,
         |p| p.top_p = 1.01,
         |p| p.top_p = f32::NAN,
-        |p| p.reserved = 1,
+        |p| p.max_kl = -0.1,
+        |p| p.max_kl = f32::NAN,
     ];
     for change in change {
         let mut p = params();

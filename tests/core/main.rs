@@ -13,6 +13,7 @@ mod host_many;
 mod host_pair;
 mod host_sampler;
 mod judge_injection;
+mod limit;
 mod nucleus;
 mod oracle;
 mod owned;

@@ -36,6 +36,7 @@ fn settings() -> impl Strategy<Value = Params> {
             temperature,
             sigma,
             t_min: 0.05,
+            ..Params::default()
         })
 }
 
@@ -263,7 +264,14 @@ fn extreme_numbers_never_become_nan_or_minus_infinity() {
             for &k in &settings {
                 for t0 in [f32::from_bits(1), 1e-20, 1e-6, 1.0, f32::MAX] {
                     for sigma in [f32::from_bits(1), 1.0, f32::INFINITY] {
-                        let params = Params { amplification: a, k, temperature: t0, sigma, t_min: 0.0 };
+                        let params = Params {
+                            amplification: a,
+                            k,
+                            temperature: t0,
+                            sigma,
+                            t_min: 0.0,
+                            ..Params::default()
+                        };
                         let mut y = huge;
                         y.rotate_left(3);
                         for (x, y) in [(huge, y), (y, huge), (huge, huge)] {

@@ -45,6 +45,7 @@ impl CommonArgs {
                 temperature: sampling.temp,
                 sigma: steering.sigma.unwrap_or(Params::default().sigma),
                 t_min: steering.t_min,
+                max_kl: steering.max_kl.unwrap_or(Params::default().max_kl),
                 ..Params::default()
             },
             sampling: sampling.sampling(seed),

@@ -43,6 +43,10 @@ pub struct SteeringArgs {
     /// Floor of the temperature.
     #[arg(long, default_value_t = Params::default().t_min)]
     pub t_min: f32,
+    /// KL budget of a step in nats: the steering is weakened where it would take the distribution further than this
+    /// from the instructed one. [default: inf, no limit]
+    #[arg(long, value_name = "NATS")]
+    pub max_kl: Option<f32>,
     /// Steer only after the model has closed its <think> block.
     #[arg(long)]
     pub steer_after_think: bool,

@@ -16,11 +16,12 @@ pub struct ArmSpec {
     k: Option<f32>,
     sigma: Option<f32>,
     t_min: Option<f32>,
+    max_kl: Option<f32>,
     temperature: Option<f32>,
 }
 
 const ARMS: &str = "plain, instructed, guidance=G, amplification=A or sda, and after a colon k=, sigma=, \
-                    t_min= or temp=";
+                    t_min=, max_kl= or temp=";
 
 impl ArmSpec {
     /// Reads a list such as `plain,instructed,guidance=1.5,sda:sigma=0.01,t_min=0.2`.
@@ -73,6 +74,7 @@ impl ArmSpec {
             k: None,
             sigma: None,
             t_min: None,
+            max_kl: None,
             temperature: None,
         };
         for setting in settings.split(',').filter(|setting| !setting.is_empty()) {
@@ -82,6 +84,7 @@ impl ArmSpec {
                 "k" => spec.k = value,
                 "sigma" => spec.sigma = value,
                 "t_min" => spec.t_min = value,
+                "max_kl" => spec.max_kl = value,
                 "temp" => spec.temperature = value,
                 _ => return Err(wrong()),
             }
@@ -105,6 +108,7 @@ impl ArmSpec {
             k: self.k.unwrap_or(base.k),
             sigma: self.sigma.unwrap_or(base.sigma),
             t_min: self.t_min.unwrap_or(base.t_min),
+            max_kl: self.max_kl.unwrap_or(base.max_kl),
             temperature: self.temperature.unwrap_or(base.temperature),
             amplification: 0.0,
         };
@@ -147,7 +151,7 @@ impl ArmSpec {
 }
 
 fn is_setting(name: &str) -> bool {
-    ["k", "sigma", "t_min", "temp"].contains(&name)
+    ["k", "sigma", "t_min", "max_kl", "temp"].contains(&name)
 }
 
 #[cfg(test)]
@@ -175,6 +179,15 @@ mod tests {
         assert_eq!(arms[4].params(&base, scored(0.7)).unwrap().amplification, -0.5);
         assert_eq!(arms[1].params(&base, scored(0.7)).unwrap().amplification, 0.0);
         assert_eq!(arms.iter().filter(|arm| arm.needs_score()).count(), 2);
+    }
+
+    #[test]
+    fn an_arm_has_a_kl_budget_of_its_own_or_that_of_all() {
+        let arms = ArmSpec::parse_list("guidance=2,guidance=2:max_kl=0.3,k=2").unwrap();
+        let base = Params { max_kl: 0.8, ..Params::default() };
+        let budgets: Vec<f32> = arms.iter().map(|arm| arm.params(&base, None).unwrap().max_kl).collect();
+        assert_eq!(budgets, [0.8, 0.3]);
+        assert!(ArmSpec::parse_list("guidance=2:max_kl=-1").is_err());
     }
 
     #[test]

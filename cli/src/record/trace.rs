@@ -190,6 +190,9 @@ pub struct Answer {
     pub guidance: Maybe<f64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub k: Option<f32>,
+    /// The KL budget of a step in nats, where there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_kl: Option<f32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seed: Option<u32>,
     /// In a list: the judge of the draft, and why there is no score, if another answer stands in for the steered one.
@@ -219,6 +222,7 @@ impl Answer {
             amplification: None,
             guidance: None,
             k: None,
+            max_kl: None,
             seed: None,
             judge: None,
             judge_error: None,
@@ -233,6 +237,7 @@ impl Answer {
             amplification: Some(is_steered.then_some(params.amplification)),
             guidance: Some(is_steered.then(|| params.guidance())),
             k: is_steered.then_some(params.k),
+            max_kl: (is_steered && params.max_kl.is_finite()).then_some(params.max_kl),
             seed: Some(seed),
             ..self
         }

@@ -55,6 +55,33 @@ fn guidance_one_is_the_instruction_alone_but_for_the_divergence() {
 }
 
 #[test]
+fn a_kl_budget_weakens_the_steps_that_would_exceed_it() {
+    let args = |max_kl| {
+        let strength = ["-i", PIRATE, "-n", "24", "--temp", "0", "-s", "1", "--guidance", "3", "--json"];
+        stdout(&generate(&[&strength[..], &["--max-kl", max_kl]].concat()))
+    };
+    let guidances = |text: &str| -> Vec<f64> {
+        let records = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        records.filter(|r| r["type"] == "token").map(|r| r["guidance"].as_f64().unwrap()).collect()
+    };
+    let last = |text: &str| serde_json::from_str::<Value>(text.lines().last().unwrap()).unwrap();
+    let text = args("0.3");
+    let limited = guidances(&text);
+    assert!(limited.iter().all(|g| (1.0..=3.0).contains(g)), "{limited:?}");
+    assert!(limited.iter().any(|g| *g < 2.9), "no step was over the budget: {limited:?}");
+    // The answer's record says what was asked for.
+    assert_eq!(last(&text)["guidance"], 3.0);
+    assert!((last(&text)["max_kl"].as_f64().unwrap() - 0.3).abs() < 1e-6);
+    let unlimited = args("inf");
+    assert!(guidances(&unlimited).iter().all(|g| *g == 3.0));
+    assert_eq!(last(&unlimited).get("max_kl"), None);
+    assert!(guidances(&args("0")).iter().all(|g| *g == 1.0));
+    let refused = generate(&["-i", PIRATE, "--max-kl=-1"]);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("max_kl is -1"), "{refused:?}");
+}
+
+#[test]
 fn a_score_of_100_does_not_steer_and_a_low_one_steers_strongly() {
     let guidance = |score| {
         let output = generate(&["-i", PIRATE, "-n", "1", "--score", score, "--json", "-s", "1"]);

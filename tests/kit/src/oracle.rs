@@ -6,6 +6,7 @@ use sda::Params;
 pub struct Oracle {
     pub divergence: f64,
     pub temperature: f64,
+    pub gain: f64,
     pub log_probs: Vec<f64>,
 }
 
@@ -32,12 +33,38 @@ pub fn steer(instructed: &[f32], plain: &[f32], params: &Params) -> Oracle {
     let t0 = f64::from(params.temperature).max(1e-6);
     let temperature =
         (t0 * 0.5_f64.powf(divergence / f64::from(params.sigma))).max(f64::from(params.t_min)).max(1e-30);
-    let ka = f64::from(params.k) * f64::from(params.amplification);
-    let steered: Vec<f64> = lp
-        .iter()
-        .zip(&lq)
-        .map(|(&p, &q)| if p.is_finite() && q.is_finite() { p + ka * (p - q) } else { p })
-        .map(|s| s / temperature)
-        .collect();
-    Oracle { divergence, temperature, log_probs: log_softmax(&steered) }
+    let gain = within(&lp, &lq, f64::from(params.k) * f64::from(params.amplification), params.max_kl.into());
+    let tempered: Vec<f64> = steered(&lp, &lq, gain).iter().map(|s| s / temperature).collect();
+    Oracle { divergence, temperature, gain, log_probs: log_softmax(&tempered) }
+}
+
+/// `ln p + w (ln p - ln q)`; a token that is masked in one branch is not steered.
+fn steered(lp: &[f64], lq: &[f64], gain: f64) -> Vec<f64> {
+    let steer = |(&p, &q): (&f64, &f64)| if p.is_finite() && q.is_finite() { p + gain * (p - q) } else { p };
+    lp.iter().zip(lq).map(steer).collect()
+}
+
+/// `KL(steered || instructed)` at a strength, in nats, before the temperature.
+pub fn kl(instructed: &[f32], plain: &[f32], gain: f64) -> f64 {
+    let wide = |row: &[f32]| log_softmax(&row.iter().map(|x| f64::from(*x)).collect::<Vec<_>>());
+    kl_of(&wide(instructed), &wide(plain), gain)
+}
+
+fn kl_of(lp: &[f64], lq: &[f64], gain: f64) -> f64 {
+    let ls = log_softmax(&steered(lp, lq, gain));
+    let term = |(&s, &p): (&f64, &f64)| if s.exp() > 0.0 { s.exp() * (s - p) } else { 0.0 };
+    ls.iter().zip(lp).map(term).sum()
+}
+
+/// The strength nearest to `gain` whose KL is within the budget, by bisection.
+fn within(lp: &[f64], lq: &[f64], gain: f64, budget: f64) -> f64 {
+    if budget == f64::INFINITY || kl_of(lp, lq, gain) <= budget {
+        return gain;
+    }
+    let (mut low, mut high) = (0.0, 1.0);
+    for _ in 0..60 {
+        let middle = 0.5 * (low + high);
+        if kl_of(lp, lq, middle * gain) <= budget { low = middle } else { high = middle }
+    }
+    low * gain
 }

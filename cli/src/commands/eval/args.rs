@@ -28,7 +28,7 @@ pub struct EvalArgs {
     #[arg(long)]
     pub restart: bool,
     /// Ways to answer, parted by commas: plain, instructed, guidance=G, amplification=A, sda. Settings of
-    /// one arm follow a colon, as in sda:sigma=0.01,t_min=0.2 (k, sigma, t_min, temp).
+    /// one arm follow a colon, as in sda:sigma=0.01,t_min=0.2 (k, sigma, t_min, max_kl, temp).
     #[arg(long, value_name = "LIST", default_value = "plain,instructed,guidance=1.5")]
     pub arms: String,
     /// The arm that the others are compared with.
