@@ -200,8 +200,9 @@ tree: plugin
 	    scripts/install.sh install "$(PLUGIN_TARGET_DIR)/release" "$(NATIVE_LIBS)"
 	@mv "$(TREE).stage/sda" "$(TREE)"
 
-# The same programs three times: as they are, under ASan and UBSan, and under valgrind.
-C_TESTS = build="$(CARGO_TARGET_DIR)/c/$@" && $(RUN) cmake -S tests/c -B "$$build" -Dsda_DIR="$(SDA_DIR)" $(1) && \
+# The same programs three times: as they are, under ASan and UBSan, and under valgrind. cmake refuses a build folder of
+# another checkout, and settings of an earlier run would remain.
+C_TESTS = build="$(CARGO_TARGET_DIR)/c/$@" && rm -rf "$$build" && $(RUN) cmake -S tests/c -B "$$build" -Dsda_DIR="$(SDA_DIR)" $(1) && \
     $(RUN) cmake --build "$$build" && $(RUN) ctest --test-dir "$$build" --output-on-failure --no-tests=error
 
 test-c: setup tree ## build and run the C tests against an installed and moved tree, static and shared

@@ -32,7 +32,7 @@ test-llama-cpp-python: setup tree ## install llama-cpp-python and steer in its s
 
 hosts: setup tree ## build the example hosts in C and C++, print how to run them
 	@build="$(CARGO_TARGET_DIR)/hosts" && llama="$(LLAMA_DIR)" && model="$$($(FETCH) smollm2)" && { \
-	$(RUN) cmake -S tests/hosts -B "$$build" -Dsda_DIR="$(SDA_DIR)" -DLLAMA_DIR="$$llama" && \
+	rm -rf "$$build" && $(RUN) cmake -S tests/hosts -B "$$build" -Dsda_DIR="$(SDA_DIR)" -DLLAMA_DIR="$$llama" && \
 	$(RUN) cmake --build "$$build" --target paired dropin paired-cpp; } >&2 && \
 	for host in "$$build/paired" "$$build/dropin" "$$build/paired-cpp" \
 	    "SDA_LIB=$(TREE)/lib/triplet/libsda.so LLAMA_LIB=$$llama/lib/libllama.so $(PYTHON) examples/python/paired.py"; do \
