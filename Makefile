@@ -68,7 +68,7 @@ SDA := "$(CARGO_TARGET_DIR)/release/sda"
 # Further arguments to cargo test, such as --no-fail-fast or the name of a test.
 TESTFLAGS ?=
 
-.PHONY: all help setup env model model-gemma build dist bundled plugin demo test test-header test-core test-judge \
+.PHONY: all help setup env model model-gemma model-qwen build dist bundled plugin demo test test-header test-core test-judge \
     test-bundled fmt fmt-check clippy clippy-core clippy-bundled deny msrv doc header bench bench-torch eval-results \
     tree test-c asan valgrind install install-cli uninstall clean
 
@@ -89,6 +89,11 @@ model: ## fetch the default model (SmolLM2 135M, 94 MiB) once
 
 model-gemma: ## fetch the second test model (Gemma 3 270M, 241 MiB) once
 	@$(FETCH) gemma
+
+# No test needs them: they are for measuring.
+model-qwen: ## fetch the larger models (Qwen2.5-Coder Instruct 0.5B and 1.5B, 1.5 GiB) once
+	@$(FETCH) qwen-0.5b
+	@$(FETCH) qwen-1.5b
 
 build: setup ## build the command
 	$(RUN) "$(CARGO)" build --release --locked -p sda-cli

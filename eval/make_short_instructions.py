@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes short_instructions.jsonl: 200 queries with one verifiable instruction each, in IFEval's fields.
+"""Writes short_instructions.jsonl: 400 queries with one verifiable instruction each, in IFEval's fields.
 
 Unlike IFEval's, the prompts do not contain their instructions, and short answers do. So the plain branch knows
 nothing of what is checked, and a small model on a slow machine answers many of them. The field "topic" holds
@@ -61,8 +61,8 @@ def words(topic):
 def main():
     draw = random.Random(20)
     records = []
-    # Ten rounds; neighbours have the same kind, so that both halves (every other record) hold all kinds.
-    for _ in range(5):
+    # Twenty rounds; neighbours have the same kind, so that both halves (every other record) hold all kinds.
+    for _ in range(10):
         for first, second in zip(kinds(draw), kinds(draw)):
             for instruction, arguments in (first, second):
                 ask, topic = draw.choice(ASKS), draw.choice(TOPICS)

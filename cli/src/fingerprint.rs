@@ -128,6 +128,13 @@ impl JudgeIdentity {
     }
 }
 
+/// Which model file recognises queries, and which ones it is shown.
+#[derive(Debug, Serialize)]
+pub struct RecognitionIdentity<'a> {
+    pub model: ModelIdentity,
+    pub others: &'a [&'a str],
+}
+
 /// Who says which of two answers is better, and what by.
 #[derive(Debug, Serialize)]
 pub enum PairJudgeIdentity {

@@ -11,6 +11,8 @@ pub struct ArmSpec {
     pub name: String,
     /// What it draws from.
     pub arm: Arm,
+    /// The field of the records that holds its answers, if they are not generated.
+    pub given: Option<String>,
     /// How strongly it is steered; None in a steered arm is by the score of a plain draft.
     strength: Option<Strength>,
     k: Option<f32>,
@@ -20,8 +22,8 @@ pub struct ArmSpec {
     temperature: Option<f32>,
 }
 
-const ARMS: &str = "plain, instructed, guidance=G, amplification=A or sda, and after a colon k=, sigma=, \
-                    t_min=, max_kl= or temp=";
+const ARMS: &str = "plain, instructed, guidance=G, amplification=A, sda or given=FIELD, and after a \
+                    colon k=, sigma=, t_min=, max_kl= or temp=";
 
 impl ArmSpec {
     /// Reads a list such as `plain,instructed,guidance=1.5,sda:sigma=0.01,t_min=0.2`.
@@ -65,11 +67,13 @@ impl ArmSpec {
             },
             Some(("guidance", value)) => (Arm::Steered, Some(Strength::guidance(number(value)?))),
             Some(("amplification", value)) => (Arm::Steered, Some(Strength::amplification(number(value)?))),
+            Some(("given", field)) if !field.is_empty() && settings.is_empty() => (Arm::Plain, None),
             Some(_) => return Err(wrong()),
         };
         let mut spec = ArmSpec {
             name: text.to_owned(),
             arm,
+            given: head.strip_prefix("given=").map(str::to_owned),
             strength,
             k: None,
             sigma: None,
@@ -191,6 +195,13 @@ mod tests {
     }
 
     #[test]
+    fn answers_can_be_given_by_a_field_of_the_records() {
+        let arms = ArmSpec::parse_list("plain,given=reply").unwrap();
+        assert_eq!((arms[0].given.as_deref(), arms[1].given.as_deref()), (None, Some("reply")));
+        assert!(!arms[1].needs_score());
+    }
+
+    #[test]
     fn what_is_no_arm_is_refused() {
         let wrong = [
             "",
@@ -203,6 +214,8 @@ mod tests {
             "k=2",
             "guidance=2:k=0",
             "sda:T=1",
+            "given=",
+            "given=on:k=2",
         ];
         for list in wrong {
             let error = ArmSpec::parse_list(list).unwrap_err();

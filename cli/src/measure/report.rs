@@ -38,7 +38,7 @@ pub struct Report {
     cells: BTreeMap<(usize, String), BTreeMap<usize, Outcomes>>,
 }
 
-/// What each item of an arm is worth.
+/// What each item of an arm is worth; None where all its results failed.
 type Outcomes = BTreeMap<usize, Option<Part>>;
 
 impl Report {
@@ -54,8 +54,9 @@ impl Report {
         }
     }
 
-    /// Adds what an item is worth in an arm; None is an item that failed there. Items are identified by
-    /// number; an arm that is not in this report is ignored.
+    /// Adds a result of an item in an arm; None is one that failed. Items are identified by number, and the results
+    /// of one are added up: intervals are over items, since results of the same item are much alike. An arm that
+    /// is not in this report is ignored.
     pub fn add(&mut self, metric: &str, category: &str, arm: &str, item: usize, part: Option<Part>) {
         let Some(arm) = self.arms.iter().position(|known| known == arm) else { return };
         let metric = self.metrics.iter().position(|known| known == metric).unwrap_or_else(|| {
@@ -63,7 +64,11 @@ impl Report {
             self.metrics.len() - 1
         });
         let cell = self.cells.entry((metric, category.to_owned())).or_default();
-        cell.entry(arm).or_default().insert(item, part);
+        let total = cell.entry(arm).or_default().entry(item).or_default();
+        *total = match (*total, part) {
+            (Some(a), Some(b)) => Some(Part { hits: a.hits + b.hits, count: a.count + b.count }),
+            (a, b) => a.or(b),
+        };
     }
 
     /// All rows: by metric in the order they came, over all items first, then by category, by arm.
@@ -162,6 +167,24 @@ mod tests {
         assert_eq!(row("plain", "even").items, 2);
         assert_eq!(rows.len(), 9);
         assert_eq!(rows[0].category, ALL, "all items come first");
+    }
+
+    #[test]
+    fn results_of_one_item_are_added_up_and_count_as_one_item() {
+        let mut report = Report::new(&["a", "b"], "a", Bootstrap::default());
+        for item in 0..3 {
+            for (arm, values) in [("a", [0.0, 0.0]), ("b", [1.0, 0.0])] {
+                for value in values {
+                    report.add("m", ALL, arm, item, Some(Part::one(value)));
+                }
+            }
+        }
+        report.add("m", ALL, "b", 0, None);
+        let rows = report.rows();
+        assert_eq!((rows[1].items, rows[1].failed), (3, 0));
+        let value = rows[1].value.unwrap();
+        assert_eq!((value.low, value.value, value.high), (0.5, 0.5, 0.5), "equal items, no spread");
+        assert_eq!(rows[1].difference.unwrap().value, 0.5);
     }
 
     #[test]

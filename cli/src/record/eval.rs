@@ -21,6 +21,7 @@ pub enum EvalResult {
     Answer(EvalAnswer),
     Likelihoods(Likelihoods),
     Comparison(Comparison),
+    Recognition(Recognition),
 }
 
 /// An answer of an arm.
@@ -61,6 +62,16 @@ pub struct Comparison {
     pub judge: String,
     /// The arm whose answer it was compared with.
     pub against: String,
+}
+
+/// Which of some queries a model takes an answer for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Recognition {
+    /// The query that was answered is the likeliest one.
+    pub query_found: bool,
+    /// How much more likely the answer makes each query, in nats: first the one that was answered.
+    pub lifts: Vec<f64>,
+    pub query_model: String,
 }
 
 /// The report.
@@ -133,6 +144,7 @@ mod tests {
         for text in [
             r#"{"answer":"A","finish":"eog","guidance":null,"mean_js":null,"score":null,"seed":5,"tokens":1}"#,
             r#"{"answers":["a","b"],"guidance":1.5,"score":30.0,"tempered":[-1.5,null],"untempered":[-1.0,-2.0]}"#,
+            r#"{"lifts":[2.5,-1.0],"query_found":true,"query_model":"m.gguf"}"#,
             r#"{"against":"plain","judge":"m at h","outcome":-1.0,"score_as_first":90.0,"score_as_second":10.0}"#,
         ] {
             let result: EvalResult = input::object(text).unwrap();

@@ -21,7 +21,7 @@ mod trace;
 use serde::Serialize;
 
 pub use bench::{Bench, Branches, Many, Prefill, Read, Spread, Step, Steps};
-pub use eval::{Comparison, EvalAnswer, EvalReport, EvalResult, EvalRow, Likelihoods, Unit};
+pub use eval::{Comparison, EvalAnswer, EvalReport, EvalResult, EvalRow, Likelihoods, Recognition, Unit};
 pub use list::Query;
 pub use score::{Draft, Scored};
 pub use trace::{Answer, Assessed, Judge, Judgement, Ranked, Record, Token};

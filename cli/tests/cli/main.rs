@@ -3,9 +3,11 @@
 mod c_engine;
 mod command;
 mod eval;
+mod eval_query;
 mod generate;
 mod judge;
 mod judge_options;
+mod lab;
 mod list;
 mod plot;
 mod score;

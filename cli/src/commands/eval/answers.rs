@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use sda::Strength;
 use sda::engine::{Answer, Arm, Batch, Job};
 use sda::text::strip_think;
+use serde_json::Value;
 
 use super::data::Item;
 use super::run::Run;
@@ -115,10 +116,31 @@ impl Work<'_, '_, '_, '_> {
                 tasks.push(self.task(question, &plain, None, None)?);
             }
             for (arm, unit) in self.missing(question, false) {
+                if let Some(field) = &arm.given {
+                    self.given(question, field, unit)?;
+                    continue;
+                }
                 tasks.push(self.task(question, &arm, Some(unit), None)?);
             }
         }
         self.generate(tasks)
+    }
+
+    /// An answer that the record holds.
+    fn given(&mut self, question: &Question, field: &str, unit: &Input) -> Outcome {
+        let Some(answer) = question.item.record.get(field).and_then(Value::as_str) else {
+            return self.runner.fail(unit, &format!("the record has no text \"{field}\""));
+        };
+        let result = EvalAnswer {
+            answer: answer.to_owned(),
+            finish: "given".to_owned(),
+            tokens: 0,
+            mean_js: None,
+            seed: question.seed,
+            score: None,
+            guidance: None,
+        };
+        self.runner.append(unit, EvalResult::Answer(result))
     }
 
     /// The arms that are steered by a score.

@@ -27,8 +27,9 @@ pub struct EvalArgs {
     /// Drop the results that are there, and start over.
     #[arg(long)]
     pub restart: bool,
-    /// Ways to answer, parted by commas: plain, instructed, guidance=G, amplification=A, sda. Settings of
-    /// one arm follow a colon, as in sda:sigma=0.01,t_min=0.2 (k, sigma, t_min, max_kl, temp).
+    /// Ways to answer, parted by commas: plain, instructed, guidance=G, amplification=A, sda, and given=FIELD
+    /// for answers that the records hold. Settings of one arm follow a colon, as in sda:sigma=0.01,t_min=0.2
+    /// (k, sigma, t_min, max_kl, temp).
     #[arg(long, value_name = "LIST", default_value = "plain,instructed,guidance=1.5")]
     pub arms: String,
     /// The arm that the others are compared with.
@@ -41,6 +42,14 @@ pub struct EvalArgs {
     /// Take this many records only, the first ones.
     #[arg(long, value_name = "N")]
     pub limit: Option<usize>,
+    /// ifeval: answer each record this many times in every arm, with other seeds. A record counts once in the
+    /// intervals, however often it is answered.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000), help_heading = "Single tasks")]
+    pub repeat: u32,
+    /// ifeval: a GGUF model that is to tell from an answer which of eight queries it answers. Adds the metrics
+    /// query_found and strict_query_found.
+    #[arg(long, value_name = "FILE", help_heading = "Single tasks")]
+    pub query_model: Option<PathBuf>,
     /// Answers that are written at once, and drafts that a judge at a URL scores at once.
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=256))]
     pub parallel: u32,
@@ -128,6 +137,17 @@ impl EvalArgs {
             return usage(
                 "ifeval makes the instruction of each prompt itself: leave -i and --preset out".into(),
             );
+        }
+        if self.task != Task::Ifeval && self.repeat > 1 {
+            return usage(format!("--repeat is {}, must be 1 but for ifeval", self.repeat));
+        }
+        if self.task != Task::Ifeval && self.query_model.is_some() {
+            return usage("--query-model is for ifeval only".into());
+        }
+        if self.task == Task::TruthfulqaMc
+            && let Some(arm) = arms.iter().find(|arm| arm.given.is_some())
+        {
+            return usage(format!("--arms holds {}, which truthfulqa-mc has no use for", arm.name));
         }
         if self.task == Task::TruthfulqaMc && prompt.negative_prompt.is_some() {
             return usage("truthfulqa-mc knows no --negative-prompt".into());

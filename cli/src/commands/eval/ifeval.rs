@@ -1,13 +1,14 @@
 //! Verifiable instructions. The prompts contain them; the instructed branch is told them once more, in
 //! sentences made from their ids and arguments, so that steering pushes towards what is checked.
 
-use crate::measure::Part;
-use crate::measure::ifeval::Record;
+use crate::measure::ifeval::{Record, Verdict};
 use crate::measure::report::{ALL, Report};
+use crate::measure::{ArmSpec, Part};
 
 use super::answers::{self, Question};
 use super::data::Data;
-use super::run::{Run, note_failures};
+use super::query_model::{OTHERS, QueryModel};
+use super::run::{Basis, Run, note_failures};
 use super::scorer::Scorer;
 use crate::failure::Outcome;
 use crate::journal::Input;
@@ -18,6 +19,9 @@ const METRICS: [&str; 4] = ["prompt_strict", "instruction_strict", "prompt_loose
 
 /// Of records with a topic.
 const TOPIC_METRICS: [&str; 2] = ["on_topic", "strict_on_topic"];
+
+/// With a model that is to find the query.
+const FOUND_METRICS: [&str; 2] = ["query_found", "strict_query_found"];
 
 pub fn run(run: &Run, data: &Data) -> Outcome<Report> {
     let mut batch = answers::batch(run)?;
@@ -32,68 +36,171 @@ pub fn run(run: &Run, data: &Data) -> Outcome<Report> {
         .filter_map(|(item, record)| Some(format!("record {}: {}", item.id, record.as_ref().err()?)))
         .collect();
     note_failures("records that cannot be checked and count as failed", &unreadable);
-    let mut units: Vec<Input> = Vec::new();
-    for item in &data.items {
-        for arm in &run.arms {
-            units.push(run.unit(item, &arm.name, "answer", &basis)?);
-        }
-    }
-    let mut runner = run.runner(&units)?;
-    let questions: Vec<Question> = data
-        .items
-        .iter()
-        .zip(&records)
-        .zip(units.chunks(run.arms.len()))
-        .enumerate()
-        .filter_map(|(n, ((item, record), units))| {
-            let record = record.as_ref().ok()?;
+    let mut query_model = run.args.query_model.as_ref().map(|path| QueryModel::new(run, path)).transpose()?;
+    let units = Units::new(run, data, &records, &basis, query_model.as_ref())?;
+    let mut runner = run.runner(&units.all())?;
+    let questions: Vec<Question> = (units.answers.chunks(run.arms.len()).enumerate())
+        .filter_map(|(at, answers)| {
+            let (n, repeat) = (at / units.repeats, at % units.repeats);
+            let record = records[n].as_ref().ok()?;
             let (query, instruction) = (record.prompt.clone(), record.instruction());
-            Some(Question { item, query, instruction, seed: run.item_seed(n), units })
+            Some(Question {
+                item: &data.items[n],
+                query,
+                instruction,
+                seed: run.repeated_seed(n, repeat),
+                units: answers,
+            })
         })
         .collect();
     answers::write(run, &mut batch, &questions, &scorer, &mut runner)?;
+    drop(batch);
+    if let Some(model) = &mut query_model {
+        find_queries(model, &records, &units, &mut runner)?;
+    }
     run.end(&runner);
     Ok(report(run, &records, &units, &runner))
+}
+
+/// Units of work: by item, repeat and arm.
+struct Units {
+    arms: usize,
+    repeats: usize,
+    answers: Vec<Input>,
+    /// Whether the query is found from the answer; empty without a model for it.
+    recognitions: Vec<Input>,
+}
+
+impl Units {
+    fn new(
+        run: &Run,
+        data: &Data,
+        records: &[Result<Record, String>],
+        basis: &Basis,
+        query_model: Option<&QueryModel>,
+    ) -> Outcome<Units> {
+        let (arms, repeats) = (run.arms.len(), run.args.repeat as usize);
+        let mut units = Units { arms, repeats, answers: Vec::new(), recognitions: Vec::new() };
+        for (n, item) in data.items.iter().enumerate() {
+            let others = others(records, n);
+            for repeat in 0..repeats {
+                let kind = |kind: &str| match repeat {
+                    0 => kind.to_owned(),
+                    repeat => format!("{kind} {}", repeat + 1),
+                };
+                for arm in &run.arms {
+                    units.answers.push(run.unit(item, &arm.name, &kind("answer"), basis)?);
+                    if let Some(model) = query_model {
+                        let settings = (basis, model.identity(&others));
+                        units.recognitions.push(run.unit(item, &arm.name, &kind("query"), &settings)?);
+                    }
+                }
+            }
+        }
+        Ok(units)
+    }
+
+    fn all(&self) -> Vec<Input> {
+        self.answers.iter().chain(&self.recognitions).cloned().collect()
+    }
+
+    /// The item that the answer at a place is of.
+    fn item(&self, at: usize) -> usize {
+        at / (self.repeats * self.arms)
+    }
+}
+
+/// Queries of other records that an answer to this one should not be taken for: the next ones with another text and
+/// another topic.
+fn others(records: &[Result<Record, String>], n: usize) -> Vec<&str> {
+    let Ok(own) = &records[n] else { return Vec::new() };
+    let mut others: Vec<&str> = Vec::new();
+    let after = records[n + 1..].iter().chain(&records[..n]).flatten();
+    for record in after {
+        let same_topic = !own.topic.is_empty() && record.topic.iter().any(|word| own.topic.contains(word));
+        let known = record.prompt == own.prompt || others.contains(&record.prompt.as_str());
+        if !same_topic && !known && others.len() < OTHERS {
+            others.push(&record.prompt);
+        }
+    }
+    others
+}
+
+/// Has the model find the queries of answers that it has not been shown yet.
+fn find_queries(
+    model: &mut QueryModel,
+    records: &[Result<Record, String>],
+    units: &Units,
+    runner: &mut Runner<EvalResult>,
+) -> Outcome {
+    for (at, unit) in units.recognitions.iter().enumerate() {
+        runner.check()?;
+        if runner.result(&unit.key).is_some() {
+            continue;
+        }
+        let n = units.item(at);
+        let Ok(record) = &records[n] else { continue };
+        let Some(answer) = answers::answer(runner, &units.answers[at]) else {
+            runner.fail(unit, "there is no answer")?;
+            continue;
+        };
+        match model.recognise(answer, &record.prompt, &others(records, n)) {
+            Ok(found) => runner.append(unit, EvalResult::Recognition(found))?,
+            Err(error) => runner.fail(unit, &error.to_string())?,
+        }
+    }
+    Ok(())
 }
 
 fn report(
     run: &Run,
     records: &[Result<Record, String>],
-    units: &[Input],
+    units: &Units,
     runner: &Runner<EvalResult>,
 ) -> Report {
     let mut report = run.report();
-    for (n, (record, units)) in records.iter().zip(units.chunks(run.arms.len())).enumerate() {
-        for (arm, unit) in run.arms.iter().zip(units) {
-            let checked = record.as_ref().ok().and_then(|record| {
-                let answer = answers::answer(runner, unit)?;
-                Some((record, record.check(answer)))
-            });
-            let Some((record, verdict)) = checked else {
-                let has_topic = record.as_ref().is_ok_and(|record| !record.topic.is_empty());
-                for metric in METRICS.iter().chain(TOPIC_METRICS.iter().filter(|_| has_topic)) {
-                    report.add(metric, ALL, &arm.name, n, None);
-                }
-                continue;
-            };
-            for (metric, part) in verdict.parts() {
-                report.add(metric, ALL, &arm.name, n, Some(part));
+    for (at, unit) in units.answers.iter().enumerate() {
+        let (n, arm) = (units.item(at), &run.arms[at % units.arms]);
+        let record = records[n].as_ref().ok();
+        let verdict = record.and_then(|record| Some(record.check(answers::answer(runner, unit)?)));
+        let Some((record, verdict)) = record.zip(verdict) else {
+            let has_topic = record.is_some_and(|record| !record.topic.is_empty());
+            let found = FOUND_METRICS.iter().filter(|_| !units.recognitions.is_empty());
+            for metric in METRICS.iter().chain(TOPIC_METRICS.iter().filter(|_| has_topic)).chain(found) {
+                report.add(metric, ALL, &arm.name, n, None);
             }
-            // A prompt with several instructions counts in the category of each.
-            for (metric, followed) in
-                [("instruction_strict", &verdict.strict), ("instruction_loose", &verdict.loose)]
-            {
-                let mut ids: Vec<&str> = record.ids.iter().map(String::as_str).collect();
-                ids.sort_unstable();
-                ids.dedup();
-                for id in ids {
-                    let of = record.ids.iter().zip(followed).filter(|(other, _)| *other == id);
-                    let (hits, count) =
-                        of.fold((0.0, 0.0), |(hits, count), (_, &f)| (hits + f64::from(f), count + 1.0));
-                    report.add(metric, id, &arm.name, n, Some(Part { hits, count }));
-                }
+            continue;
+        };
+        for (metric, part) in verdict.parts() {
+            report.add(metric, ALL, &arm.name, n, Some(part));
+        }
+        add_categories(&mut report, arm, n, record, &verdict);
+        if let Some(unit) = units.recognitions.get(at) {
+            let found = match runner.result(&unit.key) {
+                Some(EvalResult::Recognition(found)) => Some(found.query_found),
+                _ => None,
+            };
+            let both = found.map(|found| found && verdict.is_followed());
+            for (metric, found) in FOUND_METRICS.iter().zip([found, both]) {
+                report.add(metric, ALL, &arm.name, n, found.map(|found| Part::one(f64::from(found))));
             }
         }
     }
     report
+}
+
+/// A prompt with several instructions counts in the category of each.
+fn add_categories(report: &mut Report, arm: &ArmSpec, n: usize, record: &Record, verdict: &Verdict) {
+    for (metric, followed) in [("instruction_strict", &verdict.strict), ("instruction_loose", &verdict.loose)]
+    {
+        let mut ids: Vec<&str> = record.ids.iter().map(String::as_str).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        for id in ids {
+            let of = record.ids.iter().zip(followed).filter(|(other, _)| *other == id);
+            let (hits, count) =
+                of.fold((0.0, 0.0), |(hits, count), (_, &f)| (hits + f64::from(f), count + 1.0));
+            report.add(metric, id, &arm.name, n, Some(Part { hits, count }));
+        }
+    }
 }

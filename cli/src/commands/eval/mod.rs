@@ -10,6 +10,7 @@ mod data;
 mod ifeval;
 mod likelihood;
 mod pair_judge;
+mod query_model;
 mod run;
 mod scorer;
 mod table;

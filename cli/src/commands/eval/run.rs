@@ -52,6 +52,9 @@ impl<'a> Basis<'a> {
     }
 }
 
+/// More than a data set has items.
+const SEEDS_A_REPEAT: u32 = 1_000_000;
+
 impl Run<'_, '_> {
     pub fn basis(&self, scorer: &Scorer) -> Outcome<Basis<'_>> {
         let PromptPair { plain, instructed } = self.prompter.pair(&[], "QUERY")?;
@@ -67,7 +70,7 @@ impl Run<'_, '_> {
     }
 
     /// A unit of work: an item in an arm.
-    pub fn unit(&self, item: &Item, arm: &str, kind: &str, basis: &Basis) -> Outcome<Input> {
+    pub fn unit(&self, item: &Item, arm: &str, kind: &str, basis: &impl Serialize) -> Outcome<Input> {
         let unit = Unit { id: format!("{} {kind} {arm}", item.id), arm, item: &item.record };
         let fields = input::typed(record::value(&unit)).map_err(Failure::Failed)?;
         Input::new(item.line, fields, basis).map_err(Failure::Failed)
@@ -116,6 +119,11 @@ impl Run<'_, '_> {
     /// The seed of an item, the same in all arms.
     pub fn item_seed(&self, n: usize) -> u32 {
         self.session.seed().wrapping_add(n as u32)
+    }
+
+    /// The seed of the answer to an item that is written again, `repeat` counting from 0.
+    pub fn repeated_seed(&self, n: usize, repeat: usize) -> u32 {
+        self.item_seed(n).wrapping_add((repeat as u32).wrapping_mul(SEEDS_A_REPEAT))
     }
 }
 

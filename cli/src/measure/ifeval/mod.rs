@@ -104,6 +104,11 @@ pub struct Verdict {
 }
 
 impl Verdict {
+    /// All instructions are followed, strictly.
+    pub fn is_followed(&self) -> bool {
+        self.strict.iter().all(|&followed| followed)
+    }
+
     /// What this response adds to the four numbers, with their names. Records with a topic have two more:
     /// whether the response keeps to it, and whether it does so and follows all instructions, strictly.
     pub fn parts(&self) -> Vec<(&'static str, Part)> {
@@ -119,7 +124,7 @@ impl Verdict {
             ("instruction_loose", instructions(&self.loose)),
         ];
         if let Some(on_topic) = self.on_topic {
-            let both = on_topic && self.strict.iter().all(|&f| f);
+            let both = on_topic && self.is_followed();
             parts.push(("on_topic", Part::one(f64::from(on_topic))));
             parts.push(("strict_on_topic", Part::one(f64::from(both))));
         }
