@@ -1,63 +1,80 @@
-//! Stage 1: a draft gets a score, from the loaded model or from a server.
+//! Stage 1: a draft gets a score, from the loaded model, from another one beside it, or from a server.
 
 use std::time::{Duration, Instant};
 
 use sda::Quality;
 use sda::engine::LocalJudge;
 use sda::judge::{Client, Judge, JudgeRequest, Verdict};
+use sda::llama::Model;
 
-use crate::args::judge::{JudgeArgs, JudgeAt, LOCAL};
+use crate::args::LoadArgs;
+use crate::args::judge::{JudgeArgs, JudgeAt};
 use crate::failure::Outcome;
+use crate::judge_file::FileJudge;
 use crate::record::{Assessed, Judgement};
+use crate::session::Session;
 
 /// Who scores, and what by.
 pub struct Assessor {
-    who: Who,
+    pub who: Who,
     /// What to score by; None is the instruction.
     pub dimension: Option<Quality>,
 }
 
-enum Who {
+pub enum Who {
+    /// The loaded model.
     Local,
     Server(Box<Client>),
+    File(Box<FileJudge>),
 }
 
 impl Assessor {
-    pub fn new(judge: &JudgeAt, args: &JudgeArgs, preset: Option<Quality>) -> Outcome<Assessor> {
+    /// `load` says how a judge in a file is loaded, which [`Assessor::load`] does later.
+    pub fn new(
+        judge: &JudgeAt,
+        args: &JudgeArgs,
+        load: &LoadArgs,
+        preset: Option<Quality>,
+    ) -> Outcome<Assessor> {
+        args.check(judge)?;
         let who = match judge {
-            JudgeAt::Local => {
-                args.check_local()?;
-                Who::Local
-            }
+            JudgeAt::Local => Who::Local,
             JudgeAt::Url(url) => Who::Server(Box::new(args.client(url)?)),
+            JudgeAt::File(path) => Who::File(Box::new(FileJudge::new("--judge", path, args, load)?)),
         };
         Ok(Assessor { who, dimension: args.dimension(preset) })
     }
 
+    /// Loads a judge in a file, see [`FileJudge::load`]. Other judges are there already.
+    pub fn load(&self, session: &Session, loaded: &[&Model], branch: usize) -> Outcome {
+        match &self.who {
+            Who::File(judge) => judge.load(session, loaded, branch),
+            Who::Local | Who::Server(_) => Ok(()),
+        }
+    }
+
     /// The client of a judge at a URL, which several threads may ask at once.
     pub fn client(&self) -> Option<&Client> {
-        match &self.who {
-            Who::Local => None,
-            Who::Server(client) => Some(client),
-        }
+        if let Who::Server(client) = &self.who { Some(client) } else { None }
     }
 
     /// True if the loaded model scores.
     pub fn is_local(&self) -> bool {
-        self.client().is_none()
+        matches!(self.who, Who::Local)
     }
 
-    /// The judge; `local` is the loaded model as one.
-    pub fn judge<'a>(&'a self, local: impl FnOnce() -> LocalJudge<'a>) -> Box<dyn Judge + 'a> {
+    /// The judge; `local` is the loaded model as one. A model tells `progress` the tokens of its prompt that were
+    /// read, and all of them.
+    pub fn judge<'a>(
+        &'a self,
+        local: impl FnOnce() -> LocalJudge<'a>,
+        progress: impl FnMut(usize, usize) + 'a,
+    ) -> Box<dyn Judge + 'a> {
         match &self.who {
-            Who::Local => Box::new(local()),
+            Who::Local => Box::new(local().with_n_ctx_name("--ctx-size").with_progress(progress)),
             Who::Server(client) => Box::new(&**client),
+            Who::File(judge) => Box::new(judge.judge(progress)),
         }
-    }
-
-    /// What scores depend on beside the request and what to score by.
-    pub fn fingerprint(&self) -> String {
-        self.client().map_or(LOCAL.to_owned(), Client::fingerprint)
     }
 }
 

@@ -3,14 +3,18 @@
 //! A result is found again by the fingerprint of everything that decides it. The types here are that list. They
 //! name each value, so that a field that is renamed or added elsewhere voids no file.
 
+use std::path::Path;
+
 use sda::Quality;
 use sda::engine::Generation;
 use sda::llama::Sampling;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use crate::args::ModelArgs;
-use crate::assess::Assessor;
+use crate::args::judge::LOCAL;
+use crate::args::{LoadArgs, ModelArgs};
+use crate::assess::{Assessor, Who};
+use crate::judge_file::FileJudge;
 use crate::record;
 
 /// Begins a fingerprint and changes when the way to make one changes. 0.1.0 wrote 16 digits and nothing before them.
@@ -42,9 +46,17 @@ pub struct ModelIdentity {
 
 impl ModelIdentity {
     pub fn of(args: &ModelArgs) -> ModelIdentity {
+        ModelIdentity::of_file(&args.model, &args.load)
+    }
+
+    pub fn of_judge(judge: &FileJudge) -> ModelIdentity {
+        ModelIdentity::of_file(judge.path(), judge.load_args())
+    }
+
+    pub fn of_file(path: &Path, args: &LoadArgs) -> ModelIdentity {
         ModelIdentity {
-            file: args.model.file_name().unwrap_or_default().to_string_lossy().into_owned(),
-            bytes: std::fs::metadata(&args.model).map_or(0, |file| file.len()),
+            file: path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+            bytes: std::fs::metadata(path).map_or(0, |file| file.len()),
             cache: [args.cache_type_k.name(), args.cache_type_v.name()],
         }
     }
@@ -118,13 +130,26 @@ impl<'a> Settings<'a> {
 /// Who scores, and what by when a record does not say.
 #[derive(Debug, Serialize)]
 pub struct JudgeIdentity {
-    judge: String,
+    judge: JudgedBy,
     dimension: Option<&'static str>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum JudgedBy {
+    Local(&'static str),
+    Server(String),
+    File(ModelIdentity),
 }
 
 impl JudgeIdentity {
     pub fn of(assessor: &Assessor) -> JudgeIdentity {
-        JudgeIdentity { judge: assessor.fingerprint(), dimension: assessor.dimension.map(Quality::name) }
+        let judge = match &assessor.who {
+            Who::Local => JudgedBy::Local(LOCAL),
+            Who::Server(client) => JudgedBy::Server(client.fingerprint()),
+            Who::File(judge) => JudgedBy::File(ModelIdentity::of_judge(judge)),
+        };
+        JudgeIdentity { judge, dimension: assessor.dimension.map(Quality::name) }
     }
 }
 

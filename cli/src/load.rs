@@ -1,12 +1,13 @@
 //! Loading the model and making the engine, with progress and llama.cpp's log kept in order.
 
 use std::collections::VecDeque;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use sda::engine::Engine;
 use sda::llama::{self, Model};
 
-use crate::args::ModelArgs;
+use crate::args::LoadArgs;
 use crate::failure::{Failure, Outcome};
 use crate::ui::console::{note, stderr_is_terminal};
 use crate::ui::interrupt::Interrupt;
@@ -71,12 +72,12 @@ fn kv_mib(line: &str) -> Option<f64> {
     size.split_whitespace().next()?.parse().ok()
 }
 
-/// Loads the model.
-pub fn model(args: &ModelArgs, log: &Log, interrupt: &Interrupt) -> Outcome<Model> {
+/// Loads a model.
+pub fn model(path: &Path, args: &LoadArgs, log: &Log, interrupt: &Interrupt) -> Outcome<Model> {
     let bar = Progress::share("loading");
     let (shown, stop) = (bar.handle(), interrupt.clone());
     interrupt.begin();
-    let loaded = Model::load(&args.model, &args.model_options(), move |share| {
+    let loaded = Model::load(path, &args.model_options(), move |share| {
         shown.set((share * 1000.0) as usize, 1000);
         !stop.is_wanted()
     });
@@ -86,8 +87,16 @@ pub fn model(args: &ModelArgs, log: &Log, interrupt: &Interrupt) -> Outcome<Mode
     loaded.map_err(|error| log.explain(error))
 }
 
+/// True if two paths lead to one file.
+pub fn is_same_file(a: &Path, b: &Path) -> bool {
+    match (a.canonicalize(), b.canonicalize()) {
+        (Ok(a), Ok(b)) => a == b,
+        _ => false,
+    }
+}
+
 /// Makes the engine and says what it costs in memory.
-pub fn engine(args: &ModelArgs, model: &Model, log: &Log) -> Outcome<Engine> {
+pub fn engine(args: &LoadArgs, model: &Model, log: &Log) -> Outcome<Engine> {
     let before = log.kv_mib();
     let engine = Engine::new(model, args.ctx_size as usize, &args.context_options())
         .map_err(|error| log.explain(error))?;

@@ -8,6 +8,7 @@ mod failure;
 mod fingerprint;
 mod input;
 mod journal;
+mod judge_file;
 mod load;
 mod measure;
 mod prompts;

@@ -162,7 +162,7 @@ impl<'a, R: Serialize + DeserializeOwned> Runner<'a, R> {
     ) -> Outcome {
         while let Some((unit, draft)) = drafts.next() {
             self.check()?;
-            let mut judge = assessor.judge(|| drafts.local());
+            let mut judge = assessor.judge(|| drafts.local(), |_, _| ());
             let assessment = draft.assess(&mut *judge, &|| self.interrupt.is_wanted());
             drop(judge);
             if assessment.verdict != Err(Error::Cancelled) {

@@ -36,16 +36,14 @@ impl Session {
 
     /// Loads the model, and what turns queries into prompts for it.
     pub fn load(&self, args: &ModelArgs) -> Outcome<(Model, Prompter)> {
-        let model = load::model(args, &self.log, &self.interrupt)?;
+        let model = load::model(&args.model, &args.load, &self.log, &self.interrupt)?;
         let prompter = Prompter::new(&self.texts, &model)?;
         Ok((model, prompter))
     }
 
-    /// Makes the engine. From then on Ctrl-C asks to stop.
+    /// Makes the engine.
     pub fn engine(&self, args: &ModelArgs, model: &Model) -> Outcome<Engine> {
-        let engine = load::engine(args, model, &self.log)?;
-        self.interrupt.begin();
-        Ok(engine)
+        load::engine(&args.load, model, &self.log)
     }
 
     /// Seed of the draws.

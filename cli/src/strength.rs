@@ -2,6 +2,7 @@
 
 use sda::engine::{Answer, Arm, Engine, Generation, Prompts};
 use sda::judge::{JudgeRequest, Resolution, Verdict};
+use sda::llama::Model;
 use sda::text::strip_think;
 use sda::{Params, Strength};
 
@@ -10,6 +11,7 @@ use crate::assess::{Assessment, Assessor};
 use crate::failure::{Failure, Outcome};
 use crate::prompts::Prompter;
 use crate::record::{Judge, Record};
+use crate::session::Session;
 use crate::ui::console::note;
 use crate::ui::interrupt::Interrupt;
 use crate::ui::output::Output;
@@ -31,7 +33,7 @@ impl Source {
             (_, Some(amplification), ..) => Strength::amplification(amplification),
             (_, _, Some(guidance), _) => Strength::guidance(guidance),
             (.., Some(judge)) => {
-                let assessor = Assessor::new(judge, &common.judge, common.prompt.preset)?;
+                let assessor = Assessor::new(judge, &common.judge, &common.model.load, common.prompt.preset)?;
                 return Ok(Source::Judged(Box::new(assessor)));
             }
             (None, None, None, None) => Strength::default(),
@@ -41,6 +43,16 @@ impl Source {
             Ok(_) => Ok(Source::Given(given)),
             Err(error @ sda::Error::Param { field: "k", .. }) => Err(Failure::Usage(format!("--{error}"))),
             Err(error) => Err(error.into()),
+        }
+    }
+}
+
+impl Source {
+    /// Loads the judge, if it is one in a file: see [`Assessor::load`].
+    pub fn load(&self, session: &Session, model: &Model, branch: usize) -> Outcome {
+        match self {
+            Source::Judged(assessor) => assessor.load(session, &[model], branch),
+            Source::Given(_) => Ok(()),
         }
     }
 }
@@ -98,10 +110,12 @@ pub fn resolve(
         dimension: assessor.dimension,
     };
     let assessment = {
-        let bar = if assessor.is_local() { Progress::share("judging") } else { Progress::wait("judging") };
+        let bar = match assessor.client() {
+            Some(_) => Progress::wait("judging"),
+            None => Progress::share("judging"),
+        };
         let template = scene.prompter.template();
-        let mut judge =
-            assessor.judge(|| engine.judge(template).with_progress(|done, total| bar.set(done, total)));
+        let mut judge = assessor.judge(|| engine.judge(template), |done, total| bar.set(done, total));
         Assessment::new(&mut *judge, &request, &|| scene.interrupt.is_wanted())
     };
     let decided = decide(assessment.verdict.clone(), &common.steering);

@@ -1,17 +1,26 @@
-//! The loaded model as a [`Judge`].
+//! A loaded model as a [`Judge`]: the one that answers, or another one beside it.
 
-use super::{Batch, Engine, ScoreDistribution};
+use std::path::Path;
+
+use super::local_judge::{ScoreDistribution, score};
+use super::{Batch, Engine, branch_length};
 use crate::branch::Progress;
 use crate::error::{Error, Result};
-use crate::host::Token;
+use crate::host::{Context, SeqId, Token};
 use crate::judge::{Judge, JudgeRequest, Verdict, local_question};
-use crate::llama::Model;
+use crate::llama::{ContextOptions, Model};
 use crate::text::{ChatTemplate, Message, Role};
 
 /// Where the model continues with the number.
 const LEAD: &str = "Score: ";
 
-/// What can read a judge prompt beside its prompt pairs.
+/// Tokens of a number that are read after the prompt: 100 may be three of one digit, the last is not read.
+const NUMBER_TOKENS: usize = 2;
+
+/// The one sequence of a [`JudgeModel`].
+const JUDGE_SEQ: SeqId = 0;
+
+/// What can read a judge prompt.
 trait Reader {
     fn model(&self) -> &Model;
     fn read(&mut self, judge_prompt: &[Token], progress: Progress) -> Result<ScoreDistribution>;
@@ -37,29 +46,114 @@ impl Reader for Batch {
     }
 }
 
-/// The loaded model as its own judge: the score is the number that it expects to write, see
-/// [`ScoreDistribution`]. Made by [`Engine::judge`] and [`Batch::judge`], for as long as nothing is generated.
+/// A loaded model as a judge: the score is the number that it expects to write, see [`ScoreDistribution`]. Made by
+/// [`Engine::judge`] and [`Batch::judge`], for as long as nothing is generated, and by [`JudgeModel::judge`].
 pub struct LocalJudge<'a> {
     reader: &'a mut dyn Reader,
     template: Option<&'a ChatTemplate>,
+    name: String,
+    /// Name of the setting that makes room for a longer prompt.
+    n_ctx_name: &'static str,
     progress: Box<dyn FnMut(usize, usize) + 'a>,
 }
 
 impl Engine {
-    /// The model as a judge. `template` is its chat template; None asks in raw text.
+    /// The model as its own judge. `template` is its chat template; None asks in raw text.
     pub fn judge<'a>(&'a mut self, template: Option<&'a ChatTemplate>) -> LocalJudge<'a> {
-        LocalJudge { reader: self, template, progress: Box::new(|_, _| {}) }
+        LocalJudge::new(self, template, "local".to_owned())
     }
 }
 
 impl Batch {
-    /// The model as a judge between two runs, as [`Engine::judge`] is.
+    /// The model as its own judge between two runs, as [`Engine::judge`] is.
     pub fn judge<'a>(&'a mut self, template: Option<&'a ChatTemplate>) -> LocalJudge<'a> {
-        LocalJudge { reader: self, template, progress: Box::new(|_, _| {}) }
+        LocalJudge::new(self, template, "local".to_owned())
+    }
+}
+
+/// A model that judges, beside the one that answers: the paper's evaluator, without a server. It has a context of its
+/// own and keeps its model. May move between threads; not used by two at once.
+pub struct JudgeModel {
+    reader: JudgeContext,
+    template: Option<ChatTemplate>,
+}
+
+/// The context of a [`JudgeModel`], with one sequence.
+struct JudgeContext {
+    context: Context,
+    model: Model,
+    n_ctx: usize,
+}
+
+impl Reader for JudgeContext {
+    fn model(&self) -> &Model {
+        &self.model
+    }
+
+    fn read(&mut self, judge_prompt: &[Token], progress: Progress) -> Result<ScoreDistribution> {
+        // llama.cpp rounds a context up; what fits is what was asked for.
+        if judge_prompt.len() > self.n_ctx {
+            return Err(Error::ContextFull { needed: judge_prompt.len(), available: self.n_ctx });
+        }
+        score(&self.model, &mut self.context, JUDGE_SEQ, judge_prompt, progress)
+    }
+}
+
+impl JudgeModel {
+    /// Makes the context. `n_ctx` is the most tokens that a judge's prompt can have, which holds query, instruction
+    /// and draft (0: the model's training length, at most [`DEFAULT_N_CTX`](super::DEFAULT_N_CTX)).
+    /// `options.n_ctx` and `options.n_seq_max` are set from it. The prompt is put into the model's own chat template;
+    /// a model without one gets raw text.
+    ///
+    /// # Errors
+    /// [`Error::Model`] without memory, [`Error::Prompt`] for a template that does not compile.
+    pub fn new(model: &Model, n_ctx: usize, options: &ContextOptions) -> Result<JudgeModel> {
+        let n_ctx = branch_length(model, n_ctx);
+        let cells = u32::try_from(n_ctx + NUMBER_TOKENS)
+            .map_err(|_| Error::param("n_ctx", n_ctx, "at most 4294967293"))?;
+        let template = match model.chat_template() {
+            Some(source) => Some(ChatTemplate::compile(&source, &model.bos_text(), &model.eos_text())?),
+            None => None,
+        };
+        let context = model.new_context(&ContextOptions { n_ctx: cells, n_seq_max: 1, ..*options })?;
+        Ok(JudgeModel { reader: JudgeContext { context, model: model.clone(), n_ctx }, template })
+    }
+
+    /// The model.
+    pub fn model(&self) -> &Model {
+        &self.reader.model
+    }
+
+    /// The most tokens that a judge's prompt can have.
+    pub fn n_ctx(&self) -> usize {
+        self.reader.n_ctx
+    }
+
+    /// What records call it: the name of the model's file.
+    pub fn name(&self) -> String {
+        let path = Path::new(self.reader.model.path());
+        path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+    }
+
+    /// The judge.
+    pub fn judge(&mut self) -> LocalJudge<'_> {
+        let name = self.name();
+        LocalJudge::new(&mut self.reader, self.template.as_ref(), name)
     }
 }
 
 impl<'a> LocalJudge<'a> {
+    fn new(reader: &'a mut dyn Reader, template: Option<&'a ChatTemplate>, name: String) -> LocalJudge<'a> {
+        LocalJudge { reader, template, name, n_ctx_name: "n_ctx", progress: Box::new(|_, _| {}) }
+    }
+
+    /// Has errors name the setting that makes room for a longer prompt so, instead of n_ctx.
+    #[must_use]
+    pub fn with_n_ctx_name(mut self, name: &'static str) -> LocalJudge<'a> {
+        self.n_ctx_name = name;
+        self
+    }
+
     /// Has `progress` called with the tokens of the judge's prompt that were read, and with all of them.
     #[must_use]
     pub fn with_progress(mut self, progress: impl FnMut(usize, usize) + 'a) -> LocalJudge<'a> {
@@ -94,7 +188,13 @@ impl Judge for LocalJudge<'_> {
         });
         let distribution = read.map_err(|error| match error {
             // A draft that is too long to be judged is one that has no score.
-            Error::ContextFull { .. } => Error::Judge { reason: error.to_string() },
+            Error::ContextFull { needed, available } => Error::Judge {
+                reason: format!(
+                    "its prompt with query and draft has {needed} tokens, its context {available}: a larger {} \
+                     makes room",
+                    self.n_ctx_name
+                ),
+            },
             other => other,
         })?;
         let verdict = Verdict::from_samples(vec![distribution.expected() as f32])?;
@@ -102,6 +202,6 @@ impl Judge for LocalJudge<'_> {
     }
 
     fn describe(&self) -> String {
-        "local".to_owned()
+        self.name.clone()
     }
 }

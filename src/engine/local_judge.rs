@@ -1,4 +1,4 @@
-//! The loaded model as its own judge: a score from 1 to 100 read off its distribution.
+//! A loaded model as a judge: a score from 1 to 100 read off its distribution.
 //!
 //! The judge prompt ends where a number must follow. Instead of drawing an answer and hoping that it is
 //! a number, every way to write 1 to 100 is followed through the model, and the score is the expected
@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::host::{Context, SeqId, Token};
 use crate::llama::Model;
 
-/// What a local judge thinks of an answer.
+/// What a loaded model as a judge thinks of an answer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ScoreDistribution {
     /// Probability of each score, from 1 to 100, given that the model writes one; they sum to 1.

@@ -1,7 +1,7 @@
 //! A whole engine on the built-in llama.cpp: prompts in, streamed answer out.
 //!
-//! One context holds the prompt pair (and, while a draft is scored, the local judge's prompt) as
-//! parallel sequences. [`Engine::generate`] runs one [`Arm`]: the plain draft, the instruction-only
+//! One context holds the prompt pair (and, while the model scores its own draft, the judge's prompt) as
+//! parallel sequences; a [`JudgeModel`] has a context of its own. [`Engine::generate`] runs one [`Arm`]: the plain draft, the instruction-only
 //! control, or the steered answer. [`Batch`] runs many of them side by side.
 
 mod batch;
@@ -16,7 +16,7 @@ mod top;
 mod types;
 
 pub use batch::Batch;
-pub use judge::LocalJudge;
+pub use judge::{JudgeModel, LocalJudge};
 pub use local_judge::ScoreDistribution;
 pub use single::Engine;
 pub use top::{RankedToken, TopTokens};
@@ -27,8 +27,8 @@ use crate::llama::Model;
 /// Context length of a branch when none is asked for, unless the model was trained for less.
 pub const DEFAULT_N_CTX: usize = 4096;
 
-/// The most tokens that a branch can hold, where 0 leaves it to us.
-fn branch_length(model: &Model, n_ctx: usize) -> usize {
+/// The most tokens that a branch can hold: `n_ctx`, or for 0 the model's training length, at most [`DEFAULT_N_CTX`].
+pub fn branch_length(model: &Model, n_ctx: usize) -> usize {
     match n_ctx {
         0 => model.n_ctx_train().clamp(1, DEFAULT_N_CTX),
         n => n,

@@ -66,6 +66,14 @@ impl Model {
         Ok(Model { model: Arc::new(model), path: shown.into(), control_texts: Arc::default() })
     }
 
+    /// Refuses a file that is missing or not GGUF, without loading it.
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::Model`].
+    pub fn check_file(path: &Path) -> Result<()> {
+        check_gguf(path, &path.display().to_string())
+    }
+
     /// The path it was loaded from.
     pub fn path(&self) -> &str {
         &self.path
@@ -78,6 +86,11 @@ impl Model {
     /// Tokens in the vocabulary.
     pub fn n_vocab(&self) -> usize {
         self.model.n_vocab().max(0) as usize
+    }
+
+    /// Size of the weights in bytes.
+    pub fn bytes(&self) -> u64 {
+        self.model.size()
     }
 
     /// Context length the model was trained for, in tokens.

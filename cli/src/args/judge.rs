@@ -68,6 +68,10 @@ pub struct JudgeArgs {
     /// Template of the judge's prompt, or of one dimension's; may be given several times. [also -jp]
     #[arg(long, value_name = "[DIMENSION=]FILE")]
     pub judge_prompt: Vec<PromptFile>,
+    /// Tokens that the prompt of a judge in a file can have, with query and draft. [default: as many as a branch
+    /// holds and 512, at most the judge's training length]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1 << 30))]
+    pub judge_ctx_size: Option<u32>,
     /// Ask again for what has been judged before.
     #[arg(long, conflicts_with = "judge_cache_dir")]
     pub no_judge_cache: bool,
@@ -76,12 +80,23 @@ pub struct JudgeArgs {
     pub judge_cache_dir: Option<PathBuf>,
 }
 
-/// Where a judge is: the loaded model, or a server. The URL is not checked yet, since clap would show all of a
-/// wrong one, and with it the secrets that it may hold.
+/// Where a judge is: the loaded model, a server, or a model file. The URL is not checked yet, since clap would show
+/// all of a wrong one, and with it the secrets that it may hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum JudgeAt {
     Local,
     Url(String),
+    File(PathBuf),
+}
+
+impl fmt::Display for JudgeAt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            JudgeAt::Local => f.write_str(LOCAL),
+            JudgeAt::Url(url) => f.write_str(url),
+            JudgeAt::File(path) => path.display().fmt(f),
+        }
+    }
 }
 
 impl FromStr for JudgeAt {
@@ -90,7 +105,8 @@ impl FromStr for JudgeAt {
     fn from_str(text: &str) -> Result<JudgeAt, Self::Err> {
         Ok(match text {
             LOCAL => JudgeAt::Local,
-            url => JudgeAt::Url(url.to_owned()),
+            url if url.contains("://") => JudgeAt::Url(url.to_owned()),
+            path => JudgeAt::File(path.into()),
         })
     }
 }
@@ -240,8 +256,24 @@ impl JudgeArgs {
         }
     }
 
-    /// Refuses what the loaded model as its own judge has no use for, rather than ignore it.
-    pub fn check_local(&self) -> Outcome {
+    /// Refuses what a judge has no use for, rather than ignore it.
+    pub fn check(&self, judge: &JudgeAt) -> Outcome {
+        let (at, of_server) = match judge {
+            JudgeAt::Local => ("local", self.of_server()),
+            JudgeAt::File(_) => ("a file", self.of_server()),
+            JudgeAt::Url(_) => ("a URL", None),
+        };
+        match (of_server, judge) {
+            (Some(name), _) => Err(Failure::Usage(format!("{name} is for a judge at a URL, not for {at}"))),
+            (None, JudgeAt::Local | JudgeAt::Url(_)) if self.judge_ctx_size.is_some() => {
+                Err(Failure::Usage(format!("--judge-ctx-size is for a judge in a file, not for {at}")))
+            }
+            (None, _) => Ok(()),
+        }
+    }
+
+    /// The first option given that only a judge at a URL can use.
+    fn of_server(&self) -> Option<&'static str> {
         let given = [
             ("--judge-model", self.judge_model.is_some()),
             ("--judge-key-env", self.judge_key_env.is_some()),
@@ -259,10 +291,7 @@ impl JudgeArgs {
             ("--judge-prompt", !self.judge_prompt.is_empty()),
             ("--judge-cache-dir", self.judge_cache_dir.is_some()),
         ];
-        match given.iter().find(|(_, given)| *given) {
-            Some((name, _)) => Err(Failure::Usage(format!("{name} is for a judge at a URL, not for local"))),
-            None => Ok(()),
-        }
+        given.iter().find(|(_, given)| *given).map(|(name, _)| *name)
     }
 }
 
@@ -277,6 +306,18 @@ mod tests {
         assert_eq!(parse("empathy=a=b.txt"), file(Some(Quality::Empathy), "a=b.txt"));
         assert_eq!(parse("a=b.txt"), file(None, "a=b.txt"));
         assert_eq!(parse("empathy"), file(None, "empathy"));
+    }
+
+    #[test]
+    fn whatever_is_no_url_and_not_local_is_a_file() {
+        let at = |text: &str| text.parse::<JudgeAt>().unwrap();
+        assert_eq!(at("local"), JudgeAt::Local);
+        for url in ["http://127.0.0.1:8080/v1", "HTTPS://h", "ftp://h/model.gguf"] {
+            assert_eq!(at(url), JudgeAt::Url(url.into()));
+        }
+        for path in ["judge.gguf", "./local", "dir/judge", "127.0.0.1:8080", ""] {
+            assert_eq!(at(path), JudgeAt::File(path.into()));
+        }
     }
 
     #[test]

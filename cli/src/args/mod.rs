@@ -12,7 +12,7 @@ mod steering;
 
 pub use common::CommonArgs;
 pub use generate::GenerateArgs;
-pub use model::ModelArgs;
+pub use model::{LoadArgs, ModelArgs};
 pub use prompt::{Placement, PromptArgs};
 pub use sampling::SamplingArgs;
 pub use steering::SteeringArgs;

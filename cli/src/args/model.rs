@@ -11,6 +11,14 @@ pub struct ModelArgs {
     /// GGUF model file.
     #[arg(short, long, value_name = "FILE")]
     pub model: PathBuf,
+    #[command(flatten)]
+    pub load: LoadArgs,
+}
+
+/// How models are loaded, that of a judge in a file as well, and how their contexts are made.
+#[derive(Args, Clone)]
+#[command(next_help_heading = "Model")]
+pub struct LoadArgs {
     /// Tokens that each of the two branches can hold; 0 is the model's training length, at most 4096.
     #[arg(short, long, default_value_t = 0, value_name = "N")]
     pub ctx_size: u32,
@@ -93,7 +101,7 @@ impl From<CacheType> for KvCacheType {
     }
 }
 
-impl ModelArgs {
+impl LoadArgs {
     pub fn model_options(&self) -> ModelOptions {
         ModelOptions { n_gpu_layers: self.n_gpu_layers, use_mmap: !self.no_mmap, use_mlock: self.mlock }
     }

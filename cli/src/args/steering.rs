@@ -25,8 +25,9 @@ pub struct SteeringArgs {
         allow_negative_numbers = true
     )]
     pub guidance: Option<f32>,
-    /// Let a judge score a plain draft: an OpenAI-compatible server, or "local", the loaded model itself.
-    #[arg(long, value_name = "local|URL", group = "strength")]
+    /// Let a judge score a plain draft: an OpenAI-compatible server, another GGUF model, or "local", the loaded model
+    /// itself.
+    #[arg(long, value_name = "local|URL|FILE", group = "strength")]
     pub judge: Option<JudgeAt>,
     /// When the judge gives no score: stop, or give the plain answer or the instructed one, not steered.
     #[arg(long, value_name = "error|plain|instructed", default_value_t = OnFailure::Error)]

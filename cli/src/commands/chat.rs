@@ -7,7 +7,6 @@ use sda::text::Turn;
 
 use crate::args::CommonArgs;
 use crate::failure::{Failure, Outcome};
-use crate::load;
 use crate::record;
 use crate::session::Session;
 use crate::strength::{self, Scene, Source};
@@ -30,7 +29,8 @@ pub fn run(args: &ChatArgs) -> Outcome {
     let (settings, interrupt) = (&session.settings, &session.interrupt);
 
     let (model, prompter) = session.load(&common.model)?;
-    let mut engine = load::engine(&common.model, &model, &session.log)?;
+    let mut engine = session.engine(&common.model, &model)?;
+    source.load(&session, &model, engine.n_ctx())?;
     let interactive = std::io::stdin().is_terminal();
     if interactive {
         note(HELP);

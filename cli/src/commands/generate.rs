@@ -27,6 +27,8 @@ pub fn run(args: &GenerateArgs) -> Outcome {
     let pair = prompter.pair(&[], &query)?;
     let prompts = prompter.tokens(&model, &pair)?;
     let mut engine = session.engine(&common.model, &model)?;
+    source.load(&session, &model, engine.n_ctx())?;
+    interrupt.begin();
 
     let scene = Scene { prompter: &prompter, prompts: &prompts, query: &query, settings, interrupt };
     let resolved = strength::resolve(&source, common, &mut engine, &scene, &mut output)?;

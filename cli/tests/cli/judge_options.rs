@@ -42,8 +42,8 @@ fn every_option_of_the_request_reaches_the_server() {
 
 #[test]
 fn wrong_usage_of_a_judge_is_status_2_before_a_model_is_loaded() {
-    let cases: [(&[&str], &str); 13] = [
-        (&["--judge", "here"], "judge url"),
+    let cases: [(&[&str], &str); 17] = [
+        (&["--judge", "ftp://here"], "judge url"),
         (&["--judge", "http://me:hunter2@host/v1"], "judge url"),
         (&["--judge", "http://h/v1", "--judge-n", "3"], "--judge-n is 3, must be 1 at --judge-temperature 0"),
         (&["--judge", "http://h/v1", "--judge-n", "0"], "judge samples is 0"),
@@ -54,6 +54,10 @@ fn wrong_usage_of_a_judge_is_status_2_before_a_model_is_loaded() {
         (&["--judge", "http://h/v1", "--judge-key-env", "SDA_NO_SUCH_KEY"], "SDA_NO_SUCH_KEY"),
         (&["--judge", "http://h/v1", "--on-judge-failure", "guess"], "error, plain or instructed"),
         (&["--judge", "local", "--judge-model", "m"], "--judge-model is for a judge at a URL, not for local"),
+        (&["--judge", "j.gguf", "--judge-n", "2"], "--judge-n is for a judge at a URL, not for a file"),
+        (&["--judge", "local", "--judge-ctx-size", "9"], "is for a judge in a file, not for local"),
+        (&["--judge", "http://h/v1", "--judge-ctx-size", "9"], "is for a judge in a file, not for a URL"),
+        (&["--judge", "j.gguf", "--judge-ctx-size", "0"], "0 is not in 1..=1073741824"),
         (&["--judge", "http://h/v1", "--score", "50"], "cannot be used with"),
         (&["--judge", "http://h/v1", "--judge-proxy", "ftp://me:hunter2@p:1"], "judge proxy is"),
     ];

@@ -6,6 +6,7 @@ mod eval;
 mod eval_query;
 mod generate;
 mod judge;
+mod judge_file;
 mod judge_options;
 mod lab;
 mod list;

@@ -50,7 +50,7 @@ impl Report {
         Report {
             model: name.to_string_lossy().into_owned(),
             n_vocab: scene.model.n_vocab(),
-            threads: if args.model.threads == 0 { cores } else { args.model.threads as usize },
+            threads: if args.model.load.threads == 0 { cores } else { args.model.load.threads as usize },
             lengths: [args.n_prompt, args.n_instruction, args.n_gen],
             rounds: args.repetitions,
             plain: Series::default(),

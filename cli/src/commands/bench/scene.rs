@@ -71,7 +71,7 @@ impl<'m> Scene<'m> {
             (args.n_prompt as usize, args.n_instruction as usize, args.n_gen as usize);
         // Two tokens more than the text: the last of each prompt is read in each branch by itself.
         let needed = shared + instruction + text + 2;
-        let n_ctx = match args.model.ctx_size as usize {
+        let n_ctx = match args.model.load.ctx_size as usize {
             0 => needed,
             n if n < needed => {
                 let why = format!("--ctx-size is {n}, must be at least {needed} for these lengths");
@@ -87,7 +87,7 @@ impl<'m> Scene<'m> {
             plain: [prompt, &end[..1]].concat(),
             instructed: [prompt, instruction, &end[1..]].concat(),
         };
-        let options = args.model.context_options();
+        let options = args.model.load.context_options();
         Ok(Scene { model, options, prompts, text: text.to_vec(), n_ctx })
     }
 }

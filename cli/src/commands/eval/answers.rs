@@ -3,13 +3,13 @@
 use std::collections::HashMap;
 
 use sda::Strength;
-use sda::engine::{Answer, Arm, Batch, Job};
+use sda::engine::{Answer, Arm, Batch, Job, branch_length};
 use sda::text::strip_think;
 use serde_json::Value;
 
 use super::data::Item;
 use super::run::Run;
-use super::scorer::{NO_SCORE, Scorer};
+use super::scorer::NO_SCORE;
 use crate::assess::Assessor;
 use crate::failure::Outcome;
 use crate::journal::Input;
@@ -51,12 +51,9 @@ fn whole_answer<'j>(runner: &'j Runner<EvalResult>, unit: &Input) -> Option<&'j 
 
 /// A context with as many places as were asked for.
 pub fn batch(run: &Run) -> Outcome<Batch> {
-    let args = &run.args.common.model;
+    let args = &run.args.common.model.load;
     let n_pairs = run.args.parallel as usize;
-    let n_ctx = match args.ctx_size as usize {
-        0 => run.model.n_ctx_train().clamp(1, sda::engine::DEFAULT_N_CTX),
-        n => n,
-    };
+    let n_ctx = branch_length(run.model, args.ctx_size as usize);
     let cells = (2 * n_ctx).max(n_pairs * CELLS_A_PLACE.min(2 * n_ctx));
     Ok(Batch::with_cells(run.model, n_pairs, n_ctx, cells, &args.context_options())?)
 }
@@ -66,13 +63,12 @@ pub fn write(
     run: &Run,
     batch: &mut Batch,
     questions: &[Question],
-    scorer: &Scorer,
     runner: &mut Runner<EvalResult>,
 ) -> Outcome {
     for questions in questions.chunks(ITEMS_A_PLACE * batch.n_pairs()) {
         let mut work = Work { run, batch, runner, drafts: HashMap::new() };
         work.unscored(questions)?;
-        work.scored(questions, scorer)?;
+        work.scored(questions)?;
     }
     Ok(())
 }
@@ -144,10 +140,10 @@ impl Work<'_, '_, '_, '_> {
     }
 
     /// The arms that are steered by a score.
-    fn scored(&mut self, questions: &[Question], scorer: &Scorer) -> Outcome {
+    fn scored(&mut self, questions: &[Question]) -> Outcome {
         let is_wanted = |question: &&Question| !self.missing(question, true).is_empty();
         let wanted: Vec<&Question> = questions.iter().filter(is_wanted).collect();
-        let strengths = self.strengths(&wanted, scorer)?;
+        let strengths = self.strengths(&wanted)?;
         let mut tasks = Vec::new();
         for (question, strength) in wanted.into_iter().zip(strengths) {
             for (arm, unit) in self.missing(question, true) {
@@ -161,11 +157,8 @@ impl Work<'_, '_, '_, '_> {
     }
 
     /// The strength of each item, by its record's score or by a judge's of the plain answer.
-    fn strengths(
-        &mut self,
-        questions: &[&Question],
-        scorer: &Scorer,
-    ) -> Outcome<Vec<Result<Strength, String>>> {
+    fn strengths(&mut self, questions: &[&Question]) -> Outcome<Vec<Result<Strength, String>>> {
+        let scorer = &self.run.scorer;
         let known = questions.iter().map(|question| scorer.known(question.item));
         let mut strengths: Vec<Result<Strength, String>> =
             known.map(|known| known.ok_or_else(|| NO_SCORE.to_owned())).collect();

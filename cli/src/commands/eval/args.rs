@@ -1,6 +1,6 @@
 //! Options of `sda eval`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::measure::ArmSpec;
 use crate::measure::winrate::Dataset;
@@ -8,8 +8,9 @@ use clap::{Args, ValueEnum};
 use sda::judge::OnFailure;
 
 use crate::args::CommonArgs;
-use crate::args::judge::{JudgeAt, LOCAL};
+use crate::args::judge::JudgeAt;
 use crate::failure::{Failure, Outcome};
+use crate::load::is_same_file;
 
 #[derive(Args)]
 pub struct EvalArgs {
@@ -71,9 +72,10 @@ pub struct EvalArgs {
     /// winrate: the arm that answers have to beat.
     #[arg(long, value_name = "ARM", default_value = "plain", help_heading = "Single tasks")]
     pub against: String,
-    /// winrate: who says which answer is better: an OpenAI-compatible server, or a GGUF file.
-    #[arg(long, value_name = "URL|FILE", help_heading = "Single tasks")]
-    pub pair_judge: Option<String>,
+    /// winrate: who says which answer is better: an OpenAI-compatible server, a GGUF model, or "local", the loaded
+    /// model.
+    #[arg(long, value_name = "local|URL|FILE", help_heading = "Single tasks")]
+    pub pair_judge: Option<JudgeAt>,
     /// winrate: name of the model at the URL of --pair-judge.
     #[arg(long, value_name = "NAME", help_heading = "Single tasks")]
     pub pair_judge_model: Option<String>,
@@ -154,12 +156,17 @@ impl EvalArgs {
         }
         if self.task == Task::Winrate {
             let Some(judge) = &self.pair_judge else {
-                return usage("winrate needs --pair-judge URL|FILE: who says which answer is better".into());
+                return usage(
+                    "winrate needs --pair-judge local|URL|FILE: who says which answer is better".into(),
+                );
             };
-            let same = match &steering.judge {
-                Some(JudgeAt::Url(url)) => url == judge,
-                Some(JudgeAt::Local) => judge == LOCAL || self.is_own_model(judge),
-                None => false,
+            let same = match (&steering.judge, judge) {
+                (Some(JudgeAt::Url(one)), JudgeAt::Url(other)) => one == other,
+                (Some(one), other) => match (self.model_file(one), self.model_file(other)) {
+                    (Some(one), Some(other)) => is_same_file(one, other),
+                    _ => false,
+                },
+                (None, _) => false,
             };
             if same && arms.iter().any(ArmSpec::needs_score) && !self.allow_same_judge {
                 return usage(format!(
@@ -174,12 +181,12 @@ impl EvalArgs {
         Ok(())
     }
 
-    /// True if a judge's file is the model that answers.
-    fn is_own_model(&self, judge: &str) -> bool {
-        let same = |a: &std::path::Path, b: &std::path::Path| match (a.canonicalize(), b.canonicalize()) {
-            (Ok(a), Ok(b)) => a == b,
-            _ => false,
-        };
-        same(std::path::Path::new(judge), &self.common.model.model)
+    /// The file of a judge that is no server.
+    pub fn model_file<'a>(&'a self, judge: &'a JudgeAt) -> Option<&'a Path> {
+        match judge {
+            JudgeAt::Local => Some(&self.common.model.model),
+            JudgeAt::File(path) => Some(path),
+            JudgeAt::Url(_) => None,
+        }
     }
 }

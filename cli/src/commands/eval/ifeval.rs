@@ -9,7 +9,6 @@ use super::answers::{self, Question};
 use super::data::Data;
 use super::query_model::{OTHERS, QueryModel};
 use super::run::{Basis, Run, note_failures};
-use super::scorer::Scorer;
 use crate::failure::Outcome;
 use crate::journal::Input;
 use crate::record::EvalResult;
@@ -25,8 +24,7 @@ const FOUND_METRICS: [&str; 2] = ["query_found", "strict_query_found"];
 
 pub fn run(run: &Run, data: &Data) -> Outcome<Report> {
     let mut batch = answers::batch(run)?;
-    let scorer = Scorer::new(run.args)?;
-    let basis = run.basis(&scorer)?;
+    let basis = run.basis()?;
     let records: Vec<Result<Record, String>> =
         data.items.iter().map(|item| Record::read(&item.record)).collect();
     let unreadable: Vec<String> = data
@@ -53,7 +51,7 @@ pub fn run(run: &Run, data: &Data) -> Outcome<Report> {
             })
         })
         .collect();
-    answers::write(run, &mut batch, &questions, &scorer, &mut runner)?;
+    answers::write(run, &mut batch, &questions, &mut runner)?;
     drop(batch);
     if let Some(model) = &mut query_model {
         find_queries(model, &records, &units, &mut runner)?;

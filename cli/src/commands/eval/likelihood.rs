@@ -11,7 +11,7 @@ use sda::text::PromptPair;
 
 use super::data::{Data, Item};
 use super::run::Run;
-use super::scorer::{NO_SCORE, Scorer};
+use super::scorer::NO_SCORE;
 use crate::args::Placement;
 use crate::failure::{Failure, Outcome};
 use crate::journal::Input;
@@ -30,8 +30,7 @@ pub fn run(run: &Run, data: &Data, engine: &mut Engine) -> Outcome<Report> {
                 .into(),
         ));
     }
-    let scorer = Scorer::new(run.args)?;
-    let basis = run.basis(&scorer)?;
+    let basis = run.basis()?;
     let questions: Vec<Question> = data
         .items
         .iter()
@@ -55,7 +54,7 @@ pub fn run(run: &Run, data: &Data, engine: &mut Engine) -> Outcome<Report> {
         runner.check()?;
         let mut work = Work { run, engine, question };
         let scored = if missing.iter().any(|(arm, _)| arm.needs_score()) {
-            work.score(&scorer, item, &runner)?
+            work.score(item, &runner)?
         } else {
             Err("not asked for".into())
         };
@@ -100,12 +99,8 @@ impl Work<'_, '_, '_> {
     }
 
     /// The strength of the arms that are steered by a score, or why there is none.
-    fn score(
-        &mut self,
-        scorer: &Scorer,
-        item: &Item,
-        runner: &Runner<EvalResult>,
-    ) -> Outcome<Result<Strength, String>> {
+    fn score(&mut self, item: &Item, runner: &Runner<EvalResult>) -> Outcome<Result<Strength, String>> {
+        let scorer = &self.run.scorer;
         if let Some(strength) = scorer.known(item) {
             return Ok(Ok(strength));
         }
@@ -125,7 +120,7 @@ impl Work<'_, '_, '_> {
             text: Ok(draft.text.trim().to_owned()),
         };
         let (engine, template) = (&mut *self.engine, self.run.prompter.template());
-        let mut judge = assessor.judge(|| engine.judge(template));
+        let mut judge = assessor.judge(|| engine.judge(template), |_, _| ());
         let assessment = draft.assess(&mut *judge, &|| interrupt.is_wanted());
         runner.check()?;
         Ok(scorer.strength(assessment.verdict))

@@ -17,15 +17,17 @@ mod table;
 mod winrate;
 
 use sda::Quality;
+use sda::engine::branch_length;
 
 pub use args::EvalArgs;
 use args::Task;
 use data::Data;
+use pair_judge::PairJudge;
 use run::Run;
+use scorer::Scorer;
 
 use crate::args::Placement;
 use crate::failure::Outcome;
-use crate::load;
 use crate::measure::ArmSpec;
 use crate::prompts::PromptTexts;
 use crate::session::Session;
@@ -47,13 +49,25 @@ pub fn run(mut args: EvalArgs) -> Outcome {
     settings.n_predict = settings.n_predict.or(Some(DEFAULT_N_PREDICT));
     let session = Session::with(settings, PromptTexts::read(&args.common.prompt)?, args.common.verbose)?;
     let data = Data::read(args)?;
+    let scorer = Scorer::new(args)?;
+    let pair_judge = match (args.task, &args.pair_judge) {
+        (Task::Winrate, Some(judge)) => Some(PairJudge::new(args, judge)?),
+        _ => None,
+    };
 
     let (model, prompter) = session.load(&args.common.model)?;
+    let branch = branch_length(&model, args.common.model.load.ctx_size as usize);
+    if let Some(assessor) = scorer.assessor().filter(|_| arms.iter().any(ArmSpec::needs_score)) {
+        assessor.load(&session, &[&model], branch)?;
+    }
+    if let Some(judge) = &pair_judge {
+        judge.load(&session, &model, scorer.assessor(), branch)?;
+    }
     session.interrupt.begin();
-    let run = Run { args, arms, session, model: &model, prompter };
+    let run = Run { args, arms, session, model: &model, prompter, scorer, pair_judge };
     let report = match args.task {
         Task::TruthfulqaMc => {
-            likelihood::run(&run, &data, &mut load::engine(&args.common.model, &model, &run.session.log)?)?
+            likelihood::run(&run, &data, &mut run.session.engine(&args.common.model, &model)?)?
         }
         Task::Ifeval => ifeval::run(&run, &data)?,
         Task::Winrate => winrate::run(&run, &data)?,

@@ -1,23 +1,23 @@
 //! Who says which of two answers is better.
 //!
 //! A server is shown both answers, once in each order, and replies with one number from 1 to 100: low for
-//! the first, high for the second. The judge's client does the rest (quoting, retries, cache). A local GGUF
-//! file scores each answer by itself, as in `--judge local`, and the higher score wins; no order is involved.
-
-use std::path::Path;
+//! the first, high for the second. The judge's client does the rest (quoting, retries, cache). A model in a GGUF
+//! file scores each answer by itself, as in `--judge FILE`, and the higher score wins; no order is involved.
 
 use crate::measure::winrate::Preference;
 use sda::Quality;
-use sda::engine::Engine;
 use sda::judge::{Client, Judge, JudgeRequest, MIN_SCORE, Template, score_each};
-use sda::llama::{ContextOptions, Model};
-use sda::text::ChatTemplate;
+use sda::llama::Model;
 use sha2::{Digest, Sha256};
 
+use super::args::EvalArgs;
 use super::run::Run;
+use crate::args::judge::JudgeAt;
+use crate::assess::{Assessor, Who as Scorer};
 use crate::failure::{Failure, Outcome};
 use crate::fingerprint::{ModelIdentity, PairJudgeIdentity};
-use crate::load::{self, Log};
+use crate::judge_file::FileJudge;
+use crate::session::Session;
 use crate::ui::console::note;
 
 /// Comparisons that a server has at a time.
@@ -57,50 +57,50 @@ pub struct PairJudge {
 
 enum Who {
     Server(Box<Client>),
-    File(Box<Loaded>),
-}
-
-/// A model of its own.
-struct Loaded {
-    model: Model,
-    template: Option<ChatTemplate>,
-    name: String,
-    identity: ModelIdentity,
+    File(Box<FileJudge>),
 }
 
 impl PairJudge {
-    pub fn new(run: &Run) -> Outcome<PairJudge> {
-        let judge = run.args.pair_judge.as_deref().unwrap_or_default();
-        let dimension = run.args.common.prompt.preset;
-        let path = Path::new(judge);
-        if !judge.contains("://") && path.is_file() {
-            note(
-                "a local judge compares the scores that it gives to single answers; models of this size are \
-                 poor at that, so take the win rate for no more than its judge is worth",
-            );
-            let log = Log::capture(run.args.common.verbose);
-            let mut args = run.args.common.model.clone();
-            args.model = path.to_owned();
-            let model = load::model(&args, &log, &run.session.interrupt)?;
-            run.session.interrupt.begin();
-            let template = match model.chat_template() {
-                Some(source) => Some(ChatTemplate::compile(&source, &model.bos_text(), &model.eos_text())?),
-                None => None,
-            };
-            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            let identity = ModelIdentity::of(&args);
-            let who = Who::File(Box::new(Loaded { model, template, name, identity }));
-            return Ok(PairJudge { who, dimension });
-        }
-        // The options of the other judge hold for this one as well, but for its model and its prompts.
-        let mut args = run.args.common.judge.clone();
-        args.judge_model.clone_from(&run.args.pair_judge_model);
-        args.judge_prompt.clear();
-        let mut settings = args.settings(judge)?;
-        settings.template = Template::parse(BODY)?;
-        // No cache: the output file holds every result already.
-        let client = Client::new(settings)?.with_warnings(note);
-        Ok(PairJudge { who: Who::Server(Box::new(client)), dimension })
+    pub fn new(args: &EvalArgs, judge: &JudgeAt) -> Outcome<PairJudge> {
+        let common = &args.common;
+        let dimension = common.prompt.preset;
+        let who = match args.model_file(judge) {
+            Some(path) => {
+                Who::File(Box::new(FileJudge::new("--pair-judge", path, &common.judge, &common.model.load)?))
+            }
+            None => {
+                // The options of the other judge hold for this one as well, but for its model and its prompts.
+                let mut judge_args = common.judge.clone();
+                judge_args.judge_model.clone_from(&args.pair_judge_model);
+                judge_args.judge_prompt.clear();
+                let mut settings = judge_args.settings(&judge.to_string())?;
+                settings.template = Template::parse(BODY)?;
+                // No cache: the output file holds every result already.
+                Who::Server(Box::new(Client::new(settings)?.with_warnings(note)))
+            }
+        };
+        Ok(PairJudge { who, dimension })
+    }
+
+    /// Loads a judge in a file, unless it is the model that answers or the one that scores drafts.
+    pub fn load(
+        &self,
+        session: &Session,
+        model: &Model,
+        scorer: Option<&Assessor>,
+        branch: usize,
+    ) -> Outcome {
+        let Who::File(judge) = &self.who else { return Ok(()) };
+        note(
+            "a model in a file compares the scores that it gives to single answers; small models are poor at that, \
+             so take the win rate for no more than its judge is worth",
+        );
+        let other = match scorer.map(|scorer| &scorer.who) {
+            Some(Scorer::File(other)) => other.model(),
+            _ => None,
+        };
+        let loaded: Vec<&Model> = std::iter::once(model).chain(&other).collect();
+        judge.load(session, &loaded, branch)
     }
 
     /// What results depend on.
@@ -108,7 +108,7 @@ impl PairJudge {
         let dimension = self.dimension.map(Quality::name);
         match &self.who {
             Who::Server(client) => PairJudgeIdentity::Server { judge: client.fingerprint(), dimension },
-            Who::File(loaded) => PairJudgeIdentity::File { model: loaded.identity.clone(), dimension },
+            Who::File(judge) => PairJudgeIdentity::File { model: ModelIdentity::of_judge(judge), dimension },
         }
     }
 
@@ -116,7 +116,7 @@ impl PairJudge {
     pub fn name(&self) -> String {
         match &self.who {
             Who::Server(client) => client.describe(),
-            Who::File(loaded) => loaded.name.clone(),
+            Who::File(judge) => judge.name(),
         }
     }
 
@@ -125,13 +125,12 @@ impl PairJudge {
         match &self.who {
             _ if comparisons.is_empty() => Ok(()),
             Who::Server(client) => self.ask(client, run, comparisons, done),
-            Who::File(loaded) => self.score_both(loaded, run, comparisons, done),
+            Who::File(judge) => self.score_both(judge, run, comparisons, done),
         }
     }
 
-    fn score_both(&self, loaded: &Loaded, run: &Run, comparisons: Vec<Comparison>, done: Done) -> Outcome {
-        let mut engine = Engine::new(&loaded.model, 0, &ContextOptions::default())?;
-        let mut judge = engine.judge(loaded.template.as_ref());
+    fn score_both(&self, judge: &FileJudge, run: &Run, comparisons: Vec<Comparison>, done: Done) -> Outcome {
+        let mut judge = judge.judge(|_, _| ());
         for comparison in &comparisons {
             let scores = [&comparison.answer, &comparison.against].map(|draft| {
                 // An answer of nothing cannot meet the criterion, and is none that a judge takes.

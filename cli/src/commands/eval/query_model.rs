@@ -16,7 +16,7 @@ use sda::text::{ChatTemplate, Message, Role};
 use super::run::Run;
 use crate::failure::Outcome;
 use crate::fingerprint::{ModelIdentity, RecognitionIdentity};
-use crate::load::{self, Log};
+use crate::load;
 use crate::record::Recognition;
 
 /// How many queries there are beside the one that was answered.
@@ -41,9 +41,8 @@ pub struct QueryModel {
 
 impl QueryModel {
     pub fn new(run: &Run, path: &Path) -> Outcome<QueryModel> {
-        let mut args = run.args.common.model.clone();
-        args.model = path.to_owned();
-        let model = load::model(&args, &Log::capture(run.args.common.verbose), &run.session.interrupt)?;
+        let args = &run.args.common.model.load;
+        let model = load::model(path, args, &run.session.log, &run.session.interrupt)?;
         run.session.interrupt.begin();
         let prompt = match model.chat_template() {
             Some(source) => ChatTemplate::compile(&source, &model.bos_text(), &model.eos_text())?
@@ -57,7 +56,7 @@ impl QueryModel {
         let row = vec![0.0; model.n_vocab()];
         Ok(QueryModel {
             engine: Engine::new(&model, 0, &options)?,
-            identity: ModelIdentity::of(&args),
+            identity: ModelIdentity::of_file(path, args),
             name,
             around,
             row,

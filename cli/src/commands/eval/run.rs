@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::args::EvalArgs;
 use super::data::Item;
+use super::pair_judge::PairJudge;
 use super::scorer::{Scorer, ScorerIdentity};
 use super::table;
 use crate::failure::{Failure, Outcome};
@@ -28,6 +29,10 @@ pub struct Run<'m, 'a> {
     pub session: Session,
     pub model: &'m Model,
     pub prompter: Prompter,
+    /// Where the strengths come from.
+    pub scorer: Scorer,
+    /// Who compares answers, in winrate.
+    pub pair_judge: Option<PairJudge>,
 }
 
 /// Everything that a result depends on beside its item and arm.
@@ -56,14 +61,14 @@ impl<'a> Basis<'a> {
 const SEEDS_A_REPEAT: u32 = 1_000_000;
 
 impl Run<'_, '_> {
-    pub fn basis(&self, scorer: &Scorer) -> Outcome<Basis<'_>> {
+    pub fn basis(&self) -> Outcome<Basis<'_>> {
         let PromptPair { plain, instructed } = self.prompter.pair(&[], "QUERY")?;
         Ok(Basis {
             task: self.args.task.name(),
             model: ModelIdentity::of(&self.args.common.model),
             prompts: [plain, instructed],
             settings: Settings::of(&self.session.settings, Some(self.session.seed())),
-            scorer: scorer.identity(),
+            scorer: self.scorer.identity(),
             apply_chat_template: self.args.apply_chat_template,
             compared: None,
         })

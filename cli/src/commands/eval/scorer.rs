@@ -43,9 +43,12 @@ impl Scorer {
         let common = &args.common;
         let source = match (&common.steering.judge, common.steering.score) {
             (_, Some(score)) => Source::Fixed(score.into()),
-            (Some(judge), None) => {
-                Source::Judge(Box::new(Assessor::new(judge, &common.judge, common.prompt.preset)?))
-            }
+            (Some(judge), None) => Source::Judge(Box::new(Assessor::new(
+                judge,
+                &common.judge,
+                &common.model.load,
+                common.prompt.preset,
+            )?)),
             (None, None) => Source::Records,
         };
         Ok(Scorer { source, function: common.steering.amplify })

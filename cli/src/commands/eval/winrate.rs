@@ -8,7 +8,6 @@ use super::answers::{self, Question};
 use super::data::Data;
 use super::pair_judge::{Comparison, PairJudge};
 use super::run::{Run, note_failures};
-use super::scorer::Scorer;
 use crate::failure::Outcome;
 use crate::journal::Input;
 use crate::record::{self, EvalResult};
@@ -23,9 +22,8 @@ struct Units {
 }
 
 pub fn run(run: &Run, data: &Data) -> Outcome<Report> {
+    let judge = run.pair_judge.as_ref().expect("the options were checked");
     let mut batch = answers::batch(run)?;
-    let scorer = Scorer::new(run.args)?;
-    let judge = PairJudge::new(run)?;
     let items: Vec<Result<Read, String>> =
         data.items.iter().map(|item| run.args.dataset.read(&item.record)).collect();
     let unreadable: Vec<String> = data
@@ -35,7 +33,7 @@ pub fn run(run: &Run, data: &Data) -> Outcome<Report> {
         .filter_map(|(item, read)| Some(format!("record {}: {}", item.id, read.as_ref().err()?)))
         .collect();
     note_failures("records that cannot be read and count as failed", &unreadable);
-    let units = units(run, data, &scorer, &judge)?;
+    let units = units(run, data, judge)?;
     let all: Vec<Input> = units.answers.iter().chain(units.comparisons.iter().flatten()).cloned().collect();
     let mut runner = run.runner(&all)?;
     let questions: Vec<Question> = data
@@ -50,17 +48,17 @@ pub fn run(run: &Run, data: &Data) -> Outcome<Report> {
             Some(Question { item, query, instruction, seed: run.item_seed(n), units })
         })
         .collect();
-    answers::write(run, &mut batch, &questions, &scorer, &mut runner)?;
+    answers::write(run, &mut batch, &questions, &mut runner)?;
     drop(batch);
-    compare(run, &judge, &items, &units, &mut runner)?;
+    compare(run, judge, &items, &units, &mut runner)?;
     run.end(&runner);
     Ok(report(run, &items, &units, &runner))
 }
 
-fn units(run: &Run, data: &Data, scorer: &Scorer, judge: &PairJudge) -> Outcome<Units> {
+fn units(run: &Run, data: &Data, judge: &PairJudge) -> Outcome<Units> {
     let mut units = Units { arms: run.arms.len(), answers: Vec::new(), comparisons: Vec::new() };
-    let basis = run.basis(scorer)?;
-    let compared = run.basis(scorer)?.compared(judge.identity(), &run.args.against);
+    let basis = run.basis()?;
+    let compared = run.basis()?.compared(judge.identity(), &run.args.against);
     for item in &data.items {
         for arm in &run.arms {
             units.answers.push(run.unit(item, &arm.name, "answer", &basis)?);

@@ -6,7 +6,7 @@ mod work;
 
 use std::path::Path;
 
-use sda::engine::{Batch, DEFAULT_N_CTX};
+use sda::engine::Batch;
 use sda::llama::Model;
 
 use crate::args::GenerateArgs;
@@ -50,7 +50,7 @@ pub fn run(args: &GenerateArgs, list: &Path) -> Outcome {
     }
     let before = log.kv_mib();
     let n_ctx = branch_length(args, &model, &tasks, &source);
-    let batch = Batch::new(&model, n_pairs, n_ctx, &common.model.context_options())
+    let batch = Batch::new(&model, n_pairs, n_ctx, &common.model.load.context_options())
         .map_err(|error| log.explain(error))?;
     if stderr_is_terminal() {
         note(&format!(
@@ -58,6 +58,7 @@ pub fn run(args: &GenerateArgs, list: &Path) -> Outcome {
             log.kv_mib() - before
         ));
     }
+    source.load(&session, &model, n_ctx)?;
     interrupt.begin();
     let template = prompter.template();
     let names = Names { doing: "answering", results: "answers" };
@@ -78,8 +79,8 @@ fn records(list: &Path, args: &GenerateArgs) -> Outcome<Vec<Record>> {
 fn branch_length(args: &GenerateArgs, model: &Model, tasks: &[Task], source: &Source) -> usize {
     /// What the local judge's prompt holds beside query, instruction and draft, and something to spare.
     const JUDGE_TOKENS: usize = 512;
-    let most = model.n_ctx_train().clamp(1, DEFAULT_N_CTX);
-    match (args.common.model.ctx_size as usize, usize::try_from(args.common.sampling.n_predict)) {
+    let most = sda::engine::branch_length(model, 0);
+    match (args.common.model.load.ctx_size as usize, usize::try_from(args.common.sampling.n_predict)) {
         (0, Ok(n_predict)) => {
             let longest = tasks.iter().map(|task| task.longest_prompt()).max().unwrap_or(0);
             let judge = match source {

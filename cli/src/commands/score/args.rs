@@ -5,11 +5,9 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::args::judge::{JudgeArgs, JudgeAt};
-use crate::args::{ModelArgs, PromptArgs, SamplingArgs};
+use crate::args::{LoadArgs, ModelArgs, PromptArgs, SamplingArgs};
 
 #[derive(Args)]
-// A judge at a URL needs no model, unless there are drafts to write.
-#[command(mut_arg("model", |arg| arg.required(false)))]
 pub struct ScoreArgs {
     /// Records to score, one JSON object a line; - is standard input. Fields: query; draft or answer, or
     /// neither if -m is given, which then writes the draft; instruction; dimension; id.
@@ -22,16 +20,19 @@ pub struct ScoreArgs {
     /// Drop the scores that the output holds.
     #[arg(long, requires = "output")]
     pub restart: bool,
-    /// Who scores: an OpenAI-compatible server, or "local", the loaded model.
-    #[arg(long, value_name = "local|URL")]
+    /// Who scores: an OpenAI-compatible server, a GGUF model, or "local", the model of -m.
+    #[arg(long, value_name = "local|URL|FILE")]
     pub judge: JudgeAt,
     /// Requests under way at once, to a judge at a URL.
     #[arg(long, default_value_t = 4, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub parallel: u16,
     #[command(flatten)]
     pub judge_args: JudgeArgs,
+    /// GGUF model file, for --judge local, and to write drafts that are missing.
+    #[arg(short, long, value_name = "FILE", help_heading = "Model")]
+    model: Option<PathBuf>,
     #[command(flatten)]
-    pub model: Option<ModelArgs>,
+    pub load: LoadArgs,
     #[command(flatten)]
     pub prompt: PromptArgs,
     #[command(flatten)]
@@ -39,4 +40,11 @@ pub struct ScoreArgs {
     /// Show llama.cpp's log.
     #[arg(short, long)]
     pub verbose: bool,
+}
+
+impl ScoreArgs {
+    /// The model of -m.
+    pub fn model(&self) -> Option<ModelArgs> {
+        Some(ModelArgs { model: self.model.clone()?, load: self.load.clone() })
+    }
 }

@@ -37,7 +37,7 @@ fn item<'a>(args: &ScoreArgs, input: &'a Input, instruction: &str) -> Result<Ite
     let Draft { query, draft, answer, instruction: own, dimension } = input.typed()?;
     let Some(query) = query else { return wrong("there is no \"query\"") };
     let draft = draft.or(answer);
-    if draft.is_none() && args.model.is_none() {
+    if draft.is_none() && args.model().is_none() {
         return wrong("there is neither \"draft\" nor \"answer\", and no -m MODEL to write one");
     }
     let dimension = match dimension {

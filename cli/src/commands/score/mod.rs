@@ -6,11 +6,12 @@
 mod args;
 mod items;
 
-use sda::engine::{Arm, Engine, Finish, Generation, LocalJudge, Prompts};
+use sda::engine::{Arm, DEFAULT_N_CTX, Engine, Finish, Generation, LocalJudge, Prompts};
 use sda::llama::Model;
 use sda::{Error, Params};
 use serde::Serialize;
 
+use crate::args::ModelArgs;
 use crate::assess::Assessor;
 use crate::failure::{Failure, Outcome};
 use crate::fingerprint::{JudgeIdentity, ModelIdentity, Settings};
@@ -28,13 +29,15 @@ use items::Item;
 const SHOWN_FAILURES: usize = 3;
 
 pub fn run(args: &ScoreArgs) -> Outcome {
-    let assessor = Assessor::new(&args.judge, &args.judge_args, args.prompt.preset)?;
-    if assessor.is_local() && args.model.is_none() {
+    let assessor = Assessor::new(&args.judge, &args.judge_args, &args.load, args.prompt.preset)?;
+    let writer_args = args.model();
+    if assessor.is_local() && writer_args.is_none() {
         return Err(Failure::Usage("--judge local needs a model: give -m FILE".into()));
     }
     let session = Session::with(generation(args), PromptTexts::read(&args.prompt)?, args.verbose)?;
     let Session { settings, texts, interrupt, .. } = &session;
-    let inputs = journal::read(&args.file, &Basis::new(args, texts, &assessor, settings))?;
+    let inputs =
+        journal::read(&args.file, &Basis::new(args, writer_args.as_ref(), texts, &assessor, settings))?;
     let items = items::read(args, &texts.instruction, &inputs)?;
     let journal = Journal::open(args.output.as_deref(), &inputs, args.restart)?;
     let pending: Vec<&Item> = items.iter().filter(|i| journal.result(&i.input.key).is_none()).collect();
@@ -43,7 +46,7 @@ pub fn run(args: &ScoreArgs) -> Outcome {
     }
 
     let wants_model = |item: &&Item| assessor.is_local() || item.draft.is_none();
-    let loaded = match &args.model {
+    let loaded = match &writer_args {
         Some(args) if pending.iter().any(wants_model) => Some((session.load(args)?, args)),
         _ => None,
     };
@@ -54,6 +57,12 @@ pub fn run(args: &ScoreArgs) -> Outcome {
             Some(Writer { prompter, engine, model, settings, interrupt })
         }
     };
+    if !pending.is_empty() {
+        let models: Vec<&Model> = writer.iter().map(|writer| writer.model).collect();
+        let asked = if args.load.ctx_size == 0 { DEFAULT_N_CTX } else { args.load.ctx_size as usize };
+        let branch = writer.as_ref().map_or(asked, |writer| writer.engine.n_ctx());
+        assessor.load(&session, &models, branch)?;
+    }
     interrupt.begin();
     // Taken along, since the results are written while further drafts are.
     let earlier: Vec<Option<String>> = pending.iter().map(|item| earlier_draft(&journal, item)).collect();
@@ -88,7 +97,7 @@ fn earlier_draft(journal: &Journal<Scored>, item: &Item) -> Option<String> {
 /// How drafts are written.
 fn generation(args: &ScoreArgs) -> Generation {
     // No model, no draft, and so no seed to tell of.
-    let seed = if args.model.is_some() { args.sampling.seed() } else { 0 };
+    let seed = if args.model().is_some() { args.sampling.seed() } else { 0 };
     Generation {
         params: Params { temperature: args.sampling.temp, ..Params::default() },
         sampling: args.sampling.sampling(seed),
@@ -117,6 +126,7 @@ struct Writing<'a> {
 impl<'a> Basis<'a> {
     fn new(
         args: &ScoreArgs,
+        model: Option<&ModelArgs>,
         texts: &'a PromptTexts,
         assessor: &Assessor,
         settings: &'a Generation,
@@ -126,7 +136,7 @@ impl<'a> Basis<'a> {
         Basis {
             judge: JudgeIdentity::of(assessor),
             instruction: &texts.instruction,
-            drafts: args.model.as_ref().map(|model| Writing {
+            drafts: model.map(|model| Writing {
                 model: ModelIdentity::of(model),
                 prompts: texts,
                 settings: Settings::of(settings, seed),
