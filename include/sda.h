@@ -33,6 +33,8 @@
  *      sda_engine_new(model, NULL, error, sizeof error, &engine)
  *   2. sda_generate_params_init(&params, sizeof params), then set params.prompt, params.instruction and
  *      params.on_text
+ *      For a strength by the score of a draft: params.judge = 1. A stronger model scores it if
+ *      sda_engine_params.judge_model names one, and sda_engine_score() scores any other text.
  *   3. sda_engine_generate(engine, &params, NULL); any thread may call sda_engine_cancel(engine)
  *   4. sda_engine_free(engine) and sda_model_free(model)
  *
@@ -777,9 +779,16 @@ typedef struct sda_engine_params {
      */
     int32_t swa_full;
     /*
-     Reserved. Must be 0.
+     Tokens that a prompt of `judge_model` can have, with query and draft. 0 (the default) is as many as a branch
+     holds and 512, at most the model's training length. Must be 0 without `judge_model`.
      */
-    uint32_t reserved;
+    uint32_t judge_n_ctx;
+    /*
+     A model that scores plain drafts, for `judge` of sda_generate_params and sda_engine_score(): better a
+     stronger one. NULL (the default): the engine's own model scores them. It may be freed before the engine, and
+     be the judge of any number of engines. Its context is made here, with the settings above, and is the engine's.
+     */
+    const struct sda_model *judge_model;
 } sda_engine_params;
 
 /*
@@ -968,9 +977,18 @@ typedef struct sda_generate_params {
      */
     int32_t trace;
     /*
-     Reserved. Must be 0.
+     First have a plain draft written and scored by the engine's judge, if not 0. Its score takes the place of
+     `score`, which must be 0, and `arm` must be SDA_ARM_STEERED. The draft does not go to `on_text`. Default 0.
      */
-    uint32_t reserved;
+    int32_t judge;
+    /*
+     What the judge scores by, SDA_DIMENSION_*. Default SDA_DIMENSION_NONE, the instruction.
+     */
+    int32_t judge_dimension;
+    /*
+     What the answer is when the judge gives no score, SDA_ON_FAILURE_*. Default SDA_ON_FAILURE_ERROR.
+     */
+    int32_t on_judge_failure;
 } sda_generate_params;
 
 /*
@@ -1017,6 +1035,26 @@ typedef struct sda_answer {
      Milliseconds spent on steering and drawing.
      */
     double sample_ms;
+    /*
+     Tokens of the draft that a judge scored; 0 if none was asked.
+     */
+    size_t n_draft;
+    /*
+     Which distribution the answer was drawn from, SDA_ARM_*: without a score as `on_judge_failure` says.
+     */
+    int32_t arm;
+    /*
+     SDA_OK, or why the judge gave no score.
+     */
+    int32_t judge_status;
+    /*
+     The judge's score, 1 to 100; 0 if there is none.
+     */
+    float score;
+    /*
+     Standard deviation of the score under the judge's distribution, in points.
+     */
+    float spread;
 } sda_answer;
 #endif
 
@@ -1572,9 +1610,9 @@ int32_t sda_answer_init(struct sda_answer *answer,
                         size_t size);
 
 /*
- Makes the context for a prompt pair.
+ Makes the context for a prompt pair, and that of `judge_model`, if `params` names one.
 
- `model` may be freed before the engine. `params` may be NULL for the defaults.
+ Both models may be freed before the engine. `params` may be NULL for the defaults.
 
  `engine` receives the handle; free it with sda_engine_free().
 
@@ -1598,7 +1636,10 @@ void sda_engine_free(struct sda_engine *engine);
  from earlier calls is used again. `answer` receives what it cost, and may be NULL. An answer that the callback
  or sda_engine_cancel() stopped, or that filled the context, is not an error: see `finish`.
 
- SDA_ERR_PROMPT for an empty prompt, SDA_ERR_CONTEXT_FULL if the prompts do not fit, SDA_ERR_PARAM for a
+ With `judge` set a plain draft is written and scored first, and `answer` also receives the score. Without a score
+ the answer is what `on_judge_failure` says, and never steered: see `arm` and `judge_status`.
+
+ SDA_ERR_JUDGE for a judge without a score under SDA_ON_FAILURE_ERROR, SDA_ERR_PROMPT for an empty prompt, SDA_ERR_CONTEXT_FULL if the prompts do not fit, SDA_ERR_PARAM for a
  setting out of range, SDA_ERR_ENCODING for a text that is not UTF-8, SDA_ERR_STATE if the engine is generating
  already.
  */
@@ -1607,7 +1648,21 @@ int32_t sda_engine_generate(struct sda_engine *engine,
                             struct sda_answer *answer);
 
 /*
- Stops the answer that is being generated, after the token or the part of the prompt that is computed now;
+ Scores a draft, from 1 to 100: by the engine's `judge_model`, or by its own model if it has none.
+
+ The model writes nothing: the score is the number that it expects to write. `score` receives it. Its prompt holds
+ query, draft and instruction (or what stands for `dimension`) in the chat template of the judge's model.
+
+ SDA_ERR_JUDGE for a blank draft, or one that does not fit into the judge's context; SDA_ERR_PARAM for a request
+ with neither instruction nor dimension; SDA_ERR_CANCELLED after sda_engine_cancel(); SDA_ERR_STATE if the engine
+ is generating.
+ */
+int32_t sda_engine_score(struct sda_engine *engine,
+                         const struct sda_judge_request *request,
+                         float *score);
+
+/*
+ Stops the answer or score that is being computed, after the present token or part of a prompt;
  does nothing if there is none.
 
  Any thread may call it while another one uses the engine; it is the one function of which this is true.

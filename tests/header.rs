@@ -127,16 +127,18 @@ fn structs_are_laid_out_as_in_rust() {
             layout!(CModelParams as sda_model_params: struct_size, n_gpu_layers, use_mmap, use_mlock, progress,
                 progress_data),
             layout!(CEngineParams as sda_engine_params: struct_size, n_ctx, n_batch, n_ubatch, n_threads,
-                n_threads_batch, flash_attn, swa_full, reserved),
+                n_threads_batch, flash_attn, swa_full, judge_n_ctx, judge_model),
             layout!(CGenerateParams as sda_generate_params: struct_size, prompt, on_text, user_data, instruction,
                 preset, negative, system, chat_template, history, n_history, stop, n_stop, steering, score, amplify,
                 placement, arm, n_predict, seed, top_k, top_p, min_p, repeat_last_n, repeat_penalty,
-                frequency_penalty, presence_penalty, steer_after_think, trace, reserved),
+                frequency_penalty, presence_penalty, steer_after_think, trace, judge, judge_dimension,
+                on_judge_failure),
             layout!(CTurn as sda_turn: query, answer),
             layout!(CToken as sda_token: struct_size, index, token, divergence, temperature, guidance,
                 logprob_plain, logprob_instructed),
             layout!(CAnswer as sda_answer: struct_size, n_tokens, finish, mean_divergence, prefill_shared,
-                prefill_decoded, prefill_reused, prefill_ms, decode_ms, sample_ms),
+                prefill_decoded, prefill_reused, prefill_ms, decode_ms, sample_ms, n_draft, arm, judge_status, score,
+                spread),
         ]
         .concat();
     }

@@ -14,9 +14,6 @@ use crate::load;
 use crate::session::Session;
 use crate::ui::console::{note, stderr_is_terminal};
 
-/// Tokens that the judge's prompt has beside query and draft, and something to spare.
-const FRAME: usize = 512;
-
 /// The file, and once it is needed its model.
 pub struct FileJudge {
     /// The option that names it.
@@ -74,7 +71,7 @@ impl FileJudge {
         };
         let n_ctx = match self.n_ctx {
             Some(n) => n as usize,
-            None => (branch + FRAME).min(model.n_ctx_train().max(1)),
+            None => JudgeModel::default_n_ctx(&model, branch),
         };
         let before = session.log.kv_mib();
         let judge = JudgeModel::new(&model, n_ctx, &self.load.context_options())

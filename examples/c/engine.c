@@ -1,11 +1,12 @@
 /*
  * A host that brings no llama.cpp: the libsda with one inside does it all. Ctrl-C ends the answer.
  *
- *     engine MODEL.gguf PROMPT INSTRUCTION AMPLIFICATION SEED N_TOKENS [--ids] [--chatml]
+ *     engine MODEL.gguf PROMPT INSTRUCTION AMPLIFICATION SEED N_TOKENS [--ids] [--chatml] [--judge FILE]
  *     cc engine.c -Iinclude target/release/libsda.so -lpthread -o engine
  *
  * A negative SEED takes the most likely token each time. The model's own chat template is used, or with
- * --chatml the plain ChatML that the other hosts get from llama_chat_apply_template().
+ * --chatml the plain ChatML that the other hosts get from llama_chat_apply_template(). With --judge a second
+ * model scores a plain draft first, and AMPLIFICATION is not used.
  */
 #define SDA_BUNDLED
 #define _POSIX_C_SOURCE 200809L
@@ -60,8 +61,9 @@ static void *cancel_on_interrupt(void *engine) {
 
 int main(int argc, char **argv) {
     char reason[512] = "";
-    sda_model *model = NULL;
+    sda_model *model = NULL, *judge = NULL;
     sda_engine *engine = NULL;
+    sda_engine_params settings;
     sda_params steering;
     sda_generate_params params;
     sda_answer answer;
@@ -71,7 +73,8 @@ int main(int argc, char **argv) {
     int ids = 0, i;
 
     if (argc < 7) {
-        fputs("usage: engine MODEL.gguf PROMPT INSTRUCTION AMPLIFICATION SEED N_TOKENS [--ids] [--chatml]\n",
+        fputs("usage: engine MODEL.gguf PROMPT INSTRUCTION AMPLIFICATION SEED N_TOKENS [--ids] [--chatml]"
+              " [--judge FILE]\n",
               stderr);
         return 2;
     }
@@ -85,7 +88,17 @@ int main(int argc, char **argv) {
     if (status != SDA_OK) {
         fail("cannot load the model", status, reason);
     }
-    status = sda_engine_new(model, NULL, reason, sizeof reason, &engine);
+    sda_engine_params_init(&settings, sizeof settings);
+    for (i = 7; i + 1 < argc; i++) {
+        if (strcmp(argv[i], "--judge") == 0) {
+            status = sda_model_new(argv[i + 1], NULL, reason, sizeof reason, &judge);
+            if (status != SDA_OK) {
+                fail("cannot load the judge", status, reason);
+            }
+        }
+    }
+    settings.judge_model = judge;
+    status = sda_engine_new(model, &settings, reason, sizeof reason, &engine);
     if (status != SDA_OK) {
         fail("sda_engine_new", status, reason);
     }
@@ -99,6 +112,7 @@ int main(int argc, char **argv) {
     params.prompt = argv[2];
     params.instruction = argv[3];
     params.steering = &steering;
+    params.judge = judge != NULL;
     params.n_predict = atoi(argv[6]);
     params.on_text = show;
     params.user_data = &ids;
@@ -119,10 +133,14 @@ int main(int argc, char **argv) {
         fail("sda_engine_generate", status, sda_engine_error(engine));
     }
     putchar('\n');
+    if (judge != NULL) {
+        fprintf(stderr, "the judge gives the draft %.1f of 100\n", answer.score);
+    }
 
     pthread_cancel(canceller);
     pthread_join(canceller, NULL);
     sda_engine_free(engine);
     sda_model_free(model);
+    sda_model_free(judge);
     return answer.finish == SDA_FINISH_CANCELLED ? 130 : 0;
 }

@@ -119,6 +119,12 @@ impl JudgeModel {
         Ok(JudgeModel { reader: JudgeContext { context, model: model.clone(), n_ctx }, template })
     }
 
+    /// Tokens that suit a judge's prompt for drafts of a model whose branches hold `branch` tokens: as many, and 512
+    /// for what stands around them, at most the judge's training length.
+    pub fn default_n_ctx(model: &Model, branch: usize) -> usize {
+        branch.saturating_add(512).min(model.n_ctx_train().max(1))
+    }
+
     /// The model.
     pub fn model(&self) -> &Model {
         &self.reader.model

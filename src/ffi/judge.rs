@@ -157,7 +157,7 @@ pub unsafe extern "C" fn sda_judge_amplify(
         error.tell(|| {
             let (to, (c_request, request)) = (to?, request?);
             let call = judge.ok_or(Error::Null { name: "judge" })?;
-            let (function, policy) = (Amplify::from_i32(function)?, on_failure_of(on_failure)?);
+            let (function, policy) = (Amplify::from_i32(function)?, on_failure_of("on_failure", on_failure)?);
             let mut judge = HostJudge { call, user_data, request: &c_request, status: 0 };
             let result = request.validate().and_then(|()| judge.score(&request, &|| false));
             let without = |arm| CJudgement {
@@ -298,16 +298,16 @@ impl Judge for HostJudge<'_> {
     }
 }
 
-fn on_failure_of(number: i32) -> Result<OnFailure> {
+pub(super) fn on_failure_of(field: &'static str, number: i32) -> Result<OnFailure> {
     match number {
         SDA_ON_FAILURE_ERROR => Ok(OnFailure::Error),
         SDA_ON_FAILURE_PLAIN => Ok(OnFailure::Plain),
         SDA_ON_FAILURE_INSTRUCTED => Ok(OnFailure::Instructed),
-        other => Err(Error::param("on_failure", other, "one of SDA_ON_FAILURE_*")),
+        other => Err(Error::param(field, other, "one of SDA_ON_FAILURE_*")),
     }
 }
 
-fn dimension_of(number: i32) -> Result<Option<Quality>> {
+pub(super) fn dimension_of(field: &'static str, number: i32) -> Result<Option<Quality>> {
     match number {
         SDA_DIMENSION_NONE => Ok(None),
         SDA_DIMENSION_EMPATHY => Ok(Some(Quality::Empathy)),
@@ -315,7 +315,7 @@ fn dimension_of(number: i32) -> Result<Option<Quality>> {
         SDA_DIMENSION_HELPFULNESS => Ok(Some(Quality::Helpfulness)),
         SDA_DIMENSION_REASONING => Ok(Some(Quality::Reasoning)),
         SDA_DIMENSION_TRUTHFULNESS => Ok(Some(Quality::Truthfulness)),
-        other => Err(Error::param("dimension", other, "one of SDA_DIMENSION_*")),
+        other => Err(Error::param(field, other, "one of SDA_DIMENSION_*")),
     }
 }
 
@@ -338,13 +338,13 @@ unsafe fn read_request(request: *const CJudgeRequest) -> Result<CJudgeRequest> {
 ///
 /// # Safety
 /// As for [`read_request`], and its pointers are NULL or texts that live during `'a`.
-unsafe fn read<'a>(request: *const CJudgeRequest) -> Result<(CJudgeRequest, JudgeRequest<'a>)> {
+pub(super) unsafe fn read<'a>(request: *const CJudgeRequest) -> Result<(CJudgeRequest, JudgeRequest<'a>)> {
     // SAFETY: passed on.
     let (c, [query, draft], instruction) = unsafe {
         let c = read_request(request)?;
         (c, judged(c)?, optional(c.instruction, "instruction")?)
     };
-    let dimension = dimension_of(c.dimension)?;
+    let dimension = dimension_of("dimension", c.dimension)?;
     Ok((c, JudgeRequest { query, draft, instruction: instruction.unwrap_or_default(), dimension }))
 }
 

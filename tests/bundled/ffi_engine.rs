@@ -8,25 +8,36 @@ use std::ptr::{null, null_mut};
 use sda::ffi::*;
 use sda_test_kit::ffi::{made, text};
 
-const QUERY: &CStr = c"What is the capital of France?";
-const PIRATE: &CStr = c"Answer like a pirate.";
+pub const QUERY: &CStr = c"What is the capital of France?";
+pub const PIRATE: &CStr = c"Answer like a pirate.";
 
-fn model_path() -> String {
+pub fn model_path() -> String {
     std::env::var("SDA_TEST_MODEL").expect("SDA_TEST_MODEL is not set: run `make test`")
 }
 
+/// A model's handle.
+pub fn load(path: &str) -> *mut ModelHandle {
+    let (path, mut model, mut error) = (CString::new(path).unwrap(), null_mut(), [0; 200]);
+    // SAFETY: all pointers are live.
+    let status = unsafe { sda_model_new(path.as_ptr(), null(), error.as_mut_ptr(), error.len(), &mut model) };
+    assert_eq!(status, SDA_OK, "{}", text(error.as_ptr()));
+    model
+}
+
 /// An engine on the test model, whose handle is freed already. One thread, as these tests run side by side.
-struct Engine(*mut EngineHandle);
+pub struct Engine(pub *mut EngineHandle);
 
 impl Engine {
     fn new(n_ctx: u32) -> Engine {
-        let path = CString::new(model_path()).unwrap();
-        let (mut model, mut engine, mut error) = (null_mut(), null_mut(), [0; 200]);
-        let params = CEngineParams { n_ctx, n_threads: 1, ..made(sda_engine_params_init) };
+        Engine::with(|params| params.n_ctx = n_ctx)
+    }
+
+    pub fn with(change: impl FnOnce(&mut CEngineParams)) -> Engine {
+        let (model, mut engine, mut error) = (load(&model_path()), null_mut(), [0; 200]);
+        let mut params = CEngineParams { n_threads: 1, ..made(sda_engine_params_init) };
+        change(&mut params);
         // SAFETY: all pointers are live.
         unsafe {
-            let status = sda_model_new(path.as_ptr(), null(), error.as_mut_ptr(), error.len(), &mut model);
-            assert_eq!(status, SDA_OK, "{}", text(error.as_ptr()));
             let status = sda_engine_new(model, &params, error.as_mut_ptr(), error.len(), &mut engine);
             assert_eq!(status, SDA_OK, "{}", text(error.as_ptr()));
             sda_model_free(model);
@@ -34,12 +45,12 @@ impl Engine {
         Engine(engine)
     }
 
-    fn error(&self) -> String {
+    pub fn error(&self) -> String {
         // SAFETY: the handle lives.
         text(unsafe { sda_engine_error(self.0) })
     }
 
-    fn generate(&self, change: impl FnOnce(&mut CGenerateParams)) -> Result<(Heard, CAnswer), i32> {
+    pub fn generate(&self, change: impl FnOnce(&mut CGenerateParams)) -> Result<(Heard, CAnswer), i32> {
         let mut heard = Heard { engine: self.0, ..Heard::default() };
         let mut params = params(&mut heard);
         change(&mut params);
@@ -65,10 +76,10 @@ impl Drop for Engine {
 }
 
 /// What the callback was told, and what it is to do.
-struct Heard {
+pub struct Heard {
     engine: *mut EngineHandle,
-    text: String,
-    tokens: Vec<CToken>,
+    pub text: String,
+    pub tokens: Vec<CToken>,
     tails: usize,
     /// Called for each token; anything but 0 stops.
     reply: fn(&mut Heard) -> i32,
@@ -297,7 +308,6 @@ fn wrong_requests_are_refused_with_a_reason() {
         (Box::new(|p| p.placement = 4), SDA_ERR_PARAM, "placement is 4"),
         (Box::new(|p| p.arm = -1), SDA_ERR_PARAM, "arm is -1"),
         (Box::new(|p| p.struct_size = 8), SDA_ERR_VERSION, "struct_size is 8"),
-        (Box::new(|p| p.reserved = 1), SDA_ERR_PARAM, "reserved is 1"),
         (Box::new(|p| p.chat_template = c"{% for".as_ptr()), SDA_ERR_PROMPT, "template"),
     ];
     for (change, status, reason) in cases {
@@ -354,7 +364,7 @@ fn models_and_engines_are_refused_with_a_reason_and_null_is_no_crash() {
         assert_eq!(new(CEngineParams { n_ubatch: 0, ..params }, &mut engine), SDA_ERR_PARAM);
         assert_eq!(new(CEngineParams { flash_attn: 2, ..params }, &mut engine), SDA_ERR_PARAM);
         assert_eq!(new(CEngineParams { struct_size: 8, ..params }, &mut engine), SDA_ERR_VERSION);
-        assert_eq!(new(CEngineParams { reserved: 1, ..params }, &mut engine), SDA_ERR_PARAM);
+        assert_eq!(new(CEngineParams { judge_n_ctx: 1, ..params }, &mut engine), SDA_ERR_PARAM);
         assert_eq!(sda_engine_new(null(), &params, null_mut(), 0, &mut engine), SDA_ERR_NULL);
         assert_eq!(new(params, null_mut()), SDA_ERR_NULL);
         assert!(engine.is_null());

@@ -1,6 +1,6 @@
 //! The loaded model as its own judge, on real tokenizers and weights.
 
-use sda::engine::{Engine, LocalJudge};
+use sda::engine::{Engine, JudgeModel, LocalJudge};
 use sda::host::Token;
 use sda::judge::{Judge, JudgeRequest};
 use sda::llama::{ContextOptions, Model};
@@ -57,6 +57,42 @@ fn no_draft_brings_a_control_token(model: &Model) {
             assert_eq!(control(model, &prompt(&judge, draft)), frame, "{draft}");
         }
     }
+}
+
+#[test]
+fn a_model_beside_the_engine_judges_in_its_own_template_and_vocabulary() {
+    for model in [models::smollm2(), models::gemma()] {
+        let template = template(&model);
+        let mut engine = Engine::new(&model, 512, &ContextOptions::default()).unwrap();
+        let mut beside = JudgeModel::new(&model, 512, &ContextOptions::default()).unwrap();
+        // The prompts are those of the model as its own judge, so what is tested of these holds for both.
+        let own = model.control_texts().concat();
+        for draft in ["It is Paris.", &own] {
+            let request = JudgeRequest { draft, ..REQUEST };
+            let prompt = engine.judge(template.as_ref()).prompt(&request).unwrap();
+            assert_eq!(beside.judge().prompt(&request).unwrap(), prompt);
+        }
+        let expected = engine.judge(template.as_ref()).score(&REQUEST, &|| false).unwrap();
+        assert_eq!(beside.judge().score(&REQUEST, &|| false).unwrap(), expected);
+        assert_eq!(beside.judge().score(&REQUEST, &|| true), Err(Error::Cancelled));
+        assert_eq!(beside.judge().score(&REQUEST, &|| false).unwrap(), expected, "nothing is left behind");
+        assert!(model.path().ends_with(&beside.judge().describe()));
+    }
+}
+
+#[test]
+fn a_judges_context_holds_as_many_tokens_as_it_was_made_for() {
+    let model = models::smollm2();
+    let mut judge = JudgeModel::new(&model, 0, &ContextOptions::default()).unwrap();
+    assert_eq!((judge.n_ctx(), model.n_ctx_train()), (4096, 8192));
+    assert_eq!([100, 8000].map(|branch| JudgeModel::default_n_ctx(&model, branch)), [612, 8192]);
+    let needed = judge.judge().prompt(&REQUEST).unwrap().len();
+    let mut exact = JudgeModel::new(&model, needed, &ContextOptions::default()).unwrap();
+    exact.judge().score(&REQUEST, &|| false).unwrap();
+    let mut short = JudgeModel::new(&model, needed - 1, &ContextOptions::default()).unwrap();
+    let failed = short.judge().with_n_ctx_name("ROOM").score(&REQUEST, &|| false).unwrap_err().to_string();
+    let told = format!("has {needed} tokens, its context {}: a larger ROOM makes room", needed - 1);
+    assert!(failed.contains(&told), "{failed}");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 mod batch;
 mod draw;
 mod ffi_engine;
+mod ffi_engine_judge;
 mod local_judge;
 mod models;
 mod owned;

@@ -62,6 +62,18 @@ fn the_c_example_says_what_the_command_says() {
         assert!(stdout(&output).len() > 20);
         assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
     }
+    let judge =
+        std::env::var("SDA_TEST_MODEL_GEMMA").expect("SDA_TEST_MODEL_GEMMA is not set: run `make test`");
+    let output = run(&[&model, QUERY, PIRATE, "0", "-1", "16", "--judge", &judge]);
+    let command = Command::new(env!("CARGO_BIN_EXE_sda"))
+        .args(["generate", "-t", "1", "-m", &model, "-p", QUERY, "-i", PIRATE, "--temp", "0", "-n", "16"])
+        .args(["--judge", &judge])
+        .output()
+        .unwrap();
+    assert_eq!(stdout(&output), stdout(&command), "judged by another model");
+    let told = |output: &Output| String::from_utf8_lossy(&output.stderr).into_owned();
+    let score = told(&output).split("draft ").nth(1).unwrap().to_owned();
+    assert!(told(&command).contains(score.trim()), "{score} and {}", told(&command));
     let output = run(&["none.gguf", QUERY, PIRATE, "1", "7", "4"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).contains("none.gguf: No such file"));

@@ -77,6 +77,16 @@ pub struct CAnswer {
     pub decode_ms: f64,
     /// Milliseconds spent on steering and drawing.
     pub sample_ms: f64,
+    /// Tokens of the draft that a judge scored; 0 if none was asked.
+    pub n_draft: usize,
+    /// Which distribution the answer was drawn from, SDA_ARM_*: without a score as `on_judge_failure` says.
+    pub arm: i32,
+    /// SDA_OK, or why the judge gave no score.
+    pub judge_status: i32,
+    /// The judge's score, 1 to 100; 0 if there is none.
+    pub score: f32,
+    /// Standard deviation of the score under the judge's distribution, in points.
+    pub spread: f32,
 }
 
 impl From<&Answer> for CAnswer {

@@ -4,16 +4,19 @@ use std::ffi::c_char;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, TryLockError};
 
+use super::super::judge::{CJudgeRequest, read as read_request};
 use super::super::pointer::{Out, free, get};
 use super::super::sized::SizedOut;
 use super::super::text::{ErrorText, Message};
 use super::answer::{CAnswer, CToken};
+use super::judged::{Decided, stopped};
 use super::model::ModelHandle;
 use super::request::{CGenerateParams, Request};
-use super::settings::{CEngineParams, read_engine};
-use crate::engine::{Answer, Engine, Event, Prompts};
+use super::settings::{CEngineParams, Settings, read_engine};
+use crate::engine::{Arm, Engine, Event, Finish, Generation, JudgeModel, LocalJudge, Prompts};
 use crate::error::{Error, Result};
 use crate::guard::{guard, guard_or};
+use crate::judge::Judge;
 use crate::llama::Model;
 use crate::text::{ChatTemplate, InstructionPlacement, PairBuilder};
 
@@ -22,15 +25,41 @@ use crate::text::{ChatTemplate, InstructionPlacement, PairBuilder};
 /// May move between threads. Two threads must not use it at once, but for sda_engine_cancel().
 pub struct EngineHandle {
     /// A panic while it is locked poisons the lock, and so the engine.
-    engine: Mutex<Engine>,
+    engine: Mutex<Judged>,
     cancel: AtomicBool,
     message: Message,
 }
 
+/// An engine, and who scores its drafts.
+struct Judged {
+    engine: Engine,
+    /// None: the engine's own model.
+    judge: Option<JudgeModel>,
+}
+
+impl Judged {
+    /// The judge; `template` is the chat template of the engine's model.
+    fn judge<'a>(&'a mut self, template: Option<&'a ChatTemplate>) -> LocalJudge<'a> {
+        match &mut self.judge {
+            Some(judge) => judge.judge().with_n_ctx_name("judge_n_ctx"),
+            None => self.engine.judge(template),
+        }
+    }
+}
+
 impl EngineHandle {
-    fn new(model: &Model, n_ctx: usize, options: &crate::llama::ContextOptions) -> Result<EngineHandle> {
+    fn new(model: &Model, settings: &Settings) -> Result<EngineHandle> {
+        let engine = Engine::new(model, settings.n_ctx, &settings.options)?;
+        let judge = |model| {
+            let n_ctx = match settings.judge_n_ctx {
+                0 => JudgeModel::default_n_ctx(model, engine.n_ctx()),
+                n => n,
+            };
+            JudgeModel::new(model, n_ctx, &settings.options)
+        };
+        let judge = settings.judge_model.map(judge).transpose()?;
         Ok(EngineHandle {
-            engine: Mutex::new(Engine::new(model, n_ctx, options)?),
+            engine: Mutex::new(Judged { engine, judge }),
             cancel: AtomicBool::new(false),
             message: Message::default(),
         })
@@ -38,7 +67,7 @@ impl EngineHandle {
 
     /// Runs `body` on the engine; an error is kept for sda_engine_error(), a panic poisons the engine. A
     /// second call while one runs is an error and does not wait: it may come from the callback.
-    fn with<T>(&self, body: impl FnOnce(&mut Engine) -> Result<T>) -> Result<T> {
+    fn with<T>(&self, body: impl FnOnce(&mut Judged) -> Result<T>) -> Result<T> {
         self.message.keep(|| match self.engine.try_lock() {
             Ok(mut engine) => body(&mut engine),
             Err(TryLockError::Poisoned(_)) => Err(Error::Panic),
@@ -49,9 +78,9 @@ impl EngineHandle {
     }
 }
 
-/// Makes the context for a prompt pair.
+/// Makes the context for a prompt pair, and that of `judge_model`, if `params` names one.
 ///
-/// `model` may be freed before the engine. `params` may be NULL for the defaults.
+/// Both models may be freed before the engine. `params` may be NULL for the defaults.
 ///
 /// `engine` receives the handle; free it with sda_engine_free().
 ///
@@ -65,15 +94,15 @@ pub unsafe extern "C" fn sda_engine_new(
     engine: *mut *mut EngineHandle,
 ) -> i32 {
     guard(|| {
-        // SAFETY: the caller says that the model is live and `params` is NULL or holds its `struct_size`, and
+        // SAFETY: the caller says that the models are live and `params` is NULL or holds its `struct_size`, and
         // lends room for a text and for the handle.
         let (error, to, model, settings) = unsafe {
             let error = ErrorText::new(error, error_size);
             (error, Out::new(engine, "engine"), get(model, "model"), read_engine(params))
         };
         error.tell(|| {
-            let (to, model, (n_ctx, options)) = (to?, model?.model(), settings?);
-            to.hand_out(EngineHandle::new(model, n_ctx, &options)?);
+            let (to, model, settings) = (to?, model?.model(), settings?);
+            to.hand_out(EngineHandle::new(model, &settings)?);
             Ok(())
         })
     })
@@ -92,7 +121,10 @@ pub unsafe extern "C" fn sda_engine_free(engine: *mut EngineHandle) {
 /// from earlier calls is used again. `answer` receives what it cost, and may be NULL. An answer that the callback
 /// or sda_engine_cancel() stopped, or that filled the context, is not an error: see `finish`.
 ///
-/// SDA_ERR_PROMPT for an empty prompt, SDA_ERR_CONTEXT_FULL if the prompts do not fit, SDA_ERR_PARAM for a
+/// With `judge` set a plain draft is written and scored first, and `answer` also receives the score. Without a score
+/// the answer is what `on_judge_failure` says, and never steered: see `arm` and `judge_status`.
+///
+/// SDA_ERR_JUDGE for a judge without a score under SDA_ON_FAILURE_ERROR, SDA_ERR_PROMPT for an empty prompt, SDA_ERR_CONTEXT_FULL if the prompts do not fit, SDA_ERR_PARAM for a
 /// setting out of range, SDA_ERR_ENCODING for a text that is not UTF-8, SDA_ERR_STATE if the engine is generating
 /// already.
 #[unsafe(no_mangle)]
@@ -111,23 +143,16 @@ pub unsafe extern "C" fn sda_engine_generate(
             handle.cancel.store(false, Ordering::Relaxed);
             let done = generate(engine, &request, &handle.cancel)?;
             if let Some(to) = to {
-                to.write(&(&done).into());
+                to.write(&done);
             }
             Ok(())
         })
     })
 }
 
-fn generate(engine: &mut Engine, request: &Request, cancel: &AtomicBool) -> Result<Answer> {
-    let model = engine.model();
-    let source = match request.chat_template {
-        None => model.chat_template(),
-        Some(source) => (!source.is_empty()).then(|| source.to_owned()),
-    };
-    let template = match &source {
-        None => None,
-        Some(source) => Some(ChatTemplate::compile(source, &model.bos_text(), &model.eos_text())?),
-    };
+fn generate(judged: &mut Judged, request: &Request, cancel: &AtomicBool) -> Result<CAnswer> {
+    let model = judged.engine.model().clone();
+    let template = template(&model, request.chat_template)?;
     // A base model continues the end of the prompt, so that has to be the query.
     let suits = if template.is_some() { InstructionPlacement::After } else { InstructionPlacement::Before };
     let pair = PairBuilder {
@@ -144,15 +169,42 @@ fn generate(engine: &mut Engine, request: &Request, cancel: &AtomicBool) -> Resu
         plain: model.tokenize_prompt(&pair.plain)?,
         instructed: model.tokenize_prompt(&pair.instructed)?,
     };
+    let is_cancelled = || cancel.load(Ordering::Relaxed);
+    let decided = match &request.judge {
+        None => Decided::by(request),
+        Some(judging) => {
+            let settings = Generation { trace: false, ..request.settings.clone() };
+            let draft = judged.engine.generate(Arm::Plain, &prompts, &settings, &mut |_| !is_cancelled())?;
+            if draft.finish == Finish::Cancelled {
+                return Ok(stopped(draft.tokens.len()));
+            }
+            let mut judge = judged.judge(template.as_ref());
+            match Decided::by_judge(&mut judge, request, judging, &draft, &is_cancelled) {
+                Err(Error::Cancelled) => return Ok(stopped(draft.tokens.len())),
+                decided => decided?,
+            }
+        }
+    };
+    let settings = Generation { params: decided.params, ..request.settings.clone() };
     let mut output = Output { request, text: Vec::new() };
-    engine.generate(request.arm, &prompts, &request.settings, &mut |event| {
+    let answer = judged.engine.generate(decided.arm, &prompts, &settings, &mut |event| {
         let wanted = match event {
             Event::Prefill { .. } => true,
             Event::Token(record) => output.send(&record.text, Some(&record.into())),
             Event::Tail(text) => output.send(text, None),
         };
-        wanted && !cancel.load(Ordering::Relaxed)
-    })
+        wanted && !is_cancelled()
+    })?;
+    Ok(decided.tell(&answer))
+}
+
+/// The chat template to use: None is the model's own, an empty one is none.
+fn template(model: &Model, source: Option<&str>) -> Result<Option<ChatTemplate>> {
+    let source = match source {
+        None => model.chat_template(),
+        Some(source) => (!source.is_empty()).then(|| source.to_owned()),
+    };
+    source.map(|source| ChatTemplate::compile(&source, &model.bos_text(), &model.eos_text())).transpose()
 }
 
 /// Where the text goes: the host's callback.
@@ -175,7 +227,37 @@ impl Output<'_> {
     }
 }
 
-/// Stops the answer that is being generated, after the token or the part of the prompt that is computed now;
+/// Scores a draft, from 1 to 100: by the engine's `judge_model`, or by its own model if it has none.
+///
+/// The model writes nothing: the score is the number that it expects to write. `score` receives it. Its prompt holds
+/// query, draft and instruction (or what stands for `dimension`) in the chat template of the judge's model.
+///
+/// SDA_ERR_JUDGE for a blank draft, or one that does not fit into the judge's context; SDA_ERR_PARAM for a request
+/// with neither instruction nor dimension; SDA_ERR_CANCELLED after sda_engine_cancel(); SDA_ERR_STATE if the engine
+/// is generating.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sda_engine_score(
+    engine: *mut EngineHandle,
+    request: *const CJudgeRequest,
+    score: *mut f32,
+) -> i32 {
+    guard(|| {
+        // SAFETY: the caller says that the handle is live.
+        let handle = unsafe { get(engine, "engine")? };
+        handle.with(|judged| {
+            // SAFETY: the caller says that `request` holds its `struct_size` and live texts, and lends room for the
+            // score.
+            let ((_, request), to) = unsafe { (read_request(request)?, Out::new(score, "score")?) };
+            handle.cancel.store(false, Ordering::Relaxed);
+            let template = template(judged.engine.model(), None)?;
+            let cancel = || handle.cancel.load(Ordering::Relaxed);
+            to.write(judged.judge(template.as_ref()).score(&request, &cancel)?.score);
+            Ok(())
+        })
+    })
+}
+
+/// Stops the answer or score that is being computed, after the present token or part of a prompt;
 /// does nothing if there is none.
 ///
 /// Any thread may call it while another one uses the engine; it is the one function of which this is true.
@@ -212,8 +294,8 @@ mod tests {
         crate::llama::set_log(|_| {});
         let model = Model::load(path.as_ref(), &ModelOptions::default(), |_| true).unwrap();
         // SAFETY: NULL is fine.
-        let (_, options) = unsafe { read_engine(std::ptr::null()) }.unwrap();
-        let engine = Box::into_raw(Box::new(EngineHandle::new(&model, 64, &options).unwrap()));
+        let settings = Settings { n_ctx: 64, ..unsafe { read_engine(std::ptr::null()) }.unwrap() };
+        let engine = Box::into_raw(Box::new(EngineHandle::new(&model, &settings).unwrap()));
         // SAFETY: the handle is live and freed once.
         unsafe {
             let hook = std::panic::take_hook();

@@ -14,6 +14,9 @@ mod request;
 mod answer;
 
 #[cfg(feature = "bundled")]
+mod judged;
+
+#[cfg(feature = "bundled")]
 mod handle;
 
 pub use answer::*;

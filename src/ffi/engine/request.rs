@@ -3,6 +3,7 @@
 use std::ffi::{c_char, c_void};
 
 use super::super::arm::{SDA_ARM_INSTRUCTED, SDA_ARM_PLAIN, SDA_ARM_STEERED};
+use super::super::judge::{SDA_DIMENSION_NONE, SDA_ON_FAILURE_ERROR, dimension_of, on_failure_of};
 use super::super::params::{CParams, read_params};
 use super::super::pointer::slice;
 use super::super::sized::{SizedStruct, init_sized, read_sized};
@@ -12,6 +13,7 @@ use crate::amplify::Amplify;
 use crate::engine::{Arm, Generation};
 use crate::error::{Error, Result};
 use crate::guard::guard;
+use crate::judge::OnFailure;
 use crate::llama::Sampling;
 use crate::params::Params;
 use crate::quality::Quality;
@@ -116,8 +118,13 @@ pub struct CGenerateParams {
     pub steer_after_think: i32,
     /// Compute the log-probabilities of sda_token, if not 0. Default 0.
     pub trace: i32,
-    /// Reserved. Must be 0.
-    pub reserved: u32,
+    /// First have a plain draft written and scored by the engine's judge, if not 0. Its score takes the place of
+    /// `score`, which must be 0, and `arm` must be SDA_ARM_STEERED. The draft does not go to `on_text`. Default 0.
+    pub judge: i32,
+    /// What the judge scores by, SDA_DIMENSION_*. Default SDA_DIMENSION_NONE, the instruction.
+    pub judge_dimension: i32,
+    /// What the answer is when the judge gives no score, SDA_ON_FAILURE_*. Default SDA_ON_FAILURE_ERROR.
+    pub on_judge_failure: i32,
 }
 
 // SAFETY: C's layout, numbers, and pointers that may be NULL; the size comes first.
@@ -157,7 +164,9 @@ unsafe impl SizedStruct for CGenerateParams {
             presence_penalty: sampling.presence_penalty,
             steer_after_think: 0,
             trace: 0,
-            reserved: 0,
+            judge: 0,
+            judge_dimension: SDA_DIMENSION_NONE,
+            on_judge_failure: SDA_ON_FAILURE_ERROR,
         }
     }
 }
@@ -182,6 +191,16 @@ pub(super) struct Request<'a> {
     pub(super) placement: Option<InstructionPlacement>,
     pub(super) arm: Arm,
     pub(super) settings: Generation,
+    /// None: no judge is asked.
+    pub(super) judge: Option<Judging>,
+}
+
+/// How the strength follows from a judge.
+pub(super) struct Judging {
+    /// What it scores by; None is the instruction.
+    pub(super) dimension: Option<Quality>,
+    pub(super) on_failure: OnFailure,
+    pub(super) amplify: Amplify,
 }
 
 impl<'a> Request<'a> {
@@ -204,9 +223,6 @@ impl<'a> Request<'a> {
         };
         if c.on_text.is_none() {
             return Err(Error::Null { name: "on_text" });
-        }
-        if c.reserved != 0 {
-            return Err(Error::param("reserved", c.reserved, "0"));
         }
         let instruction = match (instruction, preset) {
             (Some(_), Some(preset)) => {
@@ -260,6 +276,7 @@ impl<'a> Request<'a> {
             placement: placement(c.placement)?,
             arm: arm(c.arm)?,
             settings,
+            judge: judging(&c)?,
         })
     }
 }
@@ -283,6 +300,23 @@ fn sampling(c: &CGenerateParams) -> Sampling {
         presence_penalty: c.presence_penalty,
         greedy: false,
     }
+}
+
+fn judging(c: &CGenerateParams) -> Result<Option<Judging>> {
+    if c.judge == 0 {
+        return Ok(None);
+    }
+    if c.score != 0.0 {
+        return Err(Error::param("score", c.score, "0 where judge is not"));
+    }
+    if c.arm != SDA_ARM_STEERED {
+        return Err(Error::param("arm", c.arm, "SDA_ARM_STEERED where judge is not 0"));
+    }
+    Ok(Some(Judging {
+        dimension: dimension_of("judge_dimension", c.judge_dimension)?,
+        on_failure: on_failure_of("on_judge_failure", c.on_judge_failure)?,
+        amplify: Amplify::from_i32(c.amplify)?,
+    }))
 }
 
 fn placement(value: i32) -> Result<Option<InstructionPlacement>> {

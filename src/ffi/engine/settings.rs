@@ -1,9 +1,10 @@
 //! What an engine is made with.
 
 use super::super::sized::{SizedStruct, init_sized, read_sized};
+use super::model::ModelHandle;
 use crate::error::{Error, Result};
 use crate::guard::guard;
-use crate::llama::ContextOptions;
+use crate::llama::{ContextOptions, Model};
 
 /// How to make an engine. Set it up with sda_engine_params_init(), then change single fields.
 #[repr(C)]
@@ -27,11 +28,16 @@ pub struct CEngineParams {
     /// Keep all cells of sliding-window layers, if not 0. Default 1; 0 saves memory, and is for prompts whose
     /// common part is shorter than the window.
     pub swa_full: i32,
-    /// Reserved. Must be 0.
-    pub reserved: u32,
+    /// Tokens that a prompt of `judge_model` can have, with query and draft. 0 (the default) is as many as a branch
+    /// holds and 512, at most the model's training length. Must be 0 without `judge_model`.
+    pub judge_n_ctx: u32,
+    /// A model that scores plain drafts, for `judge` of sda_generate_params and sda_engine_score(): better a
+    /// stronger one. NULL (the default): the engine's own model scores them. It may be freed before the engine, and
+    /// be the judge of any number of engines. Its context is made here, with the settings above, and is the engine's.
+    pub judge_model: *const ModelHandle,
 }
 
-// SAFETY: C's layout and numbers; the size comes first.
+// SAFETY: C's layout, numbers, and a pointer that may be NULL; the size comes first.
 unsafe impl SizedStruct for CEngineParams {
     const NAME: &'static str = "sda_engine_params";
     const SMALLEST: usize = std::mem::offset_of!(CEngineParams, n_batch);
@@ -47,7 +53,8 @@ unsafe impl SizedStruct for CEngineParams {
             n_threads_batch: options.n_threads_batch,
             flash_attn: options.flash_attn.map_or(-1, i32::from),
             swa_full: options.swa_full.into(),
-            reserved: 0,
+            judge_n_ctx: 0,
+            judge_model: std::ptr::null(),
         }
     }
 }
@@ -59,19 +66,32 @@ pub unsafe extern "C" fn sda_engine_params_init(params: *mut CEngineParams, size
     guard(|| unsafe { init_sized(params, size) })
 }
 
-/// Reads the settings of an engine: the length of a branch, and the rest.
+/// The settings of an engine.
+pub(super) struct Settings<'a> {
+    /// Tokens of a branch; 0 leaves it to us.
+    pub(super) n_ctx: usize,
+    pub(super) options: ContextOptions,
+    pub(super) judge_model: Option<&'a Model>,
+    /// Tokens of its prompt; 0 leaves it to us.
+    pub(super) judge_n_ctx: usize,
+}
+
+/// Reads the settings of an engine.
 ///
 /// # Safety
-/// `params` is NULL or points to as many bytes as its `struct_size` says.
-pub(super) unsafe fn read_engine(params: *const CEngineParams) -> Result<(usize, ContextOptions)> {
+/// `params` is NULL or points to as many bytes as its `struct_size` says; the judge's model is NULL or live during
+/// `'a`.
+pub(super) unsafe fn read_engine<'a>(params: *const CEngineParams) -> Result<Settings<'a>> {
     let p = if params.is_null() {
         CEngineParams::defaults()
     } else {
         // SAFETY: passed on.
         unsafe { read_sized(params, "params")? }
     };
-    if p.reserved != 0 {
-        return Err(Error::param("reserved", p.reserved, "0"));
+    // SAFETY: passed on.
+    let judge_model = unsafe { p.judge_model.as_ref() }.map(ModelHandle::model);
+    if judge_model.is_none() && p.judge_n_ctx != 0 {
+        return Err(Error::param("judge_n_ctx", p.judge_n_ctx, "0 where judge_model is NULL"));
     }
     if p.n_batch < 2 {
         return Err(Error::param("n_batch", p.n_batch, "at least 2"));
@@ -93,5 +113,6 @@ pub(super) unsafe fn read_engine(params: *const CEngineParams) -> Result<(usize,
         swa_full: p.swa_full != 0,
         ..ContextOptions::default()
     };
-    Ok((p.n_ctx as usize, options))
+    let (n_ctx, judge_n_ctx) = (p.n_ctx as usize, p.judge_n_ctx as usize);
+    Ok(Settings { n_ctx, options, judge_model, judge_n_ctx })
 }
