@@ -8,6 +8,7 @@ mod generate;
 mod judge;
 mod judge_file;
 mod judge_options;
+mod judge_pairs;
 mod lab;
 mod list;
 mod plot;
