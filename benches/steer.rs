@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use sda::Params;
-use sda::steer::{Isa, steer, steer_in_place, steer_with};
+use sda::steer::{Isa, steer, steer_in_place, steer_many, steer_with};
 use sda_test_kit::oracle;
 use sda_test_kit::rng::Rng;
 
@@ -96,7 +96,8 @@ fn time_rows(vocab: usize, rows: &'static str, params: &Params) -> Vec<Timing> {
         x[vocab / 3] += 25.0;
         y[vocab / 3] += 23.0;
     }
-    let (x, y) = (&x, &y);
+    let further: Vec<Vec<f32>> = (0..4).map(|_| y.iter().map(|y| y + rng.gauss()).collect()).collect();
+    let (x, y, further) = (&x, &y, &further);
     let mut paths: Vec<(String, StepFn)> =
         vec![("naive f64".into(), Box::new(|out| naive(x, y, params, out)))];
     for isa in Isa::available() {
@@ -119,6 +120,14 @@ fn time_rows(vocab: usize, rows: &'static str, params: &Params) -> Vec<Timing> {
         black_box(steer_in_place(out, y, params)).ok();
     };
     paths.push((format!("{} in place", sda::steer::isa()), Box::new(in_place)));
+    // Several instructions: a row of its own for each, beside the two.
+    for n in [2, 4] {
+        let others: Vec<&[f32]> = further[..n].iter().map(Vec::as_slice).collect();
+        let step = move |out: &mut [f32]| {
+            black_box(steer_many(black_box(x), y, &others, &[0.5; 4][..n], params, out)).ok();
+        };
+        paths.push((format!("{} {n} instructions", sda::steer::isa()), Box::new(step)));
+    }
     time_interleaved(&mut paths, vocab, rows)
 }
 

@@ -47,7 +47,7 @@
  *     A call that makes a handle, and sda_judge_*(), which has none, write it to `error`, with room for
  *     `error_size` bytes: cut between characters if need be, always with its final NUL, and left alone
  *     on success. `error` may be NULL.
- *     sda_*_init(), sda_amplify() and sda_steer() have no more to say than their status does:
+ *     sda_*_init(), sda_amplify(), sda_steer() and sda_steer_many() have no more to say than their status does:
  *     sda_status_str() has words for it.
  *   - Names: the object, then what is done. _new(), _clone() and _from_llama() make a handle, _free() frees
  *     it; _set_*() changes something that is read by its name; a const handle is not changed.
@@ -240,6 +240,11 @@ struct llama_token_data_array;
  a = cos(pi S/200)
  */
 #define SDA_AMPLIFY_COSINE 6
+
+/*
+ The most instructions that a step can be steered by.
+ */
+#define SDA_MOST_INSTRUCTIONS 8
 
 /*
  The branch that sees the query alone.
@@ -449,6 +454,32 @@ typedef struct sda_step {
 } sda_step;
 
 /*
+ What a step of a sampler or of sda_steer_many() found out. Set it up with sda_step_info_init().
+ */
+typedef struct sda_step_info {
+    /*
+     Size of this struct as the caller knows it; sda_step_info_init() sets it.
+     */
+    size_t struct_size;
+    /*
+     Jensen-Shannon divergence of the two untempered distributions in nats, 0 to ln 2.
+     */
+    float divergence;
+    /*
+     Temperature that was applied; 0 if the most likely token was taken.
+     */
+    float temperature;
+    /*
+     Strength that was applied: k a, or the part of it that max_kl allowed. The guidance scale is 1 more.
+     */
+    float gain;
+    /*
+     Reserved.
+     */
+    uint32_t reserved;
+} sda_step_info;
+
+/*
  What reading a prompt pair cost, in tokens. Set it up with sda_prefill_init().
  */
 typedef struct sda_prefill {
@@ -590,32 +621,6 @@ typedef struct sda_host {
      */
     void *log_data;
 } sda_host;
-
-/*
- What a step of a sampler found out. Set it up with sda_step_info_init().
- */
-typedef struct sda_step_info {
-    /*
-     Size of this struct as the caller knows it; sda_step_info_init() sets it.
-     */
-    size_t struct_size;
-    /*
-     Jensen-Shannon divergence of the two untempered distributions in nats, 0 to ln 2.
-     */
-    float divergence;
-    /*
-     Temperature that was applied; 0 if the most likely token was taken.
-     */
-    float temperature;
-    /*
-     Strength that was applied: k a, or the part of it that max_kl allowed. The guidance scale is 1 more.
-     */
-    float gain;
-    /*
-     Reserved.
-     */
-    uint32_t reserved;
-} sda_step_info;
 
 /*
  Counts since a sampler was made or reset. Set it up with sda_stats_init().
@@ -1124,6 +1129,42 @@ int32_t sda_steer(const float *instructed,
                   const struct sda_params *params,
                   float *logprobs,
                   struct sda_step *step);
+
+/*
+ Steers one step by several instructions, each with a weight of its own: as sda_steer(), but the instructed
+ log-probabilities move by k a times the sum of weight * (ln p_i - ln q) over the instructions, where p_i is the
+ distribution of one instruction alone and q the plain one.
+
+ `instructed` holds the logits of the branch whose prompt has all instructions, `plain` those of the query alone,
+ and `others` points to `n_others` rows of one instruction alone each; all rows hold `n_vocab` logits. `weights`
+ holds a finite weight for each of `others`; a negative one steers away from its instruction, which is then to be
+ left out of the prompt of `instructed`. A row of `others` may be `instructed` itself: with one instruction it is,
+ and with a weight of 1 the result is that of sda_steer(). At most SDA_MOST_INSTRUCTIONS; with 0 both arrays may
+ be NULL, and nothing is steered.
+
+ `params` are the settings; the temperature follows from the divergence of `instructed` and `plain`, and `max_kl`
+ limits the way from `instructed`. `logprobs` is as for sda_steer(). `info` receives divergence, temperature and
+ the part of k a that was applied, without the weights; it may be NULL.
+
+ A token masked in `instructed` stays masked. An instruction has no say about a token that is masked in its row or
+ in `plain`.
+
+ It allocates 8 bytes for each token of the vocabulary when a thread first calls it, and keeps them for that
+ thread.
+
+ Errors are those of sda_steer(); SDA_ERR_PARAM also for too many instructions and a weight that is not finite.
+
+ Any number of threads may call it at once.
+ */
+int32_t sda_steer_many(const float *instructed,
+                       const float *plain,
+                       const float *const *others,
+                       const float *weights,
+                       size_t n_others,
+                       size_t n_vocab,
+                       const struct sda_params *params,
+                       float *logprobs,
+                       struct sda_step_info *info);
 
 /*
  Sets a struct up to be written to; `size` is sizeof *prefill. Errors as sda_params_init().

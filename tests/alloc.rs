@@ -4,7 +4,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
 use sda::Params;
-use sda::steer::{Isa, steer, steer_in_place, steer_with};
+use sda::steer::{Isa, steer, steer_in_place, steer_many, steer_many_in_place, steer_many_with, steer_with};
 
 thread_local! {
     /// Allocations of this thread; the test harness's own threads do not count.
@@ -62,4 +62,29 @@ fn a_step_allocates_nothing() {
         });
         assert_eq!(allocations, 0);
     }
+}
+
+#[test]
+fn a_step_by_several_instructions_allocates_at_the_first_call_of_a_thread_only() {
+    let x: Vec<f32> = (0..10_001_u16).map(|i| f32::from(i % 97) / 10.0).collect();
+    let y: Vec<f32> = x.iter().rev().copied().collect();
+    let z: Vec<f32> = x.iter().map(|x| x * x).collect();
+    let (mut row, mut out) = (x.clone(), x.clone());
+    let isas: Vec<Isa> = Isa::available().collect();
+    let params = Params { amplification: 0.5, max_kl: 0.2, ..Params::default() };
+    let (others, weights) = ([&x[..], &z], [1.0, -0.5]);
+    // The very first call of a process finds out which instruction sets there are.
+    steer(&y, &x, &params, &mut out).unwrap();
+    let first = count(|| {
+        steer_many(&y, &x, &others, &weights, &params, &mut out).unwrap();
+    });
+    assert!(first > 0, "or this test counts nothing");
+    let allocations = count(|| {
+        steer_many(&y, &x, &others, &weights, &params, &mut out).unwrap();
+        steer_many_in_place(&mut row, 0.5, &y, &others, &weights, &params).unwrap();
+        for isa in &isas {
+            steer_many_with(*isa, &y, &x, &others, &weights, &params, &mut out).unwrap();
+        }
+    });
+    assert_eq!(allocations, 0);
 }

@@ -8,7 +8,7 @@ use crate::guard::guard;
 use crate::sampler::Stats;
 use crate::steer::Step;
 
-/// What a step of a sampler found out. Set it up with sda_step_info_init().
+/// What a step of a sampler or of sda_steer_many() found out. Set it up with sda_step_info_init().
 #[repr(C)]
 #[derive(Clone, Copy, Default)]
 pub struct CStepInfo {

@@ -2,6 +2,8 @@
 
 use super::params::{CParams, read_params};
 use super::pointer::{Out, slice};
+use super::report::CStepInfo;
+use super::sized::SizedOut;
 use crate::amplify::{Amplify, amplify};
 use crate::error::{Error, Result};
 use crate::guard::guard;
@@ -21,6 +23,11 @@ pub const SDA_AMPLIFY_LINEAR_SIGNED: i32 = 4;
 pub const SDA_AMPLIFY_LINEAR: i32 = 5;
 /// a = cos(pi S/200)
 pub const SDA_AMPLIFY_COSINE: i32 = 6;
+
+/// The most instructions that a step can be steered by.
+pub const SDA_MOST_INSTRUCTIONS: i32 = 8;
+
+const _: () = assert!(SDA_MOST_INSTRUCTIONS as usize == steer::MOST_INSTRUCTIONS);
 
 /// What a step of sda_steer() found out about its two distributions. This struct stays as it is, so that it
 /// needs no set-up; what later versions add goes into sda_step_info.
@@ -112,6 +119,98 @@ pub unsafe extern "C" fn sda_steer(
             steer::steer(instructed, plain, &params, logprobs)?
         };
         step.write(done.into());
+        Ok(())
+    })
+}
+
+/// Steers one step by several instructions, each with a weight of its own: as sda_steer(), but the instructed
+/// log-probabilities move by k a times the sum of weight * (ln p_i - ln q) over the instructions, where p_i is the
+/// distribution of one instruction alone and q the plain one.
+///
+/// `instructed` holds the logits of the branch whose prompt has all instructions, `plain` those of the query alone,
+/// and `others` points to `n_others` rows of one instruction alone each; all rows hold `n_vocab` logits. `weights`
+/// holds a finite weight for each of `others`; a negative one steers away from its instruction, which is then to be
+/// left out of the prompt of `instructed`. A row of `others` may be `instructed` itself: with one instruction it is,
+/// and with a weight of 1 the result is that of sda_steer(). At most SDA_MOST_INSTRUCTIONS; with 0 both arrays may
+/// be NULL, and nothing is steered.
+///
+/// `params` are the settings; the temperature follows from the divergence of `instructed` and `plain`, and `max_kl`
+/// limits the way from `instructed`. `logprobs` is as for sda_steer(). `info` receives divergence, temperature and
+/// the part of k a that was applied, without the weights; it may be NULL.
+///
+/// A token masked in `instructed` stays masked. An instruction has no say about a token that is masked in its row or
+/// in `plain`.
+///
+/// It allocates 8 bytes for each token of the vocabulary when a thread first calls it, and keeps them for that
+/// thread.
+///
+/// Errors are those of sda_steer(); SDA_ERR_PARAM also for too many instructions and a weight that is not finite.
+///
+/// Any number of threads may call it at once.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sda_steer_many(
+    instructed: *const f32,
+    plain: *const f32,
+    others: *const *const f32,
+    weights: *const f32,
+    n_others: usize,
+    n_vocab: usize,
+    params: *const CParams,
+    logprobs: *mut f32,
+    info: *mut CStepInfo,
+) -> i32 {
+    guard(|| {
+        if n_others > steer::MOST_INSTRUCTIONS {
+            return Err(Error::param("n_others", n_others, "at most 8"));
+        }
+        // SAFETY: the caller says that `info` is NULL or has its `struct_size`, the rows hold `n_vocab` values, the
+        // arrays `n_others`, and `params` as much as its `struct_size` says.
+        let (to, plain, params, pointers, weights) = unsafe {
+            let to = SizedOut::optional(info, "info")?;
+            let (pointers, weights): (&[*const f32], &[f32]) = match n_others {
+                0 => (&[], &[]),
+                n => (slice(others, n, "others")?, slice(weights, n, "weights")?),
+            };
+            (to, slice(plain, n_vocab, "plain")?, read_params(params)?.params, pointers, weights)
+        };
+        for (pointer, name) in [(logprobs.cast_const(), "logprobs"), (instructed, "instructed")] {
+            if pointer.is_null() {
+                return Err(Error::Null { name });
+            }
+        }
+        let in_place = std::ptr::eq(logprobs, instructed);
+        let itself = "instructed itself or a row that does not overlap it";
+        if !in_place {
+            check_apart(logprobs, n_vocab, instructed, itself)?;
+        }
+        check_apart(logprobs, n_vocab, plain.as_ptr(), "a row that does not overlap plain")?;
+        // Where the results go over the instructed row, that row has its weight apart from the others.
+        let (mut own, mut count) = (0.0, 0);
+        let mut rows: [(&[f32], f32); steer::MOST_INSTRUCTIONS] = [(&[], 0.0); steer::MOST_INSTRUCTIONS];
+        for (&pointer, &weight) in pointers.iter().zip(weights) {
+            if in_place && std::ptr::eq(pointer, instructed) {
+                own += weight;
+                continue;
+            }
+            check_apart(logprobs, n_vocab, pointer, "a row that does not overlap others")?;
+            // SAFETY: `n_vocab` values, apart from `logprobs`.
+            rows[count] = (unsafe { slice(pointer, n_vocab, "others")? }, weight);
+            count += 1;
+        }
+        let (others, weights) = (rows.map(|row| row.0), rows.map(|row| row.1));
+        let (others, weights) = (&others[..count], &weights[..count]);
+        // SAFETY: `n_vocab` values that only this call uses; no other row overlaps them.
+        let logprobs = unsafe { std::slice::from_raw_parts_mut(logprobs, n_vocab) };
+        let done = if in_place {
+            steer::steer_many_in_place(logprobs, own, plain, others, weights, &params)?
+        } else {
+            // SAFETY: `n_vocab` values, apart from `logprobs`.
+            let instructed = unsafe { slice(instructed, n_vocab, "instructed")? };
+            steer::steer_many(instructed, plain, others, weights, &params, logprobs)?
+        };
+        if let Some(to) = to {
+            to.write(&done.into());
+        }
         Ok(())
     })
 }

@@ -30,7 +30,7 @@ pub(super) fn divergence<S: Simd>(
         Some(line) => {
             let mut sums = Sums::new(simd, line);
             let divergence = pass(simd, tiles, peaks, rows, Some(&mut sums));
-            (divergence, Some(sums.finish::<false>(tiles)))
+            (divergence, Some(sums.finish::<false, _>(tiles)))
         }
     }
 }

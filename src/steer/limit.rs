@@ -8,13 +8,14 @@
 //! ```
 //!
 //! so `KL` grows with `|w|`, and the largest strength within a budget is the root of a smooth function.
-//! A token that is masked in the plain branch only has `D = 0`: it is not steered.
+//! A token that is masked in the plain branch only has `D = 0`: it is not steered. With several instructions `D`
+//! is the sum of their weighted differences; nothing else changes.
 
 use fearless_simd::prelude::*;
 
 use super::math::{LOWEST, exp_in_range};
 use super::scan::Row;
-use super::tiles::{GROUP, MASKED, Tiles, load_group};
+use super::tiles::{GROUP, MASKED, Pairs, TILE, load_group};
 
 /// A strength counts as the largest when its divergence is within this share below the budget.
 const TOLERANCE: f64 = 2e-3;
@@ -99,11 +100,15 @@ const LARGEST_SQUARE: f64 = 1e4;
 impl Line {
     pub(super) fn new(rows: &[Row; 2], gain: f64) -> Line {
         let [instructed, plain] = rows;
-        let max = f64::from(instructed.max);
-        let log_sum = instructed.sum.ln();
-        let apart = (max - f64::from(plain.max)) + (log_sum - plain.sum.ln());
-        let careful = instructed.max.abs() > LARGEST_LOGIT || plain.max.abs() > LARGEST_LOGIT;
-        Line { max, apart, log_sum, gain, careful }
+        let line = Line::ready(instructed, gain);
+        let careful = line.careful || plain.max.abs() > LARGEST_LOGIT;
+        Line { apart: instructed.apart_from(plain), careful, ..line }
+    }
+
+    /// For differences that are ready.
+    pub(super) fn ready(instructed: &Row, gain: f64) -> Line {
+        let careful = instructed.max.abs() > LARGEST_LOGIT;
+        Line { max: instructed.max.into(), apart: 0.0, log_sum: instructed.sum.ln(), gain, careful }
     }
 
     /// The same for a part of the strength.
@@ -113,26 +118,26 @@ impl Line {
 
     /// One pass over the rows.
     #[inline(always)]
-    fn pass<S: Simd>(&self, simd: S, tiles: &Tiles) -> Tilt {
+    fn pass<S: Simd, P: Pairs<Other: Differs>>(&self, simd: S, pairs: &P) -> Tilt {
         let mut sums = Sums::new(simd, self);
-        for tile in 0..tiles.count() {
-            let [x, y] = tiles.get(tile);
+        for tile in 0..pairs.n_vocab().div_ceil(TILE) {
+            let (x, y) = pairs.pair(tile);
             let n = GROUP * S::f32s::LEN;
             for (x, y) in x.chunks_exact(n).zip(y.chunks_exact(n)) {
-                sums.add::<true>(simd, load_group(simd, x), load_group(simd, y));
+                P::Other::add::<S, true>(simd, &mut sums, load_group(simd, x), y);
             }
         }
-        sums.finish::<true>(tiles)
+        sums.finish::<true, P>(pairs)
     }
 
     /// The same token by token in `f64`, for rows that are far from a language model's.
     #[cold]
-    fn carefully(&self, tiles: &Tiles) -> Tilt {
-        let [x, y] = tiles.rows();
+    fn carefully<P: Pairs<Other: Differs>>(&self, pairs: &P) -> Tilt {
+        let (x, y) = pairs.whole();
         let tokens = || {
             let unmasked = x.iter().zip(y).filter(|(x, _)| **x != MASKED);
             unmasked.map(|(&x, &y)| {
-                let d = if y == MASKED { 0.0 } else { (f64::from(x) - f64::from(y)) - self.apart };
+                let d = y.difference(x, self.apart);
                 ((f64::from(x) - self.max) + self.gain * d, d)
             })
         };
@@ -171,7 +176,8 @@ impl<S: Simd> Sums<S> {
             offset: 0.0,
             sums,
         };
-        // The steered weights add up to `exp(M)`, at least 1 for a positive strength; the first tokens raise it.
+        // The steered weights add up to `exp(M)`, at least 1 by the plain row and a positive strength; else the first
+        // tokens raise it. By several instructions it may be next to nothing, which shows in the sum.
         new.refer_to(-REACH);
         new
     }
@@ -182,17 +188,15 @@ impl<S: Simd> Sums<S> {
         self.offset = (self.line.max + self.line.gain * self.line.apart + f64::from(reference)) as f32;
     }
 
-    /// Takes in a group. `VARIANCE`: the third sum is wanted, too.
+    /// Takes in a group of logits of both rows. `VARIANCE`: the third sum is wanted, too.
     #[inline(always)]
     pub(super) fn add<const VARIANCE: bool>(&mut self, simd: S, x: [S::f32s; GROUP], y: [S::f32s; GROUP]) {
-        let none = S::f32s::splat(simd, 0.0);
-        let (mut d, mut t) = ([none; GROUP], [none; GROUP]);
+        let mut d = [S::f32s::splat(simd, 0.0); GROUP];
         let mut lowest = x[0].min(y[0]);
         for i in 1..GROUP {
             lowest = lowest.min(x[i].min(y[i]));
         }
         let masks = lowest.simd_eq(MASKED).any_true();
-        let mut top = S::f32s::splat(simd, MASKED);
         for i in 0..GROUP {
             d[i] = x[i] - y[i];
             if masks {
@@ -200,6 +204,17 @@ impl<S: Simd> Sums<S> {
                 let unsteered = x[i].simd_eq(MASKED) | y[i].simd_eq(MASKED);
                 d[i] = unsteered.select(S::f32s::splat(simd, self.line.apart as f32), d[i]);
             }
+        }
+        self.take::<VARIANCE>(simd, x, d);
+    }
+
+    /// Takes in a group of logits and differences.
+    #[inline(always)]
+    pub(super) fn take<const VARIANCE: bool>(&mut self, simd: S, x: [S::f32s; GROUP], d: [S::f32s; GROUP]) {
+        let none = S::f32s::splat(simd, 0.0);
+        let mut t = [none; GROUP];
+        let mut top = S::f32s::splat(simd, MASKED);
+        for i in 0..GROUP {
             t[i] = d[i].mul_add(self.gain, x[i] - self.offset);
             top = top.max(t[i]);
         }
@@ -238,7 +253,7 @@ impl<S: Simd> Sums<S> {
 
     /// What the strength does. Without the third sum the variance is not known: NaN.
     #[inline(always)]
-    pub(super) fn finish<const VARIANCE: bool>(self, tiles: &Tiles) -> Tilt {
+    pub(super) fn finish<const VARIANCE: bool, P: Pairs<Other: Differs>>(self, pairs: &P) -> Tilt {
         let line = &self.line;
         let [weight, first, second] = self.sums.map(|sum| sum.reduce_sum());
         let (mean, square) = (first / weight, second / weight);
@@ -246,19 +261,66 @@ impl<S: Simd> Sums<S> {
         let kl = line.gain * (mean - line.apart) - (log_weight - line.log_sum);
         let variance = if VARIANCE { (square - mean * mean).max(0.0) } else { f64::NAN };
         // Where the rows are far apart at tokens that count, rounding shows.
-        let fine = kl.is_finite() && square <= LARGEST_SQUARE && (mean - line.apart).abs() < LARGEST_MEAN;
-        if fine && !line.careful { Tilt { kl, variance } } else { line.carefully(tiles) }
+        let far = square > LARGEST_SQUARE || (mean - line.apart).abs() >= LARGEST_MEAN;
+        // Beside a smaller sum, what is out of reach may count.
+        let fine = kl.is_finite() && !far && weight >= 1.0;
+        if fine && !line.careful { Tilt { kl, variance } } else { line.carefully(pairs) }
+    }
+}
+
+/// What the differences come from, a value for each token.
+pub(super) trait Differs: Copy {
+    /// Takes a group into the sums.
+    fn add<S: Simd, const VARIANCE: bool>(simd: S, sums: &mut Sums<S>, x: [S::f32s; GROUP], group: &[Self]);
+
+    /// `D` of a token that is not masked in the instructed row.
+    fn difference(self, x: f32, apart: f64) -> f64;
+}
+
+/// Logits of the plain row.
+impl Differs for f32 {
+    #[inline(always)]
+    fn add<S: Simd, const VARIANCE: bool>(simd: S, sums: &mut Sums<S>, x: [S::f32s; GROUP], group: &[f32]) {
+        sums.add::<VARIANCE>(simd, x, load_group(simd, group));
+    }
+
+    fn difference(self, x: f32, apart: f64) -> f64 {
+        if self == MASKED { 0.0 } else { (f64::from(x) - f64::from(self)) - apart }
+    }
+}
+
+/// Differences that are ready.
+impl Differs for f64 {
+    #[inline(always)]
+    fn add<S: Simd, const VARIANCE: bool>(simd: S, sums: &mut Sums<S>, x: [S::f32s; GROUP], group: &[f64]) {
+        let n = S::f64s::LEN;
+        let mut d = [S::f32s::splat(simd, 0.0); GROUP];
+        for (d, values) in d.iter_mut().zip(group.chunks_exact(2 * n)) {
+            let (low, high) = values.split_at(n);
+            *d = S::f64s::from_slice(simd, low).narrow(S::f64s::from_slice(simd, high));
+        }
+        sums.take::<VARIANCE>(simd, x, d);
+    }
+
+    fn difference(self, _x: f32, _apart: f64) -> f64 {
+        self
     }
 }
 
 /// The share of the strength that stays within the budget, given what all of it does.
 #[inline(always)]
-pub(super) fn share<S: Simd>(simd: S, tiles: &Tiles, line: &Line, full: Tilt, budget: f64) -> f64 {
+pub(super) fn share<S: Simd, P: Pairs<Other: Differs>>(
+    simd: S,
+    pairs: &P,
+    line: &Line,
+    full: Tilt,
+    budget: f64,
+) -> f64 {
     share_within(
         budget,
         line.gain,
         full,
         #[inline(always)]
-        |share| line.times(share).pass(simd, tiles),
+        |share| line.times(share).pass(simd, pairs),
     )
 }

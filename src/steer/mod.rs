@@ -27,6 +27,12 @@
 //! above -30 and within 1e-6 relative below. Paths differ from one another in the last digits, so a
 //! seed gives the same text only on the same kind of processor.
 //!
+//! # Several instructions
+//!
+//! With `p` the distribution that all instructions were asked of, `p_i` that of instruction `i` alone and `w_i`
+//! its weight, [`steer_many`] takes `D = sum w_i (ln p_i - ln q)` in place of `ln p - ln q`: it computes `D` once,
+//! in `f64`, into a row that the thread keeps, and runs the same passes on it.
+//!
 //! # Vectors
 //!
 //! There is one body, generic over the vector width, compiled for AVX-512, AVX2 with FMA, SSE2, NEON
@@ -38,6 +44,7 @@
 mod divergence;
 mod isa;
 mod limit;
+mod many;
 mod math;
 mod nucleus;
 mod passes;
@@ -49,6 +56,7 @@ mod tiles;
 use crate::error::{Error, Result};
 use crate::params::Params;
 pub use isa::Isa;
+pub use many::{MOST_INSTRUCTIONS, steer_many, steer_many_in_place, steer_many_with};
 pub use nucleus::Nucleus;
 use passes::{MakePlan, Plan, Write};
 pub use temper::{temper, temper_with};
@@ -101,8 +109,8 @@ pub fn steer(instructed: &[f32], plain: &[f32], params: &Params, logprobs: &mut 
 /// Those of [`steer`].
 pub fn steer_in_place(instructed: &mut [f32], plain: &[f32], params: &Params) -> Result<Step> {
     let isa = Isa::best();
-    let plan = plan(isa, instructed, plain, params)?;
-    isa.run(Write { plan: &plan, instructed: None, plain, out: instructed })
+    let plan = plan(isa, instructed, plain, 1.0, params)?;
+    isa.run(Write { plan: &plan, instructed: None, by: plain, out: instructed })
 }
 
 /// [`steer`] on a given instruction set, for tests and benchmarks.
@@ -119,18 +127,23 @@ pub fn steer_with(
     logprobs: &mut [f32],
 ) -> Result<Step> {
     check_length("logprobs", logprobs.len(), instructed.len())?;
-    let plan = plan(isa, instructed, plain, params)?;
-    isa.run(Write { plan: &plan, instructed: Some(instructed), plain, out: logprobs })
+    let plan = plan(isa, instructed, plain, 1.0, params)?;
+    isa.run(Write { plan: &plan, instructed: Some(instructed), by: plain, out: logprobs })
 }
 
-/// Everything but the output, and everything that can fail.
-fn plan(isa: Isa, instructed: &[f32], plain: &[f32], params: &Params) -> Result<Plan> {
+/// Everything but the output, and everything that can fail. The strength is multiplied by `weight`.
+fn plan(isa: Isa, instructed: &[f32], plain: &[f32], weight: f64, params: &Params) -> Result<Plan> {
+    check(instructed, plain, params)?;
+    isa.run(MakePlan { instructed, plain, weight, params })?
+}
+
+/// What is refused before a row is read.
+fn check(instructed: &[f32], plain: &[f32], params: &Params) -> Result<()> {
     params.validate()?;
     if instructed.is_empty() {
         return Err(Error::Length { what: "instructed", got: 0, expected: 1 });
     }
-    check_length("plain", plain.len(), instructed.len())?;
-    isa.run(MakePlan { instructed, plain, params })?
+    check_length("plain", plain.len(), instructed.len())
 }
 
 fn check_length(what: &'static str, got: usize, expected: usize) -> Result<()> {

@@ -5,10 +5,10 @@
 use fearless_simd::prelude::*;
 
 use super::divergence::divergence;
-use super::limit::{self, Line};
-use super::scan::{Peaks, scan};
-use super::steered::{Steered, arg_max, normalise, write_tile};
-use super::tiles::{MASKED, TILE, Tiles};
+use super::limit::{self, Differs, Line, Tilt};
+use super::scan::{Peaks, Row, scan};
+use super::steered::{Steered, Steers, arg_max, normalise, write_tile};
+use super::tiles::{MASKED, Pairs, TILE, Tiles};
 use super::{Step, isa::Job};
 use crate::error::Result;
 use crate::params::Params;
@@ -32,6 +32,8 @@ enum Ending {
 pub(super) struct MakePlan<'a> {
     pub(super) instructed: &'a [f32],
     pub(super) plain: &'a [f32],
+    /// What the strength is multiplied by.
+    pub(super) weight: f64,
     pub(super) params: &'a Params,
 }
 
@@ -40,41 +42,75 @@ impl Job for MakePlan<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) -> Result<Plan> {
+        let MakePlan { params, weight, .. } = self;
         let tiles = Tiles::new(self.instructed, self.plain);
         let mut peaks = Peaks::new(tiles.count());
         let rows = scan(simd, &tiles, &mut peaks)?;
-        let (mut gain, budget) = (self.params.gain(), f64::from(self.params.max_kl));
-        let line = (gain != 0.0 && budget < f64::INFINITY).then(|| Line::new(&rows, gain));
-        let (divergence, tilt) = divergence(simd, &tiles, &peaks, &rows, line.as_ref());
-        if let (Some(line), Some(full)) = (&line, tilt) {
-            gain *= limit::share(simd, &tiles, line, full, budget);
+        let gain = params.gain() * weight;
+        let line = is_limited(params, gain).then(|| Line::new(&rows, gain));
+        let (divergence, full) = divergence(simd, &tiles, &peaks, &rows, line.as_ref());
+        let found = Found { divergence, tilt: line.zip(full), weight, apart: rows[0].apart_from(&rows[1]) };
+        Ok(found.plan(simd, &tiles, &rows[0], params))
+    }
+}
+
+/// True if there is a strength and a budget that it may exceed.
+pub(super) fn is_limited(params: &Params, gain: f64) -> bool {
+    gain != 0.0 && params.max_kl < f32::INFINITY
+}
+
+/// What the first two passes found out.
+pub(super) struct Found {
+    pub(super) divergence: f64,
+    /// What the whole strength does, where it is limited.
+    pub(super) tilt: Option<(Line, Tilt)>,
+    /// What the strength is multiplied by, and how far the rows are apart; 1 and 0 for differences that are ready.
+    pub(super) weight: f64,
+    pub(super) apart: f64,
+}
+
+impl Found {
+    /// Pass 3, and those of a limit that binds.
+    #[inline(always)]
+    pub(super) fn plan<S: Simd, P: Pairs<Other: Steers + Differs>>(
+        self,
+        simd: S,
+        pairs: &P,
+        instructed: &Row,
+        params: &Params,
+    ) -> Plan {
+        let mut gain = params.gain();
+        if let Some((line, full)) = &self.tilt {
+            gain *= limit::share(simd, pairs, line, *full, params.max_kl.into());
         }
-        let temperature = self.params.temperature_at(divergence);
-        let steered = Steered::new(&rows, gain, temperature);
-        let ending = if self.params.is_greedy() {
-            Ending::Token(arg_max(simd, &tiles, &steered))
+        let divergence = self.divergence;
+        let temperature = params.temperature_at(divergence);
+        let steered = Steered::new(instructed, self.apart, gain * self.weight, temperature);
+        let ending = if params.is_greedy() {
+            Ending::Token(arg_max(simd, pairs, &steered))
         } else {
-            Ending::LogSoftmax(normalise(simd, &tiles, &steered))
+            Ending::LogSoftmax(normalise(simd, pairs, &steered))
         };
-        Ok(Plan { step: Step { divergence, temperature, gain }, steered, ending })
+        Plan { step: Step { divergence, temperature, gain }, steered, ending }
     }
 }
 
 /// Pass 4.
-pub(super) struct Write<'a> {
+pub(super) struct Write<'a, Y> {
     pub(super) plan: &'a Plan,
     /// The instructed logits; nothing when they are in `out`.
     pub(super) instructed: Option<&'a [f32]>,
-    pub(super) plain: &'a [f32],
+    /// What they are steered by.
+    pub(super) by: &'a [Y],
     pub(super) out: &'a mut [f32],
 }
 
-impl Job for Write<'_> {
+impl<Y: Steers> Job for Write<'_, Y> {
     type Output = Step;
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) -> Step {
-        let Write { plan, instructed, plain, out } = self;
+        let Write { plan, instructed, by, out } = self;
         match plan.ending {
             Ending::Token(token) => {
                 out.fill(MASKED);
@@ -85,7 +121,7 @@ impl Job for Write<'_> {
                 let mut copy = [0.0; TILE];
                 for start in (0..out.len()).step_by(TILE).rev() {
                     let range = start..out.len().min(start + TILE);
-                    let (y, out) = (&plain[range.clone()], &mut out[range.clone()]);
+                    let (y, out) = (&by[range.clone()], &mut out[range.clone()]);
                     let x = match instructed {
                         Some(x) => &x[range],
                         None => {
@@ -93,7 +129,7 @@ impl Job for Write<'_> {
                             &copy[..out.len()]
                         }
                     };
-                    write_tile(simd, &steered, [x, y], out);
+                    write_tile(simd, &steered, (x, y), out);
                 }
             }
         }

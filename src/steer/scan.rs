@@ -3,7 +3,7 @@
 use fearless_simd::prelude::*;
 
 use super::math::exp;
-use super::tiles::{GROUP, MASKED, Tiles, load_group};
+use super::tiles::{GROUP, MASKED, Tiled, Tiles, load_group};
 use crate::error::{Error, Result};
 
 /// Softmax of a row: `ln p = (x - max) - ln sum`.
@@ -11,6 +11,29 @@ use crate::error::{Error, Result};
 pub(super) struct Row {
     pub(super) max: f32,
     pub(super) sum: f64,
+}
+
+impl Row {
+    const EMPTY: Row = Row { max: MASKED, sum: 0.0 };
+
+    /// Takes in a tile, whose largest logit is `top`.
+    #[inline(always)]
+    fn add<S: Simd>(&mut self, simd: S, values: &[f32], top: f32) {
+        if top > self.max {
+            // The sum so far is relative to the old maximum; exp(-inf) is 0.
+            self.sum *= (f64::from(self.max) - f64::from(top)).exp();
+            self.max = top;
+        }
+        if top > MASKED {
+            self.sum += sum_of_exp(simd, values, self.max);
+        }
+    }
+
+    /// How far its log-sum-exp is above that of another row: what `x - y` has to lose to be `ln p - ln q`.
+    #[inline(always)]
+    pub(super) fn apart_from(&self, other: &Row) -> f64 {
+        (f64::from(self.max) - f64::from(other.max)) + (self.sum.ln() - other.sum.ln())
+    }
 }
 
 /// Entries of [`Peaks`]: one for each tile up to a vocabulary of 262144, shared by several beyond.
@@ -41,27 +64,22 @@ impl Peaks {
 /// Softmax of both rows; the largest logits of each tile go to `peaks`.
 #[inline(always)]
 pub(super) fn scan<S: Simd>(simd: S, tiles: &Tiles, peaks: &mut Peaks) -> Result<[Row; 2]> {
-    let mut rows = [Row { max: MASKED, sum: 0.0 }; 2];
+    let mut rows = [Row::EMPTY; 2];
     for tile in 0..tiles.count() {
         let pair = tiles.get(tile);
         let mut top = [MASKED; 2];
         for (row, values) in pair.into_iter().enumerate() {
             match maximum(simd, values) {
                 Some(max) => top[row] = max,
-                None => return Err(not_finite(tiles)),
+                None => {
+                    let names = ["instructed", "plain"].into_iter();
+                    return Err(not_finite(tiles.rows().into_iter().zip(names)));
+                }
             }
         }
         peaks.add(tile, top);
         for (row, values) in pair.into_iter().enumerate() {
-            let (state, top) = (&mut rows[row], top[row]);
-            if top > state.max {
-                // The sum so far is relative to the old maximum; exp(-inf) is 0.
-                state.sum *= (f64::from(state.max) - f64::from(top)).exp();
-                state.max = top;
-            }
-            if top > MASKED {
-                state.sum += sum_of_exp(simd, values, state.max);
-            }
+            rows[row].add(simd, values, top[row]);
         }
     }
     for (row, branch) in rows.iter().zip(["instructed", "plain"]) {
@@ -70,6 +88,18 @@ pub(super) fn scan<S: Simd>(simd: S, tiles: &Tiles, peaks: &mut Peaks) -> Result
         }
     }
     Ok(rows)
+}
+
+/// Softmax of a single row.
+#[inline(always)]
+pub(super) fn scan_row<S: Simd>(simd: S, row: &Tiled, branch: &'static str) -> Result<Row> {
+    let mut state = Row::EMPTY;
+    for tile in 0..row.count() {
+        let values = row.get(tile);
+        let Some(top) = maximum(simd, values) else { return Err(not_finite([(row.row(), branch)])) };
+        state.add(simd, values, top);
+    }
+    if state.max == MASKED { Err(Error::AllMasked { branch }) } else { Ok(state) }
 }
 
 /// Largest value, or nothing if one is NaN or `+inf`.
@@ -101,9 +131,10 @@ fn sum_of_exp<S: Simd>(simd: S, values: &[f32], max: f32) -> f64 {
     sum.reduce_sum()
 }
 
+/// Names the first bad logit of rows of which one holds one.
 #[cold]
-fn not_finite(tiles: &Tiles) -> Error {
-    for (values, branch) in tiles.rows().into_iter().zip(["instructed", "plain"]) {
+fn not_finite<'a>(rows: impl IntoIterator<Item = (&'a [f32], &'static str)>) -> Error {
+    for (values, branch) in rows {
         let bad = |x: &f32| x.is_nan() || *x == f32::INFINITY;
         if let Some(token) = values.iter().position(bad) {
             return Error::NotFinite { branch, token, value: values[token] };

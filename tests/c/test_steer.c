@@ -1,6 +1,7 @@
 /* One step on rows of logits. The rows are exactly as long as they must be, for the sanitizer to see. */
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "check.h"
 #include "sda.h"
@@ -37,6 +38,29 @@ int main(void) {
         CHECK(sda_steer(instructed, plain, n, &params, instructed, &step) == SDA_OK);
         for (size_t i = 0; i < n; i++) {
             CHECK(instructed[i] == out[i]);
+        }
+        /* Two instructions of half a weight, whose rows are the instructed one, are that one with a weight of 1. */
+        {
+            const float *rows[2];
+            const float weights[2] = {0.5f, 0.5f};
+            float *copy = malloc(n * sizeof(float));
+            float *many = malloc(n * sizeof(float));
+            sda_step_info info;
+            rows[0] = instructed;
+            rows[1] = copy;
+            memcpy(copy, out, n * sizeof(float));
+            CHECK(sda_step_info_init(&info, sizeof info) == SDA_OK);
+            CHECK(sda_steer(out, plain, n, &params, many, &step) == SDA_OK);
+            CHECK(sda_steer_many(out, plain, rows, weights, 2, n, &params, copy, &info) == SDA_ERR_PARAM);
+            CHECK(sda_steer_many(out, plain, rows, weights, 2, n, &params, out, &info) == SDA_OK);
+            CHECK(info.gain == 1.0f && info.temperature == 1.0f);
+            for (size_t i = 0; i < n; i++) {
+                CHECK(fabs(out[i] - many[i]) < 1e-4);
+            }
+            CHECK(sda_steer_many(out, plain, rows, weights, SDA_MOST_INSTRUCTIONS + 1, n, &params, many, NULL)
+                  == SDA_ERR_PARAM);
+            free(copy);
+            free(many);
         }
         plain[n - 1] = NAN;
         CHECK(sda_steer(instructed, plain, n, &params, out, &step) == SDA_ERR_NOT_FINITE);

@@ -128,6 +128,62 @@ fn a_kl_budget_lowers_the_strength_that_a_sampler_tells_of() {
 }
 
 #[test]
+fn several_instructions_are_steered_as_in_rust_also_over_the_instructed_row() {
+    let (instructed, plain) = ([2.0_f32, 1.5, -2.0, 0.0], [2.5_f32, 1.0, -6.0, 0.0]);
+    let (first, second) = ([1.0_f32, 2.0, 0.0, 0.5], [0.0_f32, 0.0, 1.0, f32::NEG_INFINITY]);
+    let p = CParams { amplification: 0.5, max_kl: 0.3, ..params() };
+    let settings = sda::Params { amplification: 0.5, max_kl: 0.3, ..sda::Params::default() };
+    let weights = [1.0, -0.5, 0.25];
+    let mut expected = [0.0; 4];
+    let rows = [&first[..], &second, &instructed];
+    let step =
+        sda::steer::steer_many(&instructed, &plain, &rows, &weights, &settings, &mut expected).unwrap();
+    let (mut out, mut info) = ([7.0f32; 4], made(sda_step_info_init));
+    let mut over = instructed;
+    // SAFETY: all pointers are live.
+    unsafe {
+        let (x, y, w) = (instructed.as_ptr(), plain.as_ptr(), weights.as_ptr());
+        let rows = [first.as_ptr(), second.as_ptr(), x];
+        let n = rows.len();
+        assert_eq!(sda_steer_many(x, y, rows.as_ptr(), w, n, 4, &p, out.as_mut_ptr(), &mut info), SDA_OK);
+        assert_eq!(out, expected);
+        assert_eq!((info.gain, info.temperature), (step.gain as f32, step.temperature as f32));
+        assert!(info.gain < 1.0, "the budget binds");
+        let over = over.as_mut_ptr();
+        let rows = [rows[0], rows[1], over.cast_const()];
+        assert_eq!(sda_steer_many(over, y, rows.as_ptr(), w, n, 4, &p, over, null_mut()), SDA_OK);
+    }
+    assert_eq!(over, expected);
+}
+
+#[test]
+fn what_cannot_be_steered_by_several_instructions_is_refused_and_nothing_is_written() {
+    let (row, mut other) = ([0.5f32, 1.0, 2.0], [1.0f32, 0.0, 0.0]);
+    let (mut out, mut info, p) = ([7.0f32; 3], made(sda_step_info_init), params());
+    let (x, q) = (row.as_ptr(), out.as_mut_ptr());
+    let o = other.as_mut_ptr();
+    let many = [x; 9];
+    // SAFETY: all pointers are live, and no count is larger than its array where it is read.
+    unsafe {
+        let mut run = |others: &[*const f32], weights: &[f32], to| {
+            let (pointers, weights) = (others.as_ptr(), weights.as_ptr());
+            sda_steer_many(x, x, pointers, weights, others.len(), 3, &p, to, &mut info)
+        };
+        assert_eq!(run(&many, &[1.0; 9], q), SDA_ERR_PARAM);
+        assert_eq!(run(&[o], &[f32::NAN], q), SDA_ERR_PARAM);
+        assert_eq!(run(&[o], &[1.0], o), SDA_ERR_PARAM, "the results would go over another row");
+        o.write(f32::INFINITY);
+        assert_eq!(run(&[o], &[1.0], q), SDA_ERR_NOT_FINITE);
+        std::slice::from_raw_parts_mut(o, 3).fill(f32::NEG_INFINITY);
+        assert_eq!(run(&[x, o], &[1.0; 2], q), SDA_ERR_ALL_MASKED);
+        assert_eq!(out, [7.0; 3]);
+        // Nothing is steered by no instruction.
+        assert_eq!(sda_steer_many(x, x, null(), null(), 0, 3, &p, q, null_mut()), SDA_OK);
+    }
+    assert!((out.iter().map(|l| f64::from(*l).exp()).sum::<f64>() - 1.0).abs() < 1e-6);
+}
+
+#[test]
 fn bad_settings_are_refused() {
     let sampler = new_sampler(null(), 4);
     let change: [fn(&mut CParams); 12] = [

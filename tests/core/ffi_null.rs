@@ -49,7 +49,7 @@ fn null_is_refused_by_every_export() {
     let mut data = candidates(&row);
     let mut array = TokenDataArray::new(&mut data);
     let array: *mut TokenDataArray = &mut array;
-    let (r, q) = (row.as_ptr(), out.as_mut_ptr());
+    let (r, q, one) = (row.as_ptr(), out.as_mut_ptr(), 1.0f32);
     // SAFETY: every pointer is NULL or live, and counts fit.
     let calls = unsafe {
         assert_eq!(sda_sampler_to_llama(sampler, &mut llama), SDA_OK);
@@ -66,6 +66,13 @@ fn null_is_refused_by_every_export() {
             params: sda_steer(r, r, 48, null(), q, &mut step),
             logprobs: sda_steer(r, r, 48, &params, null_mut(), &mut step),
             step: sda_steer(r, r, 48, &params, q, null_mut()),
+            instructed: sda_steer_many(null(), r, &r, &one, 1, 48, &params, q, &mut info),
+            plain: sda_steer_many(r, null(), &r, &one, 1, 48, &params, q, &mut info),
+            others: sda_steer_many(r, r, null(), &one, 1, 48, &params, q, &mut info),
+            others: sda_steer_many(r, r, &null(), &one, 1, 48, &params, q, &mut info),
+            weights: sda_steer_many(r, r, &r, null(), 1, 48, &params, q, &mut info),
+            params: sda_steer_many(r, r, &r, &one, 1, 48, null(), q, &mut info),
+            logprobs: sda_steer_many(r, r, &r, &one, 1, 48, &params, null_mut(), &mut info),
             pair: sda_pair_prefill(null_mut(), t, 3, t, 3, null_mut()),
             pair: sda_pair_step(null_mut(), 1),
             pairs: sda_pair_step_many(null(), t, 3),

@@ -14,6 +14,7 @@ mod host_pair;
 mod host_sampler;
 mod judge_injection;
 mod limit;
+mod many;
 mod nucleus;
 mod oracle;
 mod owned;

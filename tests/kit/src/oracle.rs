@@ -27,44 +27,73 @@ fn js(lp: &[f64], lq: &[f64]) -> f64 {
 
 /// One step for rows that the caller knows to be valid and settings that are not greedy.
 pub fn steer(instructed: &[f32], plain: &[f32], params: &Params) -> Oracle {
-    let wide = |row: &[f32]| log_softmax(&row.iter().map(|x| f64::from(*x)).collect::<Vec<_>>());
+    steer_many(instructed, plain, &[instructed], &[1.0], params)
+}
+
+/// One step by several instructions.
+pub fn steer_many(
+    instructed: &[f32],
+    plain: &[f32],
+    others: &[&[f32]],
+    weights: &[f32],
+    params: &Params,
+) -> Oracle {
     let (lp, lq) = (wide(instructed), wide(plain));
     let divergence = js(&lp, &lq);
     let t0 = f64::from(params.temperature).max(1e-6);
     let temperature =
         (t0 * 0.5_f64.powf(divergence / f64::from(params.sigma))).max(f64::from(params.t_min)).max(1e-30);
-    let gain = within(&lp, &lq, f64::from(params.k) * f64::from(params.amplification), params.max_kl.into());
-    let tempered: Vec<f64> = steered(&lp, &lq, gain).iter().map(|s| s / temperature).collect();
+    let d = differences(&lq, others, weights);
+    let gain = within(&lp, &d, f64::from(params.k) * f64::from(params.amplification), params.max_kl.into());
+    let tempered: Vec<f64> = steered(&lp, &d, gain).iter().map(|s| s / temperature).collect();
     Oracle { divergence, temperature, gain, log_probs: log_softmax(&tempered) }
 }
 
-/// `ln p + w (ln p - ln q)`; a token that is masked in one branch is not steered.
-fn steered(lp: &[f64], lq: &[f64], gain: f64) -> Vec<f64> {
-    let steer = |(&p, &q): (&f64, &f64)| if p.is_finite() && q.is_finite() { p + gain * (p - q) } else { p };
-    lp.iter().zip(lq).map(steer).collect()
+fn wide(row: &[f32]) -> Vec<f64> {
+    log_softmax(&row.iter().map(|x| f64::from(*x)).collect::<Vec<_>>())
+}
+
+/// `sum w (ln p_i - ln q)`, where a term is 0 for a token that is masked in one of its rows.
+fn differences(lq: &[f64], others: &[&[f32]], weights: &[f32]) -> Vec<f64> {
+    let mut sum = vec![0.0; lq.len()];
+    for (row, &weight) in others.iter().zip(weights) {
+        for ((sum, lp), lq) in sum.iter_mut().zip(wide(row)).zip(lq) {
+            *sum += if lp.is_finite() && lq.is_finite() { f64::from(weight) * (lp - lq) } else { 0.0 };
+        }
+    }
+    sum
+}
+
+/// `ln p + w D`.
+fn steered(lp: &[f64], d: &[f64], gain: f64) -> Vec<f64> {
+    lp.iter().zip(d).map(|(p, d)| if p.is_finite() { p + gain * d } else { *p }).collect()
 }
 
 /// `KL(steered || instructed)` at a strength, in nats, before the temperature.
 pub fn kl(instructed: &[f32], plain: &[f32], gain: f64) -> f64 {
-    let wide = |row: &[f32]| log_softmax(&row.iter().map(|x| f64::from(*x)).collect::<Vec<_>>());
-    kl_of(&wide(instructed), &wide(plain), gain)
+    kl_many(instructed, plain, &[instructed], &[1.0], gain)
 }
 
-fn kl_of(lp: &[f64], lq: &[f64], gain: f64) -> f64 {
-    let ls = log_softmax(&steered(lp, lq, gain));
+/// [`kl`] with several instructions.
+pub fn kl_many(instructed: &[f32], plain: &[f32], others: &[&[f32]], weights: &[f32], gain: f64) -> f64 {
+    kl_of(&wide(instructed), &differences(&wide(plain), others, weights), gain)
+}
+
+fn kl_of(lp: &[f64], d: &[f64], gain: f64) -> f64 {
+    let ls = log_softmax(&steered(lp, d, gain));
     let term = |(&s, &p): (&f64, &f64)| if s.exp() > 0.0 { s.exp() * (s - p) } else { 0.0 };
     ls.iter().zip(lp).map(term).sum()
 }
 
 /// The strength nearest to `gain` whose KL is within the budget, by bisection.
-fn within(lp: &[f64], lq: &[f64], gain: f64, budget: f64) -> f64 {
-    if budget == f64::INFINITY || kl_of(lp, lq, gain) <= budget {
+fn within(lp: &[f64], d: &[f64], gain: f64, budget: f64) -> f64 {
+    if budget == f64::INFINITY || kl_of(lp, d, gain) <= budget {
         return gain;
     }
     let (mut low, mut high) = (0.0, 1.0);
     for _ in 0..60 {
         let middle = 0.5 * (low + high);
-        if kl_of(lp, lq, middle * gain) <= budget { low = middle } else { high = middle }
+        if kl_of(lp, d, middle * gain) <= budget { low = middle } else { high = middle }
     }
     low * gain
 }
