@@ -31,6 +31,7 @@ fn header() {
         .with_src(root.join("src/ffi/params.rs"))
         .with_src(root.join("src/ffi/steer.rs"))
         .with_src(root.join("src/ffi/pair.rs"))
+        .with_src(root.join("src/ffi/pair_many.rs"))
         .with_src(root.join("src/ffi/sampler.rs"))
         .with_src(root.join("src/ffi/report.rs"))
         .with_src(root.join("src/ffi/judge.rs"))

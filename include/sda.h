@@ -23,6 +23,9 @@
  *      token = llama_sampler_sample(chain, ctx, row), sda_sampler_status(sampler),
  *      sda_pair_step(pair, token)
  *
+ * With several instructions, each with its weight: sda_pair_new_many() and sda_pair_prefill_many() in 2 and 3,
+ * and sda_sampler_set_weights().
+ *
  * Drop-in: the host keeps its loop; sda_sampler_new_dropin() in place of 2, 3 and 5, and no step of a
  * pair in 6. Without llama.cpp: sda_steer() on two rows of logits.
  *
@@ -255,6 +258,12 @@ struct llama_token_data_array;
  The branch that sees the query and the instruction.
  */
 #define SDA_SIDE_INSTRUCTED 1
+
+/*
+ The branch that sees the query and the first of several instructions alone; that of the next instruction is
+ SDA_SIDE_SINGLE + 1, and so on.
+ */
+#define SDA_SIDE_SINGLE 2
 
 /*
  Score by the instruction.
@@ -621,6 +630,20 @@ typedef struct sda_host {
      */
     void *log_data;
 } sda_host;
+
+/*
+ The tokens of a prompt.
+ */
+typedef struct sda_prompt {
+    /*
+     Token ids.
+     */
+    const int32_t *tokens;
+    /*
+     How many there are, at least one.
+     */
+    size_t n_tokens;
+} sda_prompt;
 
 /*
  Counts since a sampler was made or reset. Set it up with sda_stats_init().
@@ -1219,7 +1242,8 @@ int32_t sda_pair_prefill(struct sda_pair *pair,
                          struct sda_prefill *prefill);
 
 /*
- Appends one token to both branches with a single decode of two rows.
+ Appends one token to both branches with a single decode of two rows, and of one more for each branch of a single
+ instruction.
 
  Logits that were read before are invalid afterwards, and so are the rows of other pairs in the same context:
  sample from a pair before the next one steps, or step all at once with sda_pair_step_many().
@@ -1232,7 +1256,7 @@ int32_t sda_pair_step(struct sda_pair *pair,
 
 /*
  Appends one token to each of several pairs of one context, in all branches with a single decode of two rows
- a pair, so that the weights are read once.
+ a pair and one more for each branch of a single instruction, so that the weights are read once.
 
  `pairs` holds `n_pairs` different pairs and `tokens` a token for each; the context's n_batch must hold all
  rows. With 0 pairs it does nothing, and both arrays may be NULL. Afterwards each pair has a row of its own,
@@ -1297,6 +1321,73 @@ int32_t sda_pair_clear(struct sda_pair *pair);
  NULL for NULL. Valid until the next call on the same pair.
  */
 const char *sda_pair_error(const struct sda_pair *pair);
+
+/*
+ Takes over sequences of a context for a pair with several instructions, and empties them.
+
+ As sda_pair_new(), where `seqs` holds `n_seqs` different sequence ids: of the plain branch, of the instructed
+ one, and of one branch for each single instruction that prompts may bring. `ctx` must have been made with as many
+ sequences (n_seq_max); a step decodes as many rows, which n_batch must hold.
+
+ SDA_ERR_LENGTH for fewer than two ids; otherwise the errors are those of sda_pair_new().
+ */
+int32_t sda_pair_new_many(const struct sda_host *host,
+                          struct llama_context *ctx,
+                          const int32_t *seqs,
+                          size_t n_seqs,
+                          char *error,
+                          size_t error_size,
+                          struct sda_pair **pair);
+
+/*
+ Reads the prompts of a pair with several instructions. Afterwards all their branches have logits, and
+ sda_pair_step() appends to all of them with a single decode.
+
+ `prompts` holds `n_prompts` prompts: the plain one, the instructed one with all instructions that are asked for,
+ and one with each single instruction, at most as many as the pair has sequences. The tokens that all begin with
+ are decoded once; what the KV cache holds of them from earlier calls is used again. Branches without a prompt are
+ emptied. If no instruction is asked for, so that the instructed prompt is the plain one, one branch serves both.
+ `prefill` receives the cost and may be NULL.
+
+ SDA_ERR_LENGTH for fewer than two prompts, SDA_ERR_PARAM for more than the pair has sequences; otherwise the
+ errors are those of sda_pair_prefill().
+ */
+int32_t sda_pair_prefill_many(struct sda_pair *pair,
+                              const struct sda_prompt *prompts,
+                              size_t n_prompts,
+                              struct sda_prefill *prefill);
+
+/*
+ Copies all branches of a pair to other sequences of the same context, as sda_pair_clone().
+
+ `seqs` holds `n_seqs` ids as for sda_pair_new_many(), at least as many as the prompts of `pair` use, and none of
+ `pair`.
+
+ SDA_ERR_LENGTH for fewer than two ids, SDA_ERR_PARAM for an id out of range or in use, and for too few of them.
+ */
+int32_t sda_pair_clone_many(const struct sda_pair *pair,
+                            const int32_t *seqs,
+                            size_t n_seqs,
+                            char *error,
+                            size_t error_size,
+                            struct sda_pair **clone);
+
+/*
+ Says how much each branch counts, from the next step on: by how much of the difference of its log-probabilities to
+ the plain ones a step moves, times k a.
+
+ `instructed` is the weight of the instructed branch itself: that of the only instruction that its prompt holds,
+ 1 by default, and 0 where each of several instructions has a branch of its own. `singles` holds `n_singles`
+ weights of these branches, and may be NULL if there are none; at each step as many of them must be in use. A
+ negative weight steers away from an instruction, which is then to be left out of the instructed prompt.
+
+ SDA_ERR_PARAM for a weight that is not finite and for more than SDA_MOST_INSTRUCTIONS, SDA_ERR_STATE for weights
+ of single instructions in a sampler that was not made for a pair.
+ */
+int32_t sda_sampler_set_weights(struct sda_sampler *sampler,
+                                float instructed,
+                                const float *singles,
+                                size_t n_singles);
 
 /*
  Makes a sampler that reads the plain branch from a pair, in the host's own context. The host samples from

@@ -103,7 +103,7 @@ macro_rules! layout {
 
 #[test]
 fn structs_are_laid_out_as_in_rust() {
-    use sda::ffi::{CJudgeRequest, CJudgement, CParams, CPrefill, CStats, CStep, CStepInfo};
+    use sda::ffi::{CJudgeRequest, CJudgement, CParams, CPrefill, CPrompt, CStats, CStep, CStepInfo};
     use sda::host::{HostTable, Row};
     #[allow(unused_mut, reason = "the bundled library has more structs")]
     let mut source = [
@@ -112,6 +112,7 @@ fn structs_are_laid_out_as_in_rust() {
         layout!(CStep as sda_step: divergence, temperature),
         layout!(CStepInfo as sda_step_info: struct_size, divergence, temperature, gain, reserved),
         layout!(CPrefill as sda_prefill: struct_size, shared, decoded, reused),
+        layout!(CPrompt as sda_prompt: tokens, n_tokens),
         layout!(CStats as sda_stats: struct_size, steered, refused, repeated_accepts),
         layout!(CJudgeRequest as sda_judge_request: struct_size, query, draft, instruction, dimension, flags),
         layout!(CJudgement as sda_judgement: struct_size, arm, judge_status, score, amplification),

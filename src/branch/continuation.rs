@@ -17,6 +17,9 @@ impl Pair {
     /// the last, and have no logits; the next prefill of the same prompts rewinds them, at the price of
     /// a token each. On an error both sequences are emptied.
     pub fn continuation(&mut self, tokens: &[Token], visit: Visit) -> Result<()> {
+        if self.n_singles() > 0 {
+            return Err(Error::State { reason: "a continuation is followed in two branches only".into() });
+        }
         let Some((_, body)) = tokens.split_last() else { return Ok(()) };
         let longest = self.plain.len().max(self.instructed.len()) + body.len();
         self.check_length(longest)?;

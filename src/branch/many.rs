@@ -1,7 +1,7 @@
 //! Steps of one pair and of many: a single decode for every branch of every pair of a context, so that the
 //! weights are read once.
 
-use super::pair::{Pair, Side, sides};
+use super::pair::{Pair, Side};
 use crate::error::{Error, Result};
 use crate::host::{Row, Token};
 
@@ -11,15 +11,16 @@ pub struct Move<'p> {
     pub pair: &'p mut Pair,
     /// The token that is appended.
     pub token: Token,
-    /// The one branch that gets it; None for both.
+    /// The one branch that gets it; None for all in use.
     pub side: Option<Side>,
 }
 
 impl Pair {
-    /// Appends one token to both branches with a single decode of two rows.
+    /// Appends one token to all branches in use with a single decode: of two rows, and one more for each single
+    /// instruction.
     ///
     /// A full context is [`Error::ContextFull`] and changes nothing in the cache. After another failure
-    /// both branches are as they were, or empty where the memory cannot be rewound.
+    /// all branches are as they were, or empty where the memory cannot be rewound.
     pub fn step(&mut self, token: Token) -> Result<()> {
         step_many(&mut [Move { pair: self, token, side: None }])
     }
@@ -32,7 +33,7 @@ impl Pair {
 }
 
 /// Appends a token to each of many pairs with a single decode: two rows for a pair that moves in both
-/// branches, one for a pair that moves in one. All pairs must live in one context, whose `n_batch` holds
+/// branches, one more for each single instruction, one for a pair that moves in one branch. All pairs must live in one context, whose `n_batch` holds
 /// all rows; afterwards each pair has its own logits until the next decode.
 ///
 /// It succeeds for all or for none. A full context is [`Error::ContextFull`] and changes nothing in the
@@ -47,10 +48,11 @@ pub fn step_many(moves: &mut [Move]) -> Result<()> {
             return Err(Error::State { reason: "pairs that step together must share one context".into() });
         }
         a_move.pair.check_next(a_move.side)?;
-        rows.extend(sides(a_move.side).map(|side| a_move.pair.sequence(side).next_row(a_move.token, true)));
+        let pair = &*a_move.pair;
+        rows.extend(pair.sides(a_move.side).map(|side| pair.sequence(side).next_row(a_move.token, true)));
     }
     if rows.len() > n_batch {
-        let allowed = "at least the rows of a joint step, two a pair";
+        let allowed = "at least the rows of a joint step, two a pair and one for each single instruction";
         return Err(Error::param("n_batch", format_args!("{n_batch} ({} rows)", rows.len()), allowed));
     }
     for a_move in &mut *moves {
@@ -63,7 +65,7 @@ pub fn step_many(moves: &mut [Move]) -> Result<()> {
     let mut index = 0;
     for a_move in moves {
         a_move.pair.context.note(decoded)?;
-        for side in sides(a_move.side) {
+        for side in a_move.pair.sides(a_move.side) {
             a_move.pair.split(side).1.push(a_move.token, Some(decoded.row(index)));
             index += 1;
         }

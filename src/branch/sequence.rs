@@ -150,7 +150,7 @@ pub(super) fn read_parts(
     let n_last = if logits { parts.len() } else { 0 };
     let chunk = context.n_batch().min(PROMPT_ROWS);
     if n_last > chunk {
-        return Err(Error::param("n_batch", chunk, "at least 2"));
+        return Err(Error::param("n_batch", chunk, "at least one for each branch of a pair"));
     }
     let (mut body, mut last) = (Vec::new(), Vec::new());
     for (i, part) in parts.iter().enumerate() {

@@ -4,6 +4,7 @@ use std::ffi::c_char;
 use std::sync::{Arc, Mutex};
 
 use super::host::context;
+use super::pair_many::SDA_SIDE_SINGLE;
 use super::pointer::{Out, free, get, slice};
 use super::sized::{SizedOut, SizedStruct, init_sized};
 use super::text::{ErrorText, Message};
@@ -74,16 +75,18 @@ impl PairHandle {
     }
 
     /// Runs `body` on the pair; an error is kept for sda_pair_error(), a panic poisons the pair.
-    fn with(&self, body: impl FnOnce(&mut Pair) -> Result<()>) -> Result<()> {
+    pub(super) fn with(&self, body: impl FnOnce(&mut Pair) -> Result<()>) -> Result<()> {
         self.message.keep(|| body(&mut *lock(&self.shared)?))
     }
 }
 
-fn side(side: i32) -> Result<Side> {
-    match side {
-        SDA_SIDE_PLAIN => Ok(Side::Plain),
-        SDA_SIDE_INSTRUCTED => Ok(Side::Instructed),
-        _ => Err(Error::param("side", side, "SDA_SIDE_PLAIN or SDA_SIDE_INSTRUCTED")),
+fn side(pair: &Pair, side: i32) -> Result<Side> {
+    let single = usize::try_from(side).ok().and_then(|side| side.checked_sub(SDA_SIDE_SINGLE as usize));
+    match (side, single) {
+        (SDA_SIDE_PLAIN, _) => Ok(Side::Plain),
+        (SDA_SIDE_INSTRUCTED, _) => Ok(Side::Instructed),
+        (_, Some(single)) if single < pair.max_singles() => Ok(Side::Single(single)),
+        _ => Err(Error::param("side", side, "one of SDA_SIDE_* that the pair has")),
     }
 }
 
@@ -165,7 +168,8 @@ pub unsafe extern "C" fn sda_pair_prefill(
     })
 }
 
-/// Appends one token to both branches with a single decode of two rows.
+/// Appends one token to both branches with a single decode of two rows, and of one more for each branch of a single
+/// instruction.
 ///
 /// Logits that were read before are invalid afterwards, and so are the rows of other pairs in the same context:
 /// sample from a pair before the next one steps, or step all at once with sda_pair_step_many().
@@ -179,7 +183,7 @@ pub unsafe extern "C" fn sda_pair_step(pair: *mut PairHandle, token: i32) -> i32
 }
 
 /// Appends one token to each of several pairs of one context, in all branches with a single decode of two rows
-/// a pair, so that the weights are read once.
+/// a pair and one more for each branch of a single instruction, so that the weights are read once.
 ///
 /// `pairs` holds `n_pairs` different pairs and `tokens` a token for each; the context's n_batch must hold all
 /// rows. With 0 pairs it does nothing, and both arrays may be NULL. Afterwards each pair has a row of its own,
@@ -234,7 +238,7 @@ pub unsafe extern "C" fn sda_pair_row(pair: *const PairHandle, side: i32, row: *
         let (pair, to) = unsafe { (get(pair, "pair")?, Out::new(row, "row")) };
         pair.with(|pair| {
             let none = || Error::State { reason: "the pair has no logits, prefill or step it first".into() };
-            to?.write(pair.row(self::side(side)?).ok_or_else(none)?);
+            to?.write(pair.row(self::side(pair, side)?).ok_or_else(none)?);
             Ok(())
         })
     })
@@ -252,7 +256,7 @@ pub unsafe extern "C" fn sda_pair_logits(pair: *const PairHandle, side: i32, log
         // SAFETY: the caller says that the handle is live, and `logits` can be written.
         let (pair, to) = unsafe { (get(pair, "pair")?, Out::new(logits, "logits")) };
         pair.with(|pair| {
-            to?.write(pair.logits(self::side(side)?)?.as_ptr());
+            to?.write(pair.logits(self::side(pair, side)?)?.as_ptr());
             Ok(())
         })
     })

@@ -10,17 +10,20 @@ mod source;
 pub use shared::{NAME, SharedSampler};
 pub use source::Source;
 
-use rows::{PROBES, check_accepted, check_row, gather, probe, steer_row};
+pub use rows::steer_pair;
+
+use rows::{By, PROBES, check_accepted, check_row, check_weights, gather, probe, steer_row};
 
 use crate::branch::{SharedPair, Side, lock};
 use crate::error::{Error, Result};
 use crate::host::{Token, TokenData};
 use crate::params::Params;
-use crate::steer::{Nucleus, Step};
+use crate::steer::{Nucleus, Step, Weights};
 
 /// Steers one generation. May move between threads; not used by two at once.
 pub struct Sampler {
     params: Params,
+    weights: Weights,
     source: Source,
     /// Instructed logits by token id, then steered log-probabilities. Kept, so that after the first
     /// step nothing is allocated.
@@ -63,6 +66,7 @@ impl Sampler {
         params.validate()?;
         Ok(Sampler {
             params,
+            weights: Weights::default(),
             source,
             row: Vec::new(),
             top_p: 1.0,
@@ -85,6 +89,18 @@ impl Sampler {
     pub fn set_params(&mut self, params: Params) -> Result<()> {
         params.validate()?;
         self.params = params;
+        Ok(())
+    }
+
+    /// How much each branch counts, from the next step on. Only a pair has branches of single instructions, and at
+    /// each step as many of them as there are weights.
+    pub fn set_weights(&mut self, weights: Weights) -> Result<()> {
+        weights.validate()?;
+        if !weights.singles.is_empty() && !matches!(self.source, Source::Paired(_)) {
+            let reason = "only a pair has branches of single instructions".to_owned();
+            return Err(Error::State { reason });
+        }
+        self.weights = weights;
         Ok(())
     }
 
@@ -177,20 +193,26 @@ impl Sampler {
     fn try_apply(&mut self, candidates: &mut [TokenData]) -> Result<Step> {
         let in_order = gather(candidates, self.source.n_vocab()?, &mut self.row)?;
         let probes = probe(&self.row);
+        let (row, weights, params) = (&mut self.row, &self.weights, &self.params);
         let step = match &mut self.source {
             Source::Given { fresh: false, .. } => {
                 return Err(Error::State { reason: "the plain logits of this step were not set".into() });
             }
-            Source::Given { logits, .. } => steer_row(&mut self.row, logits, &self.params)?,
+            Source::Given { logits, .. } => {
+                steer_row(row, &By { plain: logits, singles: &[], weights }, params)?
+            }
             Source::Paired(pair) => {
                 let pair = lock(pair)?;
                 let plain = pair.logits(Side::Plain)?;
                 check_row(&probes, &pair, &plain)?;
-                steer_row(&mut self.row, &plain, &self.params)?
+                check_weights(&pair, weights)?;
+                let singles = pair.single_logits()?;
+                let singles: Vec<&[f32]> = singles.iter().map(|row| &**row).collect();
+                steer_row(row, &By { plain: &plain, singles: &singles, weights }, params)?
             }
             Source::DropIn(dropin) => {
                 check_accepted(self.unaccepted.as_ref(), &probes)?;
-                steer_row(&mut self.row, &dropin.logits()?, &self.params)?
+                steer_row(row, &By { plain: &dropin.logits()?, singles: &[], weights }, params)?
             }
         };
         self.unaccepted = Some(probes);
@@ -248,6 +270,7 @@ impl Sampler {
             nucleus: Nucleus::default(),
             kept: None,
             params: self.params,
+            weights: self.weights.clone(),
             last: self.last,
             unaccepted: self.unaccepted,
             accepted: self.accepted,

@@ -4,24 +4,65 @@ use crate::branch::{Pair, Side};
 use crate::error::{Error, Result};
 use crate::host::TokenData;
 use crate::params::Params;
-use crate::steer::{Step, steer_in_place};
+use crate::steer::{Step, Weights, steer_many, steer_many_in_place};
 
 /// How many logits are compared to tell whose row or which step a candidate array shows.
 pub(super) const PROBES: usize = 32;
 
+/// What a row is steered by.
+pub(super) struct By<'a> {
+    pub(super) plain: &'a [f32],
+    /// Rows of single instructions, as many as there are weights of them.
+    pub(super) singles: &'a [&'a [f32]],
+    pub(super) weights: &'a Weights,
+}
+
+impl By<'_> {
+    fn steer(&self, row: &mut [f32], params: &Params) -> Result<Step> {
+        let Weights { instructed, singles } = self.weights;
+        steer_many_in_place(row, *instructed, self.plain, self.singles, singles, params)
+    }
+}
+
+/// Log-probabilities of the next token from the rows as a pair's context holds them.
+pub fn steer_pair(pair: &Pair, weights: &Weights, params: &Params, logprobs: &mut [f32]) -> Result<Step> {
+    check_weights(pair, weights)?;
+    let (instructed, plain) = (pair.logits(Side::Instructed)?, pair.logits(Side::Plain)?);
+    let singles = pair.single_logits()?;
+    let mut rows: Vec<&[f32]> = singles.iter().map(|row| &**row).collect();
+    let mut of_rows = weights.singles.clone();
+    if weights.instructed != 0.0 {
+        rows.push(&instructed);
+        of_rows.push(weights.instructed);
+    }
+    steer_many(&instructed, &plain, &rows, &of_rows, params, logprobs)
+}
+
+/// Error unless each branch of a single instruction has its weight.
+pub(super) fn check_weights(pair: &Pair, weights: &Weights) -> Result<()> {
+    let (branches, weights) = (pair.n_singles(), weights.singles.len());
+    if branches == weights {
+        return Ok(());
+    }
+    let reason = format!(
+        "there are weights of {weights} single instructions, and the prompts of the pair hold {branches} of them"
+    );
+    Err(Error::State { reason })
+}
+
 /// Steers a row in place. The kernel's greedy row has one token left; here the others stay behind it, in
 /// order, at probability 0: a sampler later in the chain may ban the first, and a host that is left with no
 /// candidate at all may abort.
-pub(super) fn steer_row(row: &mut [f32], plain: &[f32], params: &Params) -> Result<Step> {
+pub(super) fn steer_row(row: &mut [f32], by: &By, params: &Params) -> Result<Step> {
     /// Far enough for `exp` to be 0, and near enough for order to survive.
     const BEHIND: f32 = -1e4;
     const SPREAD: f32 = 1e4;
     if !params.is_greedy() {
-        return steer_in_place(row, plain, params);
+        return by.steer(row, params);
     }
     params.validate()?;
     let untempered = Params { temperature: 1.0, sigma: f32::INFINITY, t_min: 0.0, ..*params };
-    let step = steer_in_place(row, plain, &untempered)?;
+    let step = by.steer(row, &untempered)?;
     let first = (0..row.len()).reduce(|best, id| if row[id] > row[best] { id } else { best }).unwrap_or(0);
     let top = row[first];
     for logit in row.iter_mut().filter(|logit| **logit > f32::NEG_INFINITY) {

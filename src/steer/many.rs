@@ -10,6 +10,7 @@ use super::limit::{Differs, Line, Sums};
 use super::passes::{Found, Plan, Write, is_limited};
 use super::scan::{Peaks, scan, scan_row};
 use super::tiles::{GROUP, MASKED, Ready, TILE, Tiled, Tiles, load_group};
+use super::weights::check_weight;
 use super::{Step, check, check_length, plan};
 use crate::error::{Error, Result};
 use crate::params::Params;
@@ -132,10 +133,6 @@ impl<'a> Terms<'a> {
     fn as_slice(&self) -> &[(&'a [f32], f32, &'static str)] {
         &self.list[..self.len]
     }
-}
-
-fn check_weight(weight: f32) -> Result<()> {
-    if weight.is_finite() { Ok(()) } else { Err(Error::param("weights", weight, "finite")) }
 }
 
 /// The rows that differ from `instructed`, and the weight of those that do not.

@@ -52,6 +52,7 @@ mod scan;
 mod steered;
 mod temper;
 mod tiles;
+mod weights;
 
 use crate::error::{Error, Result};
 use crate::params::Params;
@@ -60,6 +61,7 @@ pub use many::{MOST_INSTRUCTIONS, steer_many, steer_many_in_place, steer_many_wi
 pub use nucleus::Nucleus;
 use passes::{MakePlan, Plan, Write};
 pub use temper::{temper, temper_with};
+pub use weights::Weights;
 
 /// Name of the instruction set that [`steer`] uses on this machine: `avx512`, `avx2`, `sse2`,
 /// `neon` or `portable`.

@@ -7,8 +7,8 @@ use std::ptr::{null, null_mut};
 use sda::Error;
 use sda::ffi::*;
 use sda::host::{HostTable, TokenDataArray};
-use sda_test_kit::fake_host::{Config, FakeHost, candidates};
-use sda_test_kit::ffi::{made, new_pair, new_sampler, params, poison, text};
+use sda_test_kit::fake_host::{Config, FakeHost, candidates, direct};
+use sda_test_kit::ffi::{ErrorRoom, made, new_pair, new_sampler, params, poison, text};
 use sda_test_kit::maths::{assert_log_prob, params as golden_params};
 
 #[test]
@@ -181,6 +181,68 @@ fn what_cannot_be_steered_by_several_instructions_is_refused_and_nothing_is_writ
         assert_eq!(sda_steer_many(x, x, null(), null(), 0, 3, &p, q, null_mut()), SDA_OK);
     }
     assert!((out.iter().map(|l| f64::from(*l).exp()).sum::<f64>() - 1.0).abs() < 1e-6);
+}
+
+#[test]
+fn a_pair_with_several_instructions_is_read_stepped_cloned_and_steered() {
+    let host = FakeHost::new(Config { n_seq_max: 9, ..Config::default() });
+    let (table, room) = (host.table(), ErrorRoom::default());
+    let (e, n) = (room.as_ptr(), room.size());
+    let texts: [&[i32]; 4] = [&[1, 2, 9], &[1, 2, 3, 4, 9], &[1, 2, 3, 9], &[1, 2, 4, 9]];
+    let prompts = texts.map(|text| CPrompt { tokens: text.as_ptr(), n_tokens: text.len() });
+    let (mut pair, mut clone, mut sampler) = (null_mut(), null_mut(), null_mut());
+    let (mut row, mut cost, mut info) = (0, made(sda_prefill_init), made(sda_step_info_init));
+    // SAFETY: all pointers are live, handles are freed once.
+    unsafe {
+        let new =
+            |seqs: &[i32], pair| sda_pair_new_many(&table, host.ctx(), seqs.as_ptr(), seqs.len(), e, n, pair);
+        assert_eq!(new(&[0], &mut pair), SDA_ERR_LENGTH);
+        assert_eq!(room.take(), "seqs holds 1 values, must hold 2");
+        assert_eq!(new(&[0, 1, 1], &mut pair), SDA_ERR_PARAM);
+        assert_eq!(room.take(), "single_seq is 1, must be different from those of the other branches");
+        assert_eq!(new(&[0, 1, 2, 3], &mut pair), SDA_OK);
+        let read = |n| sda_pair_prefill_many(pair, prompts.as_ptr(), n, null_mut());
+        assert_eq!((read(1), read(0)), (SDA_ERR_LENGTH, SDA_ERR_LENGTH));
+        assert_eq!(sda_pair_prefill_many(pair, prompts.as_ptr(), 4, &mut cost), SDA_OK);
+        assert_eq!((cost.shared, cost.decoded), (2, 2 + 1 + 3 + 2 + 2));
+        assert_eq!(sda_pair_row(pair, SDA_SIDE_SINGLE + 1, &mut row), SDA_OK);
+        assert_eq!(host.row(row), direct(Config::default(), texts[3]));
+        assert_eq!(sda_pair_row(pair, SDA_SIDE_SINGLE + 2, &mut row), SDA_ERR_PARAM);
+        let cloned = |seqs: &[i32], clone| sda_pair_clone_many(pair, seqs.as_ptr(), seqs.len(), e, n, clone);
+        assert_eq!((cloned(&[4], &mut clone), cloned(&[4, 5], &mut clone)), (SDA_ERR_LENGTH, SDA_ERR_PARAM));
+        assert_eq!(sda_pair_clone(pair, 4, 5, e, n, &mut clone), SDA_ERR_PARAM);
+        assert_eq!(cloned(&[4, 5, 6, 7], &mut clone), SDA_OK);
+        assert_eq!(sda_pair_step(clone, 5), SDA_OK);
+        assert_eq!(sda_pair_row(clone, SDA_SIDE_SINGLE, &mut row), SDA_OK);
+        assert_eq!(host.row(row), direct(Config::default(), &[1, 2, 3, 9, 5]));
+        assert_eq!(sda_pair_step(pair, 7), SDA_OK);
+
+        let settings = CParams { amplification: 0.5, ..params() };
+        assert_eq!(sda_sampler_new_paired(pair, &settings, e, n, &mut sampler), SDA_OK);
+        let rows = texts.map(|text| direct(Config::default(), &[text, &[7]].concat()));
+        let apply = || {
+            let mut data = candidates(&rows[1]);
+            (sda_sampler_apply(sampler, &mut TokenDataArray::new(&mut data)), data)
+        };
+        assert_eq!(apply().0, SDA_ERR_STATE);
+        assert!(text(sda_sampler_error(sampler)).contains("weights of 0 single instructions"));
+        let set = |weights: &[f32]| sda_sampler_set_weights(sampler, 0.0, weights.as_ptr(), weights.len());
+        assert_eq!((set(&[f32::NAN, 1.0]), set(&[1.0; 9])), (SDA_ERR_PARAM, SDA_ERR_PARAM));
+        assert_eq!(set(&[1.0, -0.5]), SDA_OK);
+        let (status, data) = apply();
+        assert_eq!((status, sda_sampler_last_step(sampler, &mut info)), (SDA_OK, SDA_OK));
+        let (others, weights) = ([rows[2].as_ptr(), rows[3].as_ptr()], [1.0, -0.5]);
+        let (mut out, mut of_kernel) = ([0.0; 48], made(sda_step_info_init));
+        let (x, y, q) = (rows[1].as_ptr(), rows[0].as_ptr(), out.as_mut_ptr());
+        let steered =
+            sda_steer_many(x, y, others.as_ptr(), weights.as_ptr(), 2, 48, &settings, q, &mut of_kernel);
+        assert_eq!((steered, info.divergence), (SDA_OK, of_kernel.divergence));
+        assert!(data.iter().zip(&out).all(|(candidate, logprob)| candidate.logit == *logprob));
+        sda_sampler_free(sampler);
+        sda_pair_free(clone);
+        sda_pair_free(pair);
+    }
+    host.assert_sound();
 }
 
 #[test]

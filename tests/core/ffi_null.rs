@@ -35,6 +35,7 @@ fn null_is_refused_by_every_export() {
     let (e, n) = (room.as_ptr(), room.size());
     let (row, mut out) = ([0.0f32; 48], [0.0f32; 48]);
     let t = [1, 2, 3].as_ptr();
+    let prompts = [CPrompt { tokens: t, n_tokens: 3 }; 2];
     let (mut new_p, mut new_s, mut llama) = (null_mut(), null_mut(), null_mut());
     let (mut number, mut float, mut length, mut logits) = (0, 0.0, 0, null());
     let mut step = CStep { divergence: 0.0, temperature: 0.0 };
@@ -74,6 +75,7 @@ fn null_is_refused_by_every_export() {
             params: sda_steer_many(r, r, &r, &one, 1, 48, null(), q, &mut info),
             logprobs: sda_steer_many(r, r, &r, &one, 1, 48, &params, null_mut(), &mut info),
             pair: sda_pair_prefill(null_mut(), t, 3, t, 3, null_mut()),
+            pair: sda_pair_prefill_many(null_mut(), prompts.as_ptr(), 2, null_mut()),
             pair: sda_pair_step(null_mut(), 1),
             pairs: sda_pair_step_many(null(), t, 3),
             pair: sda_pair_row(null(), 0, &mut number),
@@ -85,6 +87,7 @@ fn null_is_refused_by_every_export() {
             sampler: sda_sampler_reset(null_mut()),
             sampler: sda_sampler_set_params(null_mut(), &params),
             sampler: sda_sampler_set_pair(null_mut(), pair),
+            sampler: sda_sampler_set_weights(null_mut(), 1.0, r, 1),
             sampler: sda_sampler_set_prompt(null_mut(), t, 3),
             sampler: sda_sampler_set_plain_logits(null_mut(), r, 48),
             sampler: sda_sampler_status(null()),
@@ -97,6 +100,13 @@ fn null_is_refused_by_every_export() {
             pair: sda_pair_new(&table, ctx, 0, 1, e, n, null_mut()),
             pair: sda_pair_clone(null(), 2, 3, e, n, &mut new_p),
             clone: sda_pair_clone(pair, 2, 3, e, n, null_mut()),
+            host: sda_pair_new_many(null(), ctx, t, 2, e, n, &mut new_p),
+            ctx: sda_pair_new_many(&table, null_mut(), t, 2, e, n, &mut new_p),
+            seqs: sda_pair_new_many(&table, ctx, null(), 2, e, n, &mut new_p),
+            pair: sda_pair_new_many(&table, ctx, t, 2, e, n, null_mut()),
+            pair: sda_pair_clone_many(null(), t, 2, e, n, &mut new_p),
+            seqs: sda_pair_clone_many(pair, null(), 2, e, n, &mut new_p),
+            clone: sda_pair_clone_many(pair, t, 2, e, n, null_mut()),
             pair: sda_sampler_new_paired(null(), &params, e, n, &mut new_s),
             params: sda_sampler_new_paired(pair, null(), e, n, &mut new_s),
             sampler: sda_sampler_new_paired(pair, &params, e, n, null_mut()),
@@ -122,6 +132,7 @@ fn null_is_refused_by_every_export() {
         let of_pair = lacking![Some(text(sda_pair_error(pair)));
             plain: sda_pair_prefill(pair, null(), 3, t, 3, null_mut()),
             instructed: sda_pair_prefill(pair, t, 3, null(), 3, null_mut()),
+            prompts: sda_pair_prefill_many(pair, null(), 2, null_mut()),
             tokens: sda_pair_step_many(&pair, null(), 1),
             pairs: sda_pair_step_many([pair, null_mut()].as_ptr(), t, 2),
             row: sda_pair_row(pair, 0, null_mut()),
@@ -132,6 +143,7 @@ fn null_is_refused_by_every_export() {
             candidates: sda_sampler_apply(sampler, null_mut()),
             params: sda_sampler_set_params(sampler, null()),
             pair: sda_sampler_set_pair(sampler, null()),
+            singles: sda_sampler_set_weights(sampler, 1.0, null(), 1),
             plain_prompt: sda_sampler_set_prompt(sampler, null(), 3),
             plain: sda_sampler_set_plain_logits(sampler, null(), 48),
             info: sda_sampler_last_step(sampler, null_mut()),

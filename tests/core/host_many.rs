@@ -213,7 +213,8 @@ fn what_cannot_be_one_decode_is_refused() {
     let error = step_many(&mut moves(&mut pairs, 7)).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "n_batch is 7 (8 rows), must be at least the rows of a joint step, two a pair"
+        "n_batch is 7 (8 rows), must be at least the rows of a joint step, two a pair and one for each single \
+         instruction"
     );
     assert_eq!(held(&pairs), before);
     let mut stranger = filled(&other, 1).remove(0);

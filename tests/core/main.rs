@@ -12,6 +12,7 @@ mod host_continuation;
 mod host_many;
 mod host_pair;
 mod host_sampler;
+mod host_singles;
 mod judge_injection;
 mod limit;
 mod many;
