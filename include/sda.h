@@ -778,7 +778,7 @@ typedef struct sda_engine_params {
     size_t struct_size;
     /*
      Tokens that each of the two branches can hold; 0 is the model's training length, at most 4096.
-     Default 0. The KV cache has twice as many cells.
+     Default 0. The KV cache has twice as many cells, or more with `max_instructions`.
      */
     uint32_t n_ctx;
     /*
@@ -817,6 +817,16 @@ typedef struct sda_engine_params {
      be the judge of any number of engines. Its context is made here, with the settings above, and is the engine's.
      */
     const struct sda_model *judge_model;
+    /*
+     The most instructions of one answer that can have a branch of their own, at most SDA_MOST_INSTRUCTIONS. 0 (the
+     default) is for one instruction, of a weight that is not negative. The KV cache gets cells for as many branches
+     more, and a step as many rows.
+     */
+    uint32_t max_instructions;
+    /*
+     Reserved. Must be 0.
+     */
+    uint32_t reserved;
 } sda_engine_params;
 
 /*
@@ -1017,6 +1027,20 @@ typedef struct sda_generate_params {
      What the answer is when the judge gives no score, SDA_ON_FAILURE_*. Default SDA_ON_FAILURE_ERROR.
      */
     int32_t on_judge_failure;
+    /*
+     Several instructions in place of `instruction` and `preset`, `n_instructions` of them, at most
+     `max_instructions` of the engine. Those with a weight of 0 or more are asked for; by each the answer is steered
+     in proportion to its weight, and away from it if that is negative. Default NULL.
+     */
+    const char *const *instructions;
+    /*
+     A finite weight for each of `instructions`; NULL (the default) is 1 each.
+     */
+    const float *weights;
+    /*
+     Number of instructions.
+     */
+    size_t n_instructions;
 } sda_generate_params;
 
 /*

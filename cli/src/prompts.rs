@@ -127,9 +127,6 @@ impl Prompter {
 
     /// The two prompts as tokens.
     pub fn tokens(&self, model: &Model, pair: &PromptPair) -> Outcome<Prompts> {
-        Ok(Prompts {
-            plain: model.tokenize_prompt(&pair.plain)?,
-            instructed: model.tokenize_prompt(&pair.instructed)?,
-        })
+        Ok(Prompts::new(model.tokenize_prompt(&pair.plain)?, model.tokenize_prompt(&pair.instructed)?))
     }
 }

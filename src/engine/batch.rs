@@ -2,19 +2,42 @@
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use super::branch_length;
 use super::local_judge::{ScoreDistribution, score};
 use super::scheduler::Scheduler;
 use super::types::{Jobs, OnEvent};
+use super::{branch_length, check_singles};
 use crate::branch::{Pair, Progress, SharedPair, lock};
 use crate::error::{Error, Result};
 use crate::host::{Context, SeqId, Token};
 use crate::llama::{ContextOptions, Model};
 
+/// How large a [`Batch`] is.
+#[derive(Clone, Copy, Debug)]
+pub struct BatchSize {
+    /// Answers at once.
+    pub n_pairs: usize,
+    /// The most tokens that each branch can hold, as in [`Engine::new`](super::Engine::new).
+    pub n_ctx: usize,
+    /// Branches of single instructions in each pair: the most [`Prompts::singles`](super::Prompts::singles) of a
+    /// job.
+    pub n_singles: usize,
+    /// KV cells, at least those of one pair; None is `n_ctx` for each branch of all pairs. Fewer are for answers
+    /// that are mostly much shorter than `n_ctx`: when the cells run out, the answer with the fewest tokens gives
+    /// way and starts from the beginning later.
+    pub cells: Option<usize>,
+}
+
+impl Default for BatchSize {
+    fn default() -> Self {
+        BatchSize { n_pairs: 1, n_ctx: 0, n_singles: 0, cells: None }
+    }
+}
+
 /// A context for many answers at once; it keeps the model. May move between threads; not used by two at once.
 pub struct Batch {
     pairs: Vec<SharedPair>,
     judge: Context,
+    judge_seq: SeqId,
     model: Model,
     n_ctx: usize,
 }
@@ -24,44 +47,42 @@ impl Batch {
     /// the most tokens that each branch can hold, 0 leaves it to us. The KV cache gets twice as many cells a
     /// pair, in sliding-window layers too, so that no answer can take another's.
     pub fn new(model: &Model, n_pairs: usize, n_ctx: usize, options: &ContextOptions) -> Result<Batch> {
-        let n_ctx = branch_length(model, n_ctx);
-        Batch::with_cells(model, n_pairs, n_ctx, 2 * n_ctx * n_pairs, options)
+        Batch::with_size(model, &BatchSize { n_pairs, n_ctx, ..BatchSize::default() }, options)
     }
 
-    /// As [`Batch::new`], with another number of KV cells, at least those of one pair: for answers that are
-    /// mostly much shorter than `n_ctx`. When the cells run out, the answer with the fewest tokens gives way
-    /// and starts from the beginning later.
-    pub fn with_cells(
-        model: &Model,
-        n_pairs: usize,
-        n_ctx: usize,
-        cells: usize,
-        options: &ContextOptions,
-    ) -> Result<Batch> {
-        let n_ctx = branch_length(model, n_ctx);
+    /// As [`Batch::new`], of any size.
+    pub fn with_size(model: &Model, size: &BatchSize, options: &ContextOptions) -> Result<Batch> {
+        let BatchSize { n_pairs, n_singles, .. } = *size;
+        check_singles(n_singles)?;
+        let n_ctx = branch_length(model, size.n_ctx);
         if n_pairs == 0 {
             return Err(Error::param("n_pairs", n_pairs, "at least 1"));
         }
-        if cells < 2 * n_ctx {
-            return Err(Error::param("cells", cells, "at least twice n_ctx"));
+        let branches = 2 + n_singles;
+        let cells = size.cells.unwrap_or(branches * n_ctx * n_pairs);
+        if cells < branches * n_ctx {
+            return Err(Error::param("cells", cells, "at least n_ctx for each branch of a pair"));
         }
         let cells = u32::try_from(cells)
-            .map_err(|_| Error::param("cells", cells, "at most 4294967295, as are 2 n_ctx n_pairs"))?;
+            .map_err(|_| Error::param("cells", cells, "at most 4294967295, as are those of all branches"))?;
         // One more sequence is the local judge's.
-        let n_seq_max = u32::try_from(2 * n_pairs + 1)
+        let n_seq_max = u32::try_from(branches * n_pairs + 1)
             .map_err(|_| Error::param("n_pairs", n_pairs, "at most 2147483647"))?;
-        if (options.n_batch as usize) < 2 * n_pairs {
-            return Err(Error::param("n_batch", options.n_batch, "at least 2 a pair"));
+        if (options.n_batch as usize) < branches * n_pairs {
+            let allowed = "at least 2 a pair, and one for each single instruction";
+            return Err(Error::param("n_batch", options.n_batch, allowed));
         }
         let options = ContextOptions { n_ctx: cells, n_seq_max, ..*options };
         let context = model.new_context(&options)?;
-        let pairs = (0..n_pairs as SeqId).map(|i| {
-            let mut pair = Pair::new(context.clone(), 2 * i, 2 * i + 1)?;
+        let pairs = (0..n_pairs).map(|i| {
+            let first = (branches * i) as SeqId;
+            let singles: Vec<SeqId> = (first + 2..first + branches as SeqId).collect();
+            let mut pair = Pair::with_singles(context.clone(), first, first + 1, &singles)?;
             pair.set_limit(n_ctx);
             Ok(Arc::new(Mutex::new(pair)))
         });
         let pairs = pairs.collect::<Result<_>>()?;
-        Ok(Batch { pairs, judge: context, model: model.clone(), n_ctx })
+        Ok(Batch { pairs, judge: context, judge_seq: n_seq_max as SeqId - 1, model: model.clone(), n_ctx })
     }
 
     /// The model.
@@ -104,7 +125,6 @@ impl Batch {
 
     /// Scores a draft between two runs, as [`Engine::score`](super::Engine::score) does.
     pub fn score(&mut self, judge_prompt: &[Token], progress: Progress) -> Result<ScoreDistribution> {
-        let seq = 2 * self.pairs.len() as SeqId;
-        score(&self.model, &mut self.judge, seq, judge_prompt, progress)
+        score(&self.model, &mut self.judge, self.judge_seq, judge_prompt, progress)
     }
 }

@@ -8,21 +8,22 @@
 use std::sync::Arc;
 
 use super::types::{Arm, Generation};
-use crate::branch::{Pair, SharedPair, Side, lock};
+use crate::branch::{SharedPair, Side, lock};
 use crate::error::Result;
 use crate::host::Token;
 use crate::llama::{Chain, Head, Sampling};
 use crate::params::Params;
-use crate::sampler::{Sampler, SharedSampler, Source};
-use crate::steer::{Nucleus, Step, steer, temper};
+use crate::sampler::{Sampler, SharedSampler, Source, steer_pair};
+use crate::steer::{Nucleus, Step, Weights, temper};
 
 /// Draws the tokens of one answer.
 pub(super) struct Drawer {
     pair: SharedPair,
     arm: Arm,
-    /// The single branch that is drawn from, or None for both, steered.
+    /// The one branch that is drawn from, or None for all, steered.
     side: Option<Side>,
     params: Params,
+    weights: Weights,
     path: Path,
 }
 
@@ -57,10 +58,11 @@ impl Drawer {
             };
             Path::Whole { sampler, chain: Chain::new(&head, &sampling, n_vocab, n_ctx)? }
         };
-        Ok(Drawer { pair: Arc::clone(pair), arm, side, params, path })
+        let weights = Weights::default();
+        Ok(Drawer { pair: Arc::clone(pair), arm, side, params, weights, path })
     }
 
-    /// The single branch that is drawn from, or None for both.
+    /// The one branch that is drawn from, or None for all.
     pub(super) fn side(&self) -> Option<Side> {
         self.side
     }
@@ -75,12 +77,28 @@ impl Drawer {
         }
     }
 
+    /// How much each branch counts in the next draws.
+    pub(super) fn set_weights(&mut self, weights: &Weights) -> Result<()> {
+        weights.validate()?;
+        self.weights = weights.clone();
+        match &self.path {
+            Path::Whole { sampler: Some(sampler), .. } => {
+                sampler.with(|sampler| sampler.set_weights(weights.clone()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn weights(&self) -> &Weights {
+        &self.weights
+    }
+
     /// Draws a token from the logits of the pair's last decode. With it comes what the steering found out.
     pub(super) fn draw(&mut self) -> Result<(Token, Option<Step>)> {
         match &mut self.path {
             Path::Best { sampling, row, nucleus, chain } => {
                 let step = match self.side {
-                    None => Some(steer_pair(&*lock(&self.pair)?, &self.params, row)?),
+                    None => Some(steer_pair(&*lock(&self.pair)?, &self.weights, &self.params, row)?),
                     Some(side) => {
                         let temperature = single_temperature(self.arm, &self.params);
                         temper(&lock(&self.pair)?.logits(side)?, temperature, row)?;
@@ -121,9 +139,4 @@ fn single_temperature(arm: Arm, params: &Params) -> f32 {
         Arm::Steered => params.temperature_at(0.0) as f32,
         Arm::Plain | Arm::Instructed => params.temperature,
     }
-}
-
-/// Log-probabilities of the next token, from the rows as llama.cpp holds them.
-fn steer_pair(pair: &Pair, params: &Params, row: &mut [f32]) -> Result<Step> {
-    steer(&pair.logits(Side::Instructed)?, &pair.logits(Side::Plain)?, params, row)
 }

@@ -15,14 +15,16 @@ mod single;
 mod top;
 mod types;
 
-pub use batch::Batch;
+pub use batch::{Batch, BatchSize};
 pub use judge::{JudgeModel, LocalJudge};
 pub use local_judge::ScoreDistribution;
 pub use single::Engine;
 pub use top::{RankedToken, TopTokens};
 pub use types::{Answer, Arm, BatchEvent, Event, Finish, Generation, Job, Prompts, StepRecord, Timings};
 
+use crate::error::{Error, Result};
 use crate::llama::Model;
+use crate::steer::MOST_INSTRUCTIONS;
 
 /// Context length of a branch when none is asked for, unless the model was trained for less.
 pub const DEFAULT_N_CTX: usize = 4096;
@@ -33,4 +35,12 @@ pub fn branch_length(model: &Model, n_ctx: usize) -> usize {
         0 => model.n_ctx_train().clamp(1, DEFAULT_N_CTX),
         n => n,
     }
+}
+
+/// Error if a pair cannot have as many branches of single instructions.
+fn check_singles(n_singles: usize) -> Result<()> {
+    if n_singles > MOST_INSTRUCTIONS {
+        return Err(Error::param("n_singles", n_singles, "at most 8"));
+    }
+    Ok(())
 }

@@ -73,6 +73,12 @@ impl Run {
 
     /// Reads the prompts into the branches that the arm runs on. [`Error::Cancelled`] if `progress` said so.
     pub(super) fn read(&mut self, prompts: &Prompts, progress: Progress) -> Result<()> {
+        let (prompts_of_one, weights) = (prompts.singles.len(), prompts.weights.singles.len());
+        if prompts_of_one != weights {
+            let what = "weights of single instructions";
+            return Err(Error::Length { what, got: weights, expected: prompts_of_one });
+        }
+        self.drawer.set_weights(&prompts.weights)?;
         if self.settings.steer_after_think && self.is_steered() {
             let mut think = ThinkTracker::default();
             think.push(&self.model.text(&prompts.instructed));
@@ -89,8 +95,11 @@ impl Run {
         let mut pair = lock(&self.pair)?;
         self.prefill = match self.drawer.side() {
             Some(side @ Side::Plain) => pair.prefill_one(side, &prompts.plain, &mut progress),
-            Some(side @ Side::Instructed) => pair.prefill_one(side, &prompts.instructed, &mut progress),
-            None => pair.prefill(&prompts.plain, &prompts.instructed, &mut progress),
+            Some(side) => pair.prefill_one(side, &prompts.instructed, &mut progress),
+            None => {
+                let singles: Vec<&[Token]> = prompts.singles.iter().map(Vec::as_slice).collect();
+                pair.prefill_many(&prompts.plain, &prompts.instructed, &singles, &mut progress)
+            }
         }?;
         drop(pair);
         self.timings.prefill = start.elapsed();
@@ -130,7 +139,7 @@ impl Run {
         })
     }
 
-    /// The single branch that is decoded, or None for both.
+    /// The one branch that is decoded, or None for all.
     pub(super) fn side(&self) -> Option<Side> {
         self.drawer.side()
     }
@@ -166,7 +175,13 @@ impl Run {
                 .then(|| 1.0 + self.step.map_or(self.params().gain(), |step| step.gain)),
             logprob_plain: logprob(Side::Plain)?,
             logprob_instructed: logprob(Side::Instructed)?,
-            top: top_tokens(&self.model, &pair, self.settings.trace_top, &self.params())?,
+            top: top_tokens(
+                &self.model,
+                &pair,
+                self.settings.trace_top,
+                self.drawer.weights(),
+                &self.params(),
+            )?,
         })
     }
 

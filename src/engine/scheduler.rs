@@ -111,7 +111,7 @@ impl<'a, 'b> Scheduler<'a, 'b> {
 
     /// True if a job has room as soon as others have ended.
     fn fits(&self, job: &Job) -> bool {
-        job.prompts.plain.len().max(job.prompts.instructed.len()) <= self.n_ctx
+        job.prompts.longest() <= self.n_ctx
     }
 
     fn requeue(&mut self, id: usize, job: Job) {

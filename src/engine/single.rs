@@ -3,10 +3,10 @@
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
 
-use super::branch_length;
 use super::local_judge::{ScoreDistribution, score};
 use super::run::{Next, Run};
 use super::types::{Answer, Arm, Event, Finish, Generation, Prompts};
+use super::{branch_length, check_singles};
 use crate::branch::{Pair, Progress, SharedPair, lock};
 use crate::error::{Error, Result};
 use crate::host::{Context, SeqId, Token};
@@ -14,13 +14,15 @@ use crate::llama::{ContextOptions, Model};
 
 const PLAIN_SEQ: SeqId = 0;
 const INSTRUCTED_SEQ: SeqId = 1;
-const JUDGE_SEQ: SeqId = 2;
+/// The branches of single instructions, and then the judge.
+const FIRST_SINGLE_SEQ: SeqId = 2;
 
 /// A model's context with everything that steered generation needs; it keeps the model. May move between
 /// threads; not used by two at once.
 pub struct Engine {
     pair: SharedPair,
     judge: Context,
+    judge_seq: SeqId,
     model: Model,
     n_ctx: usize,
 }
@@ -30,15 +32,32 @@ impl Engine {
     /// length, at most [`DEFAULT_N_CTX`](super::DEFAULT_N_CTX)); the KV cache gets twice as many cells.
     /// `options.n_ctx` and `options.n_seq_max` are set from it.
     pub fn new(model: &Model, n_ctx: usize, options: &ContextOptions) -> Result<Engine> {
+        Engine::with_singles(model, n_ctx, 0, options)
+    }
+
+    /// As [`Engine::new`], with room for `n_singles` branches of single instructions beside the two: the most
+    /// [`Prompts::singles`] that can be generated from. The KV cache gets the cells of as many branches more.
+    pub fn with_singles(
+        model: &Model,
+        n_ctx: usize,
+        n_singles: usize,
+        options: &ContextOptions,
+    ) -> Result<Engine> {
+        check_singles(n_singles)?;
         let n_ctx = branch_length(model, n_ctx);
-        let cells =
-            u32::try_from(2 * n_ctx).map_err(|_| Error::param("n_ctx", n_ctx, "at most 2147483647"))?;
-        let options = ContextOptions { n_ctx: cells, n_seq_max: 3, ..*options };
+        let cells = u32::try_from((2 + n_singles) * n_ctx)
+            .map_err(|_| Error::param("n_ctx", n_ctx, "at most 4294967295 cells for all branches"))?;
+        let judge_seq = FIRST_SINGLE_SEQ + n_singles as SeqId;
+        let options = ContextOptions { n_ctx: cells, n_seq_max: judge_seq as u32 + 1, ..*options };
+        if (options.n_batch as usize) < 2 + n_singles {
+            return Err(Error::param("n_batch", options.n_batch, "at least one for each branch"));
+        }
         let context = model.new_context(&options)?;
-        let mut pair = Pair::new(context.clone(), PLAIN_SEQ, INSTRUCTED_SEQ)?;
+        let singles: Vec<SeqId> = (FIRST_SINGLE_SEQ..judge_seq).collect();
+        let mut pair = Pair::with_singles(context.clone(), PLAIN_SEQ, INSTRUCTED_SEQ, &singles)?;
         pair.set_limit(n_ctx);
         let pair = Arc::new(Mutex::new(pair));
-        Ok(Engine { pair, judge: context, model: model.clone(), n_ctx })
+        Ok(Engine { pair, judge: context, judge_seq, model: model.clone(), n_ctx })
     }
 
     /// The model.
@@ -106,6 +125,6 @@ impl Engine {
     /// Reads a judge prompt, which must end where the number follows, and returns the distribution of
     /// the score. It runs in a sequence of its own, which is emptied afterwards; the prompt pair stays.
     pub fn score(&mut self, judge_prompt: &[Token], progress: Progress) -> Result<ScoreDistribution> {
-        score(&self.model, &mut self.judge, JUDGE_SEQ, judge_prompt, progress)
+        score(&self.model, &mut self.judge, self.judge_seq, judge_prompt, progress)
     }
 }

@@ -2,10 +2,11 @@
 
 use crate::branch::{Pair, Side};
 use crate::error::Result;
-use crate::host::Token;
+use crate::host::{Logits, Token};
 use crate::llama::Model;
 use crate::params::Params;
-use crate::steer::{Nucleus, steer};
+use crate::sampler::steer_pair;
+use crate::steer::{Nucleus, Step, Weights, steer};
 
 /// A token and how likely a distribution makes it.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,9 +31,15 @@ pub struct TopTokens {
     pub steered: Option<Vec<RankedToken>>,
 }
 
-/// The `n` most likely tokens of the present step in each distribution; None for 0. `params` are those in
-/// force. Costs a run of the kernel and a pass over the vocabulary for each distribution.
-pub(super) fn top_tokens(model: &Model, pair: &Pair, n: usize, params: &Params) -> Result<Option<TopTokens>> {
+/// The `n` most likely tokens of the present step in each distribution; None for 0. `weights` and `params` are
+/// those in force. Costs a run of the kernel and a pass over the vocabulary for each distribution.
+pub(super) fn top_tokens(
+    model: &Model,
+    pair: &Pair,
+    n: usize,
+    weights: &Weights,
+    params: &Params,
+) -> Result<Option<TopTokens>> {
     if n == 0 {
         return Ok(None);
     }
@@ -41,26 +48,27 @@ pub(super) fn top_tokens(model: &Model, pair: &Pair, n: usize, params: &Params) 
         None => Ok(None),
     };
     let (plain, instructed) = (row(Side::Plain)?, row(Side::Instructed)?);
-    let (plain, instructed) = (plain.as_deref(), instructed.as_deref());
     let untempered = Params { temperature: 1.0, sigma: f32::INFINITY, t_min: 0.0, ..*params };
     let unsteered = Params { amplification: 0.0, ..untempered };
     let mut logprobs = vec![0.0; model.n_vocab()];
     let mut nucleus = Nucleus::default();
-    let mut rank = |instructed: Option<&[f32]>, plain: Option<&[f32]>, params: &Params| {
-        let (Some(instructed), Some(plain)) = (instructed, plain) else { return Ok(None) };
-        steer(instructed, plain, params, &mut logprobs)?;
+    let mut rank = |write: &mut dyn FnMut(&mut [f32]) -> Result<Step>| {
+        write(&mut logprobs)?;
         let ranked = nucleus.select(&logprobs, n, 1.0).map(|(token, logprob)| RankedToken {
             token: token as Token,
             text: printable(&model.piece(token as Token)),
             logprob: logprob.into(),
         });
-        Ok(Some(ranked.collect()))
+        Ok(ranked.collect::<Vec<RankedToken>>())
     };
-    Ok(Some(TopTokens {
-        plain: rank(plain, plain, &unsteered)?,
-        instructed: rank(instructed, instructed, &unsteered)?,
-        steered: rank(instructed, plain, &untempered)?,
-    }))
+    let mut alone = |row: &Option<Logits>| {
+        row.as_ref().map(|row| rank(&mut |to| steer(row, row, &unsteered, to))).transpose()
+    };
+    let top = TopTokens { plain: alone(&plain)?, instructed: alone(&instructed)?, steered: None };
+    let is_steered = plain.is_some() && instructed.is_some();
+    let steered =
+        is_steered.then(|| rank(&mut |to| steer_pair(pair, weights, &untempered, to))).transpose()?;
+    Ok(Some(TopTokens { steered, ..top }))
 }
 
 fn printable(bytes: &[u8]) -> String {

@@ -6,16 +6,46 @@ use super::TopTokens;
 use crate::branch::{Prefill, Side};
 use crate::error::Result;
 use crate::host::Token;
-use crate::llama::Sampling;
+use crate::llama::{Model, Sampling};
 use crate::params::Params;
+use crate::steer::Weights;
+use crate::text::PromptSet;
 
-/// The token ids of both prompts.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// The token ids of the prompts: two, or more with several instructions.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Prompts {
     /// The query alone.
     pub plain: Vec<Token>,
-    /// The query and the instruction.
+    /// The query and the instruction, or all instructions that are asked for.
     pub instructed: Vec<Token>,
+    /// The query and one of several instructions, for each that the steering needs. Empty with a single one.
+    pub singles: Vec<Vec<Token>>,
+    /// How much each branch counts in the steering; one weight for each of `singles`.
+    pub weights: Weights,
+}
+
+impl Prompts {
+    /// Prompts with one instruction.
+    pub fn new(plain: Vec<Token>, instructed: Vec<Token>) -> Prompts {
+        Prompts { plain, instructed, ..Prompts::default() }
+    }
+
+    /// The tokens of prompts as text.
+    pub fn of(set: &PromptSet, model: &Model) -> Result<Prompts> {
+        let tokens = |text: &String| model.tokenize_prompt(text);
+        Ok(Prompts {
+            plain: tokens(&set.pair.plain)?,
+            instructed: tokens(&set.pair.instructed)?,
+            singles: set.singles.iter().map(tokens).collect::<Result<_>>()?,
+            weights: set.weights.clone(),
+        })
+    }
+
+    /// Tokens of the longest of all prompts.
+    pub fn longest(&self) -> usize {
+        let singles = self.singles.iter().map(Vec::len);
+        [self.plain.len(), self.instructed.len()].into_iter().chain(singles).max().unwrap_or(0)
+    }
 }
 
 /// Which distribution the answer is drawn from.
@@ -25,7 +55,7 @@ pub enum Arm {
     Plain,
     /// The instructed prompt alone, without steering: the control.
     Instructed,
-    /// Both, steered.
+    /// All branches, steered.
     #[default]
     Steered,
 }
@@ -40,7 +70,7 @@ impl Arm {
         }
     }
 
-    /// The single branch that the arm runs on, or None for both.
+    /// The one branch that the arm runs on, or None for all.
     pub fn side(self) -> Option<Side> {
         match self {
             Arm::Plain => Some(Side::Plain),
@@ -216,7 +246,7 @@ pub enum BatchEvent<'a> {
         /// The text.
         text: &'a str,
     },
-    /// A job had to give way, because the cells of [`Batch::with_cells`](super::Batch::with_cells) ran out. Its tokens so far are void:
+    /// A job had to give way, because the cells of [`BatchSize::cells`](super::BatchSize::cells) ran out. Its tokens so far are void:
     /// it starts from the beginning later.
     Requeued {
         /// The job.

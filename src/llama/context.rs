@@ -102,6 +102,16 @@ const TABLE: HostTable = HostTable {
 
 impl State {
     fn new(model: &Model, options: &ContextOptions) -> Result<State> {
+        // SAFETY: it takes nothing and returns a constant.
+        let most = unsafe { sys::llama_max_parallel_sequences() };
+        if options.n_seq_max as usize > most {
+            let value = format_args!("{} (llama.cpp's most is {most})", options.n_seq_max);
+            return Err(Error::param(
+                "n_seq_max",
+                value,
+                "no more than llama.cpp allows: fewer answers at once",
+            ));
+        }
         let cores = std::thread::available_parallelism().map_or(1, |n| n.get() as u32);
         let threads = if options.n_threads == 0 { cores } else { options.n_threads };
         let threads_batch = if options.n_threads_batch == 0 { threads } else { options.n_threads_batch };

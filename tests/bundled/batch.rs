@@ -7,7 +7,9 @@ use crate::models::{gemma, gemma_f32, smollm2, smollm2_f32};
 use crate::rows::{GEMMA_EXACT, QUANTIZED, SMOLLM2_EXACT, alone, difference, exact, options, quiet};
 
 use sda::branch::{Move, Pair, Side, step_many};
-use sda::engine::{Answer, Arm, Batch, BatchEvent, Engine, Event, Finish, Generation, Job, Prompts};
+use sda::engine::{
+    Answer, Arm, Batch, BatchEvent, BatchSize, Engine, Event, Finish, Generation, Job, Prompts,
+};
 use sda::host::Token;
 use sda::llama::{ContextOptions, Model, Sampling};
 use sda::{Error, Params};
@@ -22,7 +24,7 @@ fn prompts(model: &Model, query: &str) -> Prompts {
         let text = format!("<|im_start|>user\n{query}{instruction}<|im_end|>\n<|im_start|>assistant\n");
         model.tokenize_prompt(&text).unwrap()
     };
-    Prompts { plain: tokens(""), instructed: tokens("\n\nAnswer like a pirate.") }
+    Prompts::new(tokens(""), tokens("\n\nAnswer like a pirate."))
 }
 
 fn settings(seed: u32, n_predict: usize) -> Generation {
@@ -154,7 +156,10 @@ fn many_pairs_give_what_single_engines_give() {
     // With the second number of cells, which is the least that llama.cpp makes, three have no room: some give
     // way, and nothing is lost.
     for (cells, gives_way) in [(3 * 256, false), (256, true)] {
-        let mut batch = Batch::with_cells(&model, 3, 128, cells, &exact(0)).unwrap();
+        let mut batch = {
+            let size = BatchSize { n_pairs: 3, n_ctx: 128, cells: Some(cells), ..BatchSize::default() };
+            Batch::with_size(&model, &size, &exact(0)).unwrap()
+        };
         let (answers, requeued) = answers(&mut batch, &jobs);
         assert_eq!(requeued > 0, gives_way);
         for (answer, expected) in answers.into_iter().zip(&expected) {
@@ -301,9 +306,13 @@ fn sizes_out_of_range_are_named() {
     let model = smollm2();
     let error = |n_pairs, n_ctx, cells, n_batch| {
         let options = ContextOptions { n_batch, ..options(0) };
-        Batch::with_cells(&model, n_pairs, n_ctx, cells, &options).err().unwrap().to_string()
+        let size = BatchSize { n_pairs, n_ctx, cells: Some(cells), ..BatchSize::default() };
+        Batch::with_size(&model, &size, &options).err().unwrap().to_string()
     };
     assert_eq!(error(0, 64, 128, 64), "n_pairs is 0, must be at least 1");
-    assert_eq!(error(2, 64, 127, 64), "cells is 127, must be at least twice n_ctx");
-    assert_eq!(error(2, 64, 128, 3), "n_batch is 3, must be at least 2 a pair");
+    assert_eq!(error(2, 64, 127, 64), "cells is 127, must be at least n_ctx for each branch of a pair");
+    assert_eq!(
+        error(2, 64, 128, 3),
+        "n_batch is 3, must be at least 2 a pair, and one for each single instruction"
+    );
 }

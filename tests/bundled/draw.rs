@@ -23,8 +23,7 @@ fn one_thread() -> ContextOptions {
 }
 
 fn prompts(model: &Model) -> Prompts {
-    let plain = tokens(model, QUERY);
-    Prompts { instructed: tokens(model, &format!("{QUERY}{INSTRUCTION}")), plain }
+    Prompts::new(tokens(model, QUERY), tokens(model, &format!("{QUERY}{INSTRUCTION}")))
 }
 
 /// The whole chain at the pair's current rows, one draw.

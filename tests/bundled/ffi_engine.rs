@@ -230,6 +230,27 @@ fn text_that_was_held_back_comes_last() {
 }
 
 #[test]
+fn several_instructions_steer_with_their_weights() {
+    let room = |params: &mut CEngineParams| (params.n_ctx, params.max_instructions) = (256, 2);
+    let (wide, narrow) = (Engine::with(room), Engine::new(256));
+    let one = narrow.text(|_| ());
+    let texts = [PIRATE.as_ptr(), c"Use one short sentence.".as_ptr()];
+    let set = |p: &mut CGenerateParams, n: usize, weights: *const f32| {
+        (p.instruction, p.instructions, p.weights, p.n_instructions) = (null(), texts.as_ptr(), weights, n);
+    };
+    assert_eq!(wide.text(|p| set(p, 1, null())), one, "one of weight 1 is the instruction");
+    let (heard, answer) = wide.generate(|p| set(p, 2, null())).unwrap();
+    let ones = wide.generate(|p| set(p, 2, [1.0f32; 2].as_ptr())).unwrap().0;
+    assert_eq!((&ones.text, heard.tokens.len()), (&heard.text, 8));
+    assert!(answer.prefill_shared > 0);
+    assert_ne!(heard.text, one);
+    let away = wide.text(|p| set(p, 2, [1.0f32, -1.0].as_ptr()));
+    assert_ne!(away, heard.text);
+    assert_eq!(narrow.generate(|p| set(p, 2, null())).err(), Some(SDA_ERR_PARAM));
+    assert!(narrow.error().contains("the pair has 0"), "{}", narrow.error());
+}
+
+#[test]
 fn the_callback_and_another_thread_can_stop_an_answer() {
     let engine = Engine::new(512);
     let stopped = |reply: fn(&mut Heard) -> i32| {
@@ -285,6 +306,7 @@ fn wrong_requests_are_refused_with_a_reason() {
     let engine = Engine::new(256);
     let bad = [0xffu8, 0];
     let nan = steering(f32::NAN, 0.6);
+    let query = QUERY.as_ptr();
     type Change<'a> = Box<dyn FnOnce(&mut CGenerateParams) + 'a>;
     let cases: Vec<(Change, i32, &str)> = vec![
         (Box::new(|p| p.prompt = null()), SDA_ERR_NULL, "prompt is NULL"),
@@ -299,6 +321,21 @@ fn wrong_requests_are_refused_with_a_reason() {
             Box::new(|p| (p.instruction, p.preset) = (null(), c"kindness".as_ptr())),
             SDA_ERR_PARAM,
             "preset is kindness",
+        ),
+        (
+            Box::new(|p| (p.instructions, p.n_instructions) = (&query, 1)),
+            SDA_ERR_PARAM,
+            "n_instructions is 1, must be 0",
+        ),
+        (Box::new(|p| (p.instruction, p.n_instructions) = (null(), 1)), SDA_ERR_NULL, "instructions is NULL"),
+        (Box::new(|p| (p.instruction, p.n_instructions) = (null(), 9)), SDA_ERR_PARAM, "n_instructions is 9"),
+        (
+            Box::new(|p| {
+                (p.instruction, p.instructions, p.n_instructions) = (null(), &query, 1);
+                p.weights = &f32::NAN;
+            }),
+            SDA_ERR_PARAM,
+            "weights is NaN",
         ),
         (Box::new(|p| p.score = 101.0), SDA_ERR_PARAM, "score is 101"),
         (Box::new(|p| (p.score, p.amplify) = (50.0, 9)), SDA_ERR_PARAM, "amplify function is 9"),
@@ -365,6 +402,8 @@ fn models_and_engines_are_refused_with_a_reason_and_null_is_no_crash() {
         assert_eq!(new(CEngineParams { flash_attn: 2, ..params }, &mut engine), SDA_ERR_PARAM);
         assert_eq!(new(CEngineParams { struct_size: 8, ..params }, &mut engine), SDA_ERR_VERSION);
         assert_eq!(new(CEngineParams { judge_n_ctx: 1, ..params }, &mut engine), SDA_ERR_PARAM);
+        assert_eq!(new(CEngineParams { max_instructions: 9, ..params }, &mut engine), SDA_ERR_PARAM);
+        assert_eq!(new(CEngineParams { reserved: 1, ..params }, &mut engine), SDA_ERR_PARAM);
         assert_eq!(sda_engine_new(null(), &params, null_mut(), 0, &mut engine), SDA_ERR_NULL);
         assert_eq!(new(params, null_mut()), SDA_ERR_NULL);
         assert!(engine.is_null());

@@ -9,3 +9,4 @@ mod models;
 mod owned;
 mod pair;
 mod rows;
+mod several;

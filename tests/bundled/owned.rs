@@ -50,7 +50,7 @@ fn a_fork_outlives_batch_and_model() {
 #[test]
 fn an_engine_keeps_its_model() {
     let mut engine = Engine::new(&model(), 64, &options()).unwrap();
-    let prompts = Prompts { plain: vec![1, 2], instructed: vec![1, 3] };
+    let prompts = Prompts::new(vec![1, 2], vec![1, 3]);
     let settings = Generation { n_predict: Some(4), ..Generation::default() };
     engine.generate(Arm::Steered, &prompts, &settings, &mut |_| true).unwrap();
 }

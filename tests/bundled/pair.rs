@@ -185,3 +185,43 @@ fn a_long_shared_prompt_leaves_a_sliding_window_model_room_for_its_answer() {
         pair.step(token).unwrap_or_else(|error| panic!("step {step}: {error}"));
     }
 }
+
+/// Prompts with two instructions: plain, both, and each alone.
+fn four(model: &Model) -> [Vec<sda::host::Token>; 4] {
+    ["", " Answer like a pirate, in rhyme. Be brief.", " Answer like a pirate, in rhyme.", " Be brief."]
+        .map(|text| model.tokenize_prompt(&format!("{QUERY}{text}{ASSISTANT}")).unwrap())
+}
+
+fn several(model: &Model, options: ContextOptions) -> Pair {
+    let context = model.new_context(&ContextOptions { n_seq_max: 4, ..options }).unwrap();
+    Pair::with_singles(context, 0, 1, &[2, 3]).unwrap()
+}
+
+#[test]
+fn all_rows_of_two_instructions_equal_separate_runs() {
+    let model = smollm2_f32();
+    let prompts = four(&model);
+    let steps = model.tokenize("Arr, it be Paris, on the Seine.", false, false).unwrap();
+    let expected: Vec<_> = prompts.iter().map(|prompt| alone(&model, exact(1024), prompt, &steps)).collect();
+    let mut pair = several(&model, exact(1024));
+    let [plain, both, first, second] = &prompts;
+    let prefill = pair.prefill_many(plain, both, &[first, second], &mut quiet).unwrap();
+    let shared = model.tokenize_prompt(QUERY).unwrap().len();
+    let total: usize = prompts.iter().map(Vec::len).sum();
+    assert!(prefill.shared + 1 >= shared, "{prefill:?} of {shared}");
+    assert_eq!(prefill.decoded, total - 3 * prefill.shared, "the shared tokens are decoded once");
+    for i in 0..=steps.len() {
+        let sides = [Side::Plain, Side::Instructed, Side::Single(0), Side::Single(1)];
+        for (side, expected) in sides.into_iter().zip(&expected) {
+            let d = difference(&pair.logits(side).unwrap(), &expected[i]);
+            assert!(d < SMOLLM2_EXACT, "step {i}, {side:?}: rows differ by {d} of their spread");
+        }
+        if let Some(&token) = steps.get(i) {
+            pair.step(token).unwrap();
+        }
+    }
+    // The comparison would hold for any prompts if the branches were the same.
+    for (a, b) in [(0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3)] {
+        assert!(difference(&expected[a][0], &expected[b][0]) > SMOLLM2_EXACT, "{a} and {b}");
+    }
+}

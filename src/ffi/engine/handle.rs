@@ -49,7 +49,8 @@ impl Judged {
 
 impl EngineHandle {
     fn new(model: &Model, settings: &Settings) -> Result<EngineHandle> {
-        let engine = Engine::new(model, settings.n_ctx, &settings.options)?;
+        let engine =
+            Engine::with_singles(model, settings.n_ctx, settings.max_instructions, &settings.options)?;
         let judge = |model| {
             let n_ctx = match settings.judge_n_ctx {
                 0 => JudgeModel::default_n_ctx(model, engine.n_ctx()),
@@ -160,15 +161,11 @@ fn generate(judged: &mut Judged, request: &Request, cancel: &AtomicBool) -> Resu
         system: request.system,
         history: &request.history,
         query: request.prompt,
-        instruction: request.instruction,
+        instruction: "",
         negative: request.negative,
         placement: request.placement.unwrap_or(suits),
     };
-    let pair = pair.build()?;
-    let prompts = Prompts {
-        plain: model.tokenize_prompt(&pair.plain)?,
-        instructed: model.tokenize_prompt(&pair.instructed)?,
-    };
+    let prompts = Prompts::of(&pair.build_many(&request.instructions)?, &model)?;
     let is_cancelled = || cancel.load(Ordering::Relaxed);
     let decided = match &request.judge {
         None => Decided::by(request),

@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::judge::{Judge, JudgeRequest, Resolution, resolve};
 use crate::params::Params;
 use crate::strength::Strength;
-use crate::text::strip_think;
+use crate::text::{Instruction, strip_think};
 
 /// What the answer is drawn from, and what its host is told of that.
 pub(super) struct Decided {
@@ -39,7 +39,7 @@ impl Decided {
         let asked = JudgeRequest {
             query: request.prompt,
             draft: strip_think(&draft.text).text,
-            instruction: request.instruction,
+            instruction: &Instruction::joined(&request.instructions),
             dimension: judging.dimension,
         };
         let verdict = judge.score(&asked, cancel);

@@ -17,8 +17,9 @@ use crate::judge::OnFailure;
 use crate::llama::Sampling;
 use crate::params::Params;
 use crate::quality::Quality;
+use crate::steer::MOST_INSTRUCTIONS;
 use crate::strength::Strength;
-use crate::text::{InstructionPlacement, Turn};
+use crate::text::{Instruction, InstructionPlacement, Turn};
 
 /// SDA_PLACEMENT_AFTER, or SDA_PLACEMENT_BEFORE for a model without a chat template.
 pub const SDA_PLACEMENT_AUTO: i32 = 0;
@@ -125,6 +126,14 @@ pub struct CGenerateParams {
     pub judge_dimension: i32,
     /// What the answer is when the judge gives no score, SDA_ON_FAILURE_*. Default SDA_ON_FAILURE_ERROR.
     pub on_judge_failure: i32,
+    /// Several instructions in place of `instruction` and `preset`, `n_instructions` of them, at most
+    /// `max_instructions` of the engine. Those with a weight of 0 or more are asked for; by each the answer is steered
+    /// in proportion to its weight, and away from it if that is negative. Default NULL.
+    pub instructions: *const *const c_char,
+    /// A finite weight for each of `instructions`; NULL (the default) is 1 each.
+    pub weights: *const f32,
+    /// Number of instructions.
+    pub n_instructions: usize,
 }
 
 // SAFETY: C's layout, numbers, and pointers that may be NULL; the size comes first.
@@ -167,6 +176,9 @@ unsafe impl SizedStruct for CGenerateParams {
             judge: 0,
             judge_dimension: SDA_DIMENSION_NONE,
             on_judge_failure: SDA_ON_FAILURE_ERROR,
+            instructions: std::ptr::null(),
+            weights: std::ptr::null(),
+            n_instructions: 0,
         }
     }
 }
@@ -182,7 +194,7 @@ pub unsafe extern "C" fn sda_generate_params_init(params: *mut CGenerateParams, 
 pub(super) struct Request<'a> {
     pub(super) c: CGenerateParams,
     pub(super) prompt: &'a str,
-    pub(super) instruction: &'a str,
+    pub(super) instructions: Vec<Instruction>,
     pub(super) negative: &'a str,
     pub(super) system: Option<&'a str>,
     pub(super) chat_template: Option<&'a str>,
@@ -224,12 +236,23 @@ impl<'a> Request<'a> {
         if c.on_text.is_none() {
             return Err(Error::Null { name: "on_text" });
         }
-        let instruction = match (instruction, preset) {
+        // SAFETY: passed on.
+        let several = unsafe { instructions(&c)? };
+        let instructions = match (instruction, preset) {
             (Some(_), Some(preset)) => {
                 return Err(Error::param("preset", preset, "NULL where instruction is not"));
             }
-            (None, Some(preset)) => Quality::named("preset", preset)?.instruction(),
-            (instruction, None) => instruction.unwrap_or_default(),
+            (None, None) => several,
+            _ if !several.is_empty() => {
+                let value = several.len();
+                return Err(Error::param(
+                    "n_instructions",
+                    value,
+                    "0 where instruction or preset is not NULL",
+                ));
+            }
+            (None, Some(preset)) => vec![Instruction::new(Quality::named("preset", preset)?.instruction())],
+            (Some(instruction), None) => vec![Instruction::new(instruction)],
         };
         // SAFETY: passed on.
         let (turns, stops, params) = unsafe {
@@ -268,7 +291,7 @@ impl<'a> Request<'a> {
         Ok(Request {
             c,
             prompt,
-            instruction,
+            instructions,
             negative: negative.unwrap_or_default(),
             system,
             chat_template,
@@ -279,6 +302,27 @@ impl<'a> Request<'a> {
             judge: judging(&c)?,
         })
     }
+}
+
+/// Several instructions with their weights.
+///
+/// # Safety
+/// The texts and arrays are as the fields say.
+unsafe fn instructions(c: &CGenerateParams) -> Result<Vec<Instruction>> {
+    if c.n_instructions > MOST_INSTRUCTIONS {
+        return Err(Error::param("n_instructions", c.n_instructions, "at most 8"));
+    }
+    // SAFETY: passed on.
+    let (texts, weights) = unsafe {
+        let weights = list(c.weights, if c.weights.is_null() { 0 } else { c.n_instructions }, "weights")?;
+        (list(c.instructions, c.n_instructions, "instructions")?, weights)
+    };
+    let instruction = |(i, &pointer): (usize, &*const c_char)| {
+        // SAFETY: passed on.
+        let text = unsafe { text(pointer, "instructions")? };
+        Ok(Instruction { text: text.to_owned(), weight: weights.get(i).copied().unwrap_or(1.0) })
+    };
+    texts.iter().enumerate().map(instruction).collect()
 }
 
 /// # Safety

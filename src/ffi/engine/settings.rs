@@ -5,6 +5,7 @@ use super::model::ModelHandle;
 use crate::error::{Error, Result};
 use crate::guard::guard;
 use crate::llama::{ContextOptions, Model};
+use crate::steer::MOST_INSTRUCTIONS;
 
 /// How to make an engine. Set it up with sda_engine_params_init(), then change single fields.
 #[repr(C)]
@@ -13,7 +14,7 @@ pub struct CEngineParams {
     /// Size of this struct as the caller knows it; sda_engine_params_init() sets it.
     pub struct_size: usize,
     /// Tokens that each of the two branches can hold; 0 is the model's training length, at most 4096.
-    /// Default 0. The KV cache has twice as many cells.
+    /// Default 0. The KV cache has twice as many cells, or more with `max_instructions`.
     pub n_ctx: u32,
     /// The most tokens of one decode. At least 2. Default 2048.
     pub n_batch: u32,
@@ -35,6 +36,12 @@ pub struct CEngineParams {
     /// stronger one. NULL (the default): the engine's own model scores them. It may be freed before the engine, and
     /// be the judge of any number of engines. Its context is made here, with the settings above, and is the engine's.
     pub judge_model: *const ModelHandle,
+    /// The most instructions of one answer that can have a branch of their own, at most SDA_MOST_INSTRUCTIONS. 0 (the
+    /// default) is for one instruction, of a weight that is not negative. The KV cache gets cells for as many branches
+    /// more, and a step as many rows.
+    pub max_instructions: u32,
+    /// Reserved. Must be 0.
+    pub reserved: u32,
 }
 
 // SAFETY: C's layout, numbers, and a pointer that may be NULL; the size comes first.
@@ -55,6 +62,8 @@ unsafe impl SizedStruct for CEngineParams {
             swa_full: options.swa_full.into(),
             judge_n_ctx: 0,
             judge_model: std::ptr::null(),
+            max_instructions: 0,
+            reserved: 0,
         }
     }
 }
@@ -70,6 +79,8 @@ pub unsafe extern "C" fn sda_engine_params_init(params: *mut CEngineParams, size
 pub(super) struct Settings<'a> {
     /// Tokens of a branch; 0 leaves it to us.
     pub(super) n_ctx: usize,
+    /// Branches of single instructions.
+    pub(super) max_instructions: usize,
     pub(super) options: ContextOptions,
     pub(super) judge_model: Option<&'a Model>,
     /// Tokens of its prompt; 0 leaves it to us.
@@ -88,6 +99,12 @@ pub(super) unsafe fn read_engine<'a>(params: *const CEngineParams) -> Result<Set
         // SAFETY: passed on.
         unsafe { read_sized(params, "params")? }
     };
+    if p.reserved != 0 {
+        return Err(Error::param("reserved", p.reserved, "0"));
+    }
+    if p.max_instructions as usize > MOST_INSTRUCTIONS {
+        return Err(Error::param("max_instructions", p.max_instructions, "at most 8"));
+    }
     // SAFETY: passed on.
     let judge_model = unsafe { p.judge_model.as_ref() }.map(ModelHandle::model);
     if judge_model.is_none() && p.judge_n_ctx != 0 {
@@ -114,5 +131,6 @@ pub(super) unsafe fn read_engine<'a>(params: *const CEngineParams) -> Result<Set
         ..ContextOptions::default()
     };
     let (n_ctx, judge_n_ctx) = (p.n_ctx as usize, p.judge_n_ctx as usize);
-    Ok(Settings { n_ctx, options, judge_model, judge_n_ctx })
+    let max_instructions = p.max_instructions as usize;
+    Ok(Settings { n_ctx, max_instructions, options, judge_model, judge_n_ctx })
 }

@@ -83,10 +83,7 @@ impl<'m> Scene<'m> {
         let (prompt, rest) = words.split_at(shared);
         let (instruction, rest) = rest.split_at(instruction);
         let (end, text) = rest.split_at(2);
-        let prompts = Prompts {
-            plain: [prompt, &end[..1]].concat(),
-            instructed: [prompt, instruction, &end[1..]].concat(),
-        };
+        let prompts = Prompts::new([prompt, &end[..1]].concat(), [prompt, instruction, &end[1..]].concat());
         let options = args.model.load.context_options();
         Ok(Scene { model, options, prompts, text: text.to_vec(), n_ctx })
     }

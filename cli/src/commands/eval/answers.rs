@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use sda::Strength;
-use sda::engine::{Answer, Arm, Batch, Job, branch_length};
+use sda::engine::{Answer, Arm, Batch, BatchSize, Job, branch_length};
 use sda::text::strip_think;
 use serde_json::Value;
 
@@ -55,7 +55,8 @@ pub fn batch(run: &Run) -> Outcome<Batch> {
     let n_pairs = run.args.parallel as usize;
     let n_ctx = branch_length(run.model, args.ctx_size as usize);
     let cells = (2 * n_ctx).max(n_pairs * CELLS_A_PLACE.min(2 * n_ctx));
-    Ok(Batch::with_cells(run.model, n_pairs, n_ctx, cells, &args.context_options())?)
+    let size = BatchSize { n_pairs, n_ctx, cells: Some(cells), ..BatchSize::default() };
+    Ok(Batch::with_size(run.model, &size, &args.context_options())?)
 }
 
 /// Writes the answers that are missing.

@@ -86,7 +86,7 @@ impl QueryModel {
             let [before, after] = &self.around;
             Ok([&before[..], &model.tokenize(answer, false, false)?, after].concat())
         };
-        let prompts = Prompts { plain: prompt("")?, instructed: prompt(answer)? };
+        let prompts = Prompts::new(prompt("")?, prompt(answer)?);
         let query = model.tokenize(query, false, false)?;
         let row = &mut self.row;
         let mut lift = 0.0;

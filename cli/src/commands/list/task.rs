@@ -54,7 +54,7 @@ impl Task {
 
     /// Tokens of the longer prompt that it may read.
     pub fn longest_prompt(&self) -> usize {
-        let Prompts { plain, instructed } = &self.prompts;
+        let Prompts { plain, instructed, .. } = &self.prompts;
         match self.resolved.arm {
             Arm::Plain => plain.len(),
             Arm::Instructed => instructed.len(),

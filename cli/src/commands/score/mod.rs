@@ -158,7 +158,7 @@ impl Writer<'_> {
     /// The plain answer to a query. Cancelled is Ctrl-C; any other failure is this record's alone.
     fn draft(&mut self, query: &str) -> sda::Result<String> {
         let plain = self.model.tokenize_prompt(&self.prompter.plain(query)?)?;
-        let prompts = Prompts { plain, instructed: Vec::new() };
+        let prompts = Prompts::new(plain, Vec::new());
         let answer = self
             .engine
             .generate(Arm::Plain, &prompts, self.settings, &mut |_| !self.interrupt.is_wanted())?;
