@@ -10,7 +10,7 @@ use crate::commands::plot::PlotArgs;
 use crate::commands::score::ScoreArgs;
 
 /// llama.cpp's options of several letters behind one dash, which clap does not know.
-const SHORT_WORDS: [(&str, &str); 12] = [
+const SHORT_WORDS: [(&str, &str); 13] = [
     ("-tb", "--threads-batch"),
     ("-ub", "--ubatch-size"),
     ("-ngl", "--n-gpu-layers"),
@@ -21,6 +21,7 @@ const SHORT_WORDS: [(&str, &str); 12] = [
     ("-ctv", "--cache-type-v"),
     ("-mm", "--no-mmap"),
     ("-if", "--instruction-file"),
+    ("-iw", "--instruction-weights"),
     ("-jp", "--judge-prompt"),
     ("-np", "--parallel"),
 ];

@@ -95,17 +95,18 @@ pub fn is_same_file(a: &Path, b: &Path) -> bool {
     }
 }
 
-/// Makes the engine and says what it costs in memory.
-pub fn engine(args: &LoadArgs, model: &Model, log: &Log) -> Outcome<Engine> {
+/// Makes the engine, with room for some branches of single instructions, and says what it costs in memory.
+pub fn engine(args: &LoadArgs, model: &Model, n_singles: usize, log: &Log) -> Outcome<Engine> {
     let before = log.kv_mib();
-    let engine = Engine::new(model, args.ctx_size as usize, &args.context_options())
+    let engine = Engine::with_singles(model, args.ctx_size as usize, n_singles, &args.context_options())
         .map_err(|error| log.explain(error))?;
     let kv = log.kv_mib() - before;
     if stderr_is_terminal() && kv > 0.0 {
+        let others = if n_singles == 0 { "second branch" } else { "other branches" };
         note(&format!(
-            "{} tokens a branch, KV cache {kv:.0} MiB, of it {:.0} MiB for the second branch",
+            "{} tokens a branch, KV cache {kv:.0} MiB, of it {:.0} MiB for the {others}",
             engine.n_ctx(),
-            kv / 2.0
+            kv * (1 + n_singles) as f64 / (2 + n_singles) as f64
         ));
     }
     Ok(engine)

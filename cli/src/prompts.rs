@@ -2,7 +2,7 @@
 
 use sda::engine::Prompts;
 use sda::llama::Model;
-use sda::text::{ChatTemplate, InstructionPlacement, PairBuilder, PromptPair, Turn};
+use sda::text::{ChatTemplate, Instruction, InstructionPlacement, PairBuilder, PromptSet, Turn};
 use serde::Serialize;
 
 use crate::args::{GenerateArgs, Placement, PromptArgs};
@@ -29,8 +29,11 @@ fn text_or_file(text: Option<&String>, file: Option<&std::path::PathBuf>) -> Out
 /// What the prompts are made of, read once, whatever model they are for. Results depend on all of it.
 #[derive(Debug, Serialize)]
 pub struct PromptTexts {
-    /// The instruction, empty if none was given.
+    /// The text of all instructions that are asked for, empty if none was given.
     pub instruction: String,
+    /// Single ones; what depends on them has their prompts.
+    #[serde(skip)]
+    instructions: Vec<Instruction>,
     system: Option<String>,
     negative: Option<String>,
     /// In place of the model's own.
@@ -41,12 +44,10 @@ pub struct PromptTexts {
 
 impl PromptTexts {
     pub fn read(args: &PromptArgs) -> Outcome<PromptTexts> {
-        let instruction = match args.preset {
-            Some(preset) => Some(preset.instruction().to_owned()),
-            None => text_or_file(args.instruction.as_ref(), args.instruction_file.as_ref())?,
-        };
+        let instructions = instructions(args)?;
         Ok(PromptTexts {
-            instruction: instruction.unwrap_or_default(),
+            instruction: Instruction::joined(&instructions),
+            instructions,
             system: text_or_file(args.system_prompt.as_ref(), args.system_prompt_file.as_ref())?,
             negative: args.negative_prompt.clone(),
             template: text_or_file(args.chat_template.as_ref(), args.chat_template_file.as_ref())?,
@@ -56,12 +57,42 @@ impl PromptTexts {
     }
 }
 
+/// The instructions of the command line with their weights.
+fn instructions(args: &PromptArgs) -> Outcome<Vec<Instruction>> {
+    let texts: Vec<String> = match args.preset {
+        Some(preset) => vec![preset.instruction().to_owned()],
+        None if args.instruction.is_empty() => {
+            args.instruction_file.iter().map(|path| read_text(path)).collect::<Outcome<_>>()?
+        }
+        None => args.instruction.clone(),
+    };
+    let (weights, n) = (&args.instruction_weights, texts.len());
+    if !weights.is_empty() && weights.len() != n {
+        return Err(Failure::Usage(format!(
+            "--instruction-weights has {} numbers, must have one for each instruction, of which there are {n}",
+            weights.len()
+        )));
+    }
+    let weight = |i: usize| weights.get(i).copied().unwrap_or(1.0);
+    let weighted = texts.into_iter().enumerate().map(|(i, text)| Instruction { text, weight: weight(i) });
+    let instructions: Vec<Instruction> = weighted.collect();
+    match Instruction::check(&instructions) {
+        Ok(()) => Ok(instructions),
+        Err(error @ sda::Error::Param { field: "weights", .. }) => {
+            Err(Failure::Usage(format!("--instruction-{error}")))
+        }
+        Err(error) => Err(Failure::Usage(error.to_string())),
+    }
+}
+
 /// Everything that turns queries into prompts, checked once.
 pub struct Prompter {
     template: Option<ChatTemplate>,
     system: Option<String>,
-    /// The instruction, empty if none was given.
+    /// The text of all instructions that are asked for, empty if none was given: what a judge scores by.
     pub instruction: String,
+    /// The instructions with their weights.
+    pub instructions: Vec<Instruction>,
     negative: Option<String>,
     placement: InstructionPlacement,
 }
@@ -83,6 +114,7 @@ impl Prompter {
             template,
             system: texts.system.clone(),
             instruction: texts.instruction.clone(),
+            instructions: texts.instructions.clone(),
             negative: texts.negative.clone(),
             placement,
         })
@@ -90,7 +122,7 @@ impl Prompter {
 
     /// True if the branches of all prompts are the same, unless a record brings its own instruction.
     pub fn steers_nothing(&self) -> bool {
-        self.instruction.is_empty() && self.negative.is_none()
+        self.instructions.iter().all(|instruction| instruction.text.is_empty()) && self.negative.is_none()
     }
 
     /// The model's chat template, or None for raw text.
@@ -100,33 +132,43 @@ impl Prompter {
 
     /// The plain prompt alone, for a draft.
     pub fn plain(&self, query: &str) -> sda::Result<String> {
-        Ok(self.builder(&[], query, &self.instruction).build()?.plain)
+        Ok(self.builder(&[], query).build()?.plain)
     }
 
-    /// The two prompts as text.
-    pub fn pair(&self, history: &[Turn], query: &str) -> Outcome<PromptPair> {
-        self.pair_with(history, query, &self.instruction)
+    /// The prompts as text.
+    pub fn set(&self, history: &[Turn], query: &str) -> Outcome<PromptSet> {
+        self.set_with(history, query, &self.instructions)
     }
 
-    /// The two prompts as text, with another instruction.
-    pub fn pair_with(&self, history: &[Turn], query: &str, instruction: &str) -> Outcome<PromptPair> {
-        Ok(self.builder(history, query, instruction).build()?)
+    /// The prompts as text, with other instructions.
+    pub fn set_with(
+        &self,
+        history: &[Turn],
+        query: &str,
+        instructions: &[Instruction],
+    ) -> Outcome<PromptSet> {
+        Ok(self.builder(history, query).build_many(instructions)?)
     }
 
-    fn builder<'a>(&'a self, history: &'a [Turn], query: &'a str, instruction: &'a str) -> PairBuilder<'a> {
+    /// How many branches of single instructions the prompts of any query need.
+    pub fn n_singles(&self) -> Outcome<usize> {
+        Ok(self.set(&[], "QUERY")?.singles.len())
+    }
+
+    fn builder<'a>(&'a self, history: &'a [Turn], query: &'a str) -> PairBuilder<'a> {
         PairBuilder {
             template: self.template.as_ref(),
             system: self.system.as_deref(),
             history,
             query,
-            instruction,
+            instruction: "",
             placement: self.placement,
             negative: self.negative.as_deref().unwrap_or_default(),
         }
     }
 
-    /// The two prompts as tokens.
-    pub fn tokens(&self, model: &Model, pair: &PromptPair) -> Outcome<Prompts> {
-        Ok(Prompts::new(model.tokenize_prompt(&pair.plain)?, model.tokenize_prompt(&pair.instructed)?))
+    /// The prompts as tokens.
+    pub fn tokens(&self, model: &Model, set: &PromptSet) -> Outcome<Prompts> {
+        Ok(Prompts::of(set, model)?)
     }
 }

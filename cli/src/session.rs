@@ -41,9 +41,9 @@ impl Session {
         Ok((model, prompter))
     }
 
-    /// Makes the engine.
-    pub fn engine(&self, args: &ModelArgs, model: &Model) -> Outcome<Engine> {
-        load::engine(&args.load, model, &self.log)
+    /// Makes the engine, with room for some branches of single instructions.
+    pub fn engine(&self, args: &ModelArgs, model: &Model, n_singles: usize) -> Outcome<Engine> {
+        load::engine(&args.load, model, n_singles, &self.log)
     }
 
     /// Seed of the draws.

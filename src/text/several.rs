@@ -61,6 +61,13 @@ pub struct PromptSet {
     pub weights: Weights,
 }
 
+/// Two prompts with one instruction of weight 1.
+impl From<PromptPair> for PromptSet {
+    fn from(pair: PromptPair) -> PromptSet {
+        PromptSet { pair, singles: Vec::new(), weights: Weights::default() }
+    }
+}
+
 impl PromptSet {
     /// What makes the steering another one than that of its pair with one instruction of weight 1: the weight of
     /// the instructed branch, and the other prompts with theirs. None with one instruction of weight 1.

@@ -9,12 +9,16 @@ use serde::Serialize;
 #[derive(Args)]
 #[command(next_help_heading = "Prompt")]
 pub struct PromptArgs {
-    /// What the answer should be like.
+    /// What the answer should be like. Several (-i A -i B) steer at once, each by its own weight.
     #[arg(short, long, value_name = "TEXT", conflicts_with_all = ["instruction_file", "preset"])]
-    pub instruction: Option<String>,
-    /// Read the instruction from a file. [also -if]
+    pub instruction: Vec<String>,
+    /// Read the instruction from a file; several as with -i. [also -if]
     #[arg(long, value_name = "FILE", conflicts_with = "preset")]
-    pub instruction_file: Option<PathBuf>,
+    pub instruction_file: Vec<PathBuf>,
+    /// How much each instruction counts, in their order: 0 asks for it without steering, less than 0 steers away
+    /// from it. [default: 1 each] [also -iw]
+    #[arg(long, value_name = "W,...", value_delimiter = ',', allow_hyphen_values = true)]
+    pub instruction_weights: Vec<f32>,
     /// Use a ready instruction.
     #[arg(long, value_name = "NAME", value_parser = preset)]
     pub preset: Option<Quality>,
@@ -42,6 +46,13 @@ pub struct PromptArgs {
     /// Accepted for llama.cpp's sake: templates are always Jinja.
     #[arg(long)]
     pub jinja: bool,
+}
+
+impl PromptArgs {
+    /// True if the command line has an instruction.
+    pub fn has_instruction(&self) -> bool {
+        !self.instruction.is_empty() || !self.instruction_file.is_empty() || self.preset.is_some()
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]

@@ -29,7 +29,7 @@ pub fn run(args: &ChatArgs) -> Outcome {
     let (settings, interrupt) = (&session.settings, &session.interrupt);
 
     let (model, prompter) = session.load(&common.model)?;
-    let mut engine = session.engine(&common.model, &model)?;
+    let mut engine = session.engine(&common.model, &model, prompter.n_singles()?)?;
     source.load(&session, &model, engine.n_ctx())?;
     let interactive = std::io::stdin().is_terminal();
     if interactive {
@@ -44,8 +44,7 @@ pub fn run(args: &ChatArgs) -> Outcome {
             "/clear" => history.clear(),
             "/undo" => drop(history.pop()),
             _ => {
-                let pair = prompter.pair(&history, &query)?;
-                let prompts = prompter.tokens(&model, &pair)?;
+                let prompts = prompter.tokens(&model, &prompter.set(&history, &query)?)?;
                 interrupt.begin();
                 let scene =
                     Scene { prompter: &prompter, prompts: &prompts, query: &query, settings, interrupt };
@@ -80,7 +79,8 @@ pub fn run(args: &ChatArgs) -> Outcome {
                     Err(error) => return Err(error.into()),
                 };
                 let record = record::Answer::new(arm, &answer);
-                output.answer(record.steered_by(resolved.score(), &steered.params, session.seed()))?;
+                let record = record.steered_by(resolved.score(), &steered.params, session.seed());
+                output.answer(record.weighted(&prompter.instructions))?;
                 output::report(arm, &answer, engine.n_ctx());
                 history.push(Turn { query, answer: answer.text });
             }

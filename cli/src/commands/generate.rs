@@ -24,9 +24,8 @@ pub fn run(args: &GenerateArgs) -> Outcome {
     if prompter.steers_nothing() {
         note("no instruction (-i TEXT, --preset NAME): both branches are the same, nothing is steered");
     }
-    let pair = prompter.pair(&[], &query)?;
-    let prompts = prompter.tokens(&model, &pair)?;
-    let mut engine = session.engine(&common.model, &model)?;
+    let prompts = prompter.tokens(&model, &prompter.set(&[], &query)?)?;
+    let mut engine = session.engine(&common.model, &model, prompts.singles.len())?;
     source.load(&session, &model, engine.n_ctx())?;
     interrupt.begin();
 
@@ -64,6 +63,7 @@ fn answer(
     let mut record = record::Answer::new(arm, &answer);
     if let Some(resolved) = resolved {
         record = record.steered_by(resolved.score(), &settings.params, settings.sampling.seed);
+        record = record.weighted(&scene.prompter.instructions);
     }
     output.answer(record)?;
     output::report(arm, &answer, engine.n_ctx());

@@ -20,10 +20,12 @@ pub struct ArmSpec {
     t_min: Option<f32>,
     max_kl: Option<f32>,
     temperature: Option<f32>,
+    /// It is steered by each instruction of a record by itself, with a weight of 1.
+    pub is_split: bool,
 }
 
 const ARMS: &str = "plain, instructed, guidance=G, amplification=A, sda or given=FIELD, and after a \
-                    colon k=, sigma=, t_min=, max_kl= or temp=";
+                    colon k=, sigma=, t_min=, max_kl=, temp= or split=1";
 
 impl ArmSpec {
     /// Reads a list such as `plain,instructed,guidance=1.5,sda:sigma=0.01,t_min=0.2`.
@@ -80,6 +82,7 @@ impl ArmSpec {
             t_min: None,
             max_kl: None,
             temperature: None,
+            is_split: false,
         };
         for setting in settings.split(',').filter(|setting| !setting.is_empty()) {
             let (name, value) = setting.split_once('=').ok_or_else(wrong)?;
@@ -90,6 +93,7 @@ impl ArmSpec {
                 "t_min" => spec.t_min = value,
                 "max_kl" => spec.max_kl = value,
                 "temp" => spec.temperature = value,
+                "split" if value == Some(0.0) || value == Some(1.0) => spec.is_split = value == Some(1.0),
                 _ => return Err(wrong()),
             }
         }
@@ -155,7 +159,7 @@ impl ArmSpec {
 }
 
 fn is_setting(name: &str) -> bool {
-    ["k", "sigma", "t_min", "max_kl", "temp"].contains(&name)
+    ["k", "sigma", "t_min", "max_kl", "temp", "split"].contains(&name)
 }
 
 #[cfg(test)]
@@ -202,6 +206,13 @@ mod tests {
     }
 
     #[test]
+    fn an_arm_may_be_steered_by_each_instruction_by_itself() {
+        let arms =
+            ArmSpec::parse_list("guidance=2,guidance=2:split=1,guidance=2:max_kl=0.3,split=0").unwrap();
+        assert_eq!(arms.iter().map(|arm| arm.is_split).collect::<Vec<_>>(), [false, true, false]);
+    }
+
+    #[test]
     fn what_is_no_arm_is_refused() {
         let wrong = [
             "",
@@ -214,6 +225,7 @@ mod tests {
             "k=2",
             "guidance=2:k=0",
             "sda:T=1",
+            "guidance=2:split=2",
             "given=",
             "given=on:k=2",
         ];

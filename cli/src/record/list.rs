@@ -2,6 +2,8 @@
 
 use serde::Deserialize;
 
+use super::Instructions;
+
 /// A record of a list.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Query {
@@ -9,7 +11,7 @@ pub struct Query {
     /// Another name for `query`.
     pub prompt: Option<String>,
     /// In place of the command line's.
-    pub instruction: Option<String>,
+    pub instruction: Option<Instructions>,
     /// How strongly to steer: at most one of these three.
     pub score: Option<f32>,
     pub amplification: Option<f32>,

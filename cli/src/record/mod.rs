@@ -13,6 +13,7 @@
 
 mod bench;
 mod eval;
+mod instructions;
 mod list;
 mod maybe;
 mod score;
@@ -22,6 +23,7 @@ use serde::Serialize;
 
 pub use bench::{Bench, Branches, Many, Prefill, Read, Spread, Step, Steps};
 pub use eval::{Comparison, EvalAnswer, EvalReport, EvalResult, EvalRow, Likelihoods, Recognition, Unit};
+pub use instructions::Instructions;
 pub use list::Query;
 pub use score::{Draft, Scored};
 pub use trace::{Answer, Assessed, Judge, Judgement, Ranked, Record, Token};

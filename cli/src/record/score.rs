@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Instructions;
 use super::trace::Assessed;
 
 /// A record of `sda score`.
@@ -13,7 +14,7 @@ pub struct Draft {
     /// Another name for `draft`.
     pub answer: Option<String>,
     /// What to score by, in place of the command line's.
-    pub instruction: Option<String>,
+    pub instruction: Option<Instructions>,
     pub dimension: Option<String>,
 }
 

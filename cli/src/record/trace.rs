@@ -2,6 +2,7 @@
 
 use sda::Params;
 use sda::engine::{self, Arm, RankedToken, StepRecord};
+use sda::text::Instruction;
 use serde::{Deserialize, Serialize};
 
 use super::maybe::{Maybe, present};
@@ -193,6 +194,9 @@ pub struct Answer {
     /// The KL budget of a step in nats, where there was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_kl: Option<f32>,
+    /// The weights of the instructions, where they are not all 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weights: Option<Vec<f32>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seed: Option<u32>,
     /// In a list: the judge of the draft, and why there is no score, if another answer stands in for the steered one.
@@ -223,10 +227,17 @@ impl Answer {
             guidance: None,
             k: None,
             max_kl: None,
+            weights: None,
             seed: None,
             judge: None,
             judge_error: None,
         }
+    }
+
+    /// With the weights of the instructions that it was steered by.
+    pub fn weighted(self, instructions: &[Instruction]) -> Answer {
+        let is_weighted = self.arm == Arm::Steered && instructions.iter().any(|one| one.weight != 1.0);
+        Answer { weights: is_weighted.then(|| instructions.iter().map(|one| one.weight).collect()), ..self }
     }
 
     /// With what it was steered by.

@@ -13,3 +13,4 @@ mod lab;
 mod list;
 mod plot;
 mod score;
+mod several;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use sda::Strength;
 use sda::engine::{Answer, Arm, Batch, BatchSize, Job, branch_length};
-use sda::text::strip_think;
+use sda::text::{Instruction, strip_think};
 use serde_json::Value;
 
 use super::data::Item;
@@ -21,16 +21,18 @@ use crate::runner::{Draft, Runner, Written};
 /// scores of all of these, and few are wasted when a run is stopped.
 const ITEMS_A_PLACE: usize = 2;
 
-/// KV cells for each place of the batch, if that is more than one answer could need by itself.
-const CELLS_A_PLACE: usize = 3072;
+/// KV cells for each branch of a place of the batch, unless one answer could need more.
+const CELLS_A_BRANCH: usize = 1536;
 
 /// One item and what is asked of the model in it.
 pub struct Question<'a> {
     pub item: &'a Item,
     /// The query, the same in all arms.
     pub query: String,
-    /// What the instructed branch is told beside it.
-    pub instruction: String,
+    /// What it is steered by.
+    pub instructions: Vec<Instruction>,
+    /// What it is steered by in arms that are split: each of these by itself.
+    pub parts: Vec<Instruction>,
     /// Seed of all its answers.
     pub seed: u32,
     /// Units of work, one for every arm of the run.
@@ -49,13 +51,14 @@ fn whole_answer<'j>(runner: &'j Runner<EvalResult>, unit: &Input) -> Option<&'j 
     }
 }
 
-/// A context with as many places as were asked for.
-pub fn batch(run: &Run) -> Outcome<Batch> {
+/// A context with as many places as were asked for, and room for some branches of single instructions in each.
+pub fn batch(run: &Run, n_singles: usize) -> Outcome<Batch> {
     let args = &run.args.common.model.load;
     let n_pairs = run.args.parallel as usize;
     let n_ctx = branch_length(run.model, args.ctx_size as usize);
-    let cells = (2 * n_ctx).max(n_pairs * CELLS_A_PLACE.min(2 * n_ctx));
-    let size = BatchSize { n_pairs, n_ctx, cells: Some(cells), ..BatchSize::default() };
+    let branches = 2 + n_singles;
+    let cells = (branches * n_ctx).max(n_pairs * (branches * CELLS_A_BRANCH).min(branches * n_ctx));
+    let size = BatchSize { n_pairs, n_ctx, n_singles, cells: Some(cells) };
     Ok(Batch::with_size(run.model, &size, &args.context_options())?)
 }
 
@@ -185,7 +188,7 @@ impl Work<'_, '_, '_, '_> {
         let none = || sda::Error::Judge { reason: "there is no plain answer to score".into() };
         Draft {
             query: question.query.clone(),
-            instruction: question.instruction.clone(),
+            instruction: Instruction::joined(&question.instructions),
             dimension: assessor.dimension,
             text: text.map(str::to_owned).ok_or_else(none),
         }
@@ -199,7 +202,8 @@ impl Work<'_, '_, '_, '_> {
         strength: Option<Strength>,
     ) -> Outcome<(Task<'q>, Job)> {
         let run = self.run;
-        let pair = run.prompter.pair_with(&[], &question.query, &question.instruction)?;
+        let instructions = if arm.is_split { &question.parts } else { &question.instructions };
+        let set = run.prompter.set_with(&[], &question.query, instructions)?;
         let mut settings = run.session.settings.clone();
         settings.sampling.seed = question.seed;
         settings.params = arm.params(&settings.params, strength)?;
@@ -209,7 +213,7 @@ impl Work<'_, '_, '_, '_> {
             score: strength.and_then(|strength| strength.of_score()),
             guidance: (arm.arm == Arm::Steered).then(|| settings.params.guidance()),
         };
-        Ok((task, Job { arm: arm.arm, prompts: run.prompter.tokens(run.model, &pair)?, settings }))
+        Ok((task, Job { arm: arm.arm, prompts: run.prompter.tokens(run.model, &set)?, settings }))
     }
 
     /// Runs jobs, and writes each answer down as it comes.

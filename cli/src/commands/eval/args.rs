@@ -30,7 +30,8 @@ pub struct EvalArgs {
     pub restart: bool,
     /// Ways to answer, parted by commas: plain, instructed, guidance=G, amplification=A, sda, and given=FIELD
     /// for answers that the records hold. Settings of one arm follow a colon, as in sda:sigma=0.01,t_min=0.2
-    /// (k, sigma, t_min, max_kl, temp).
+    /// (k, sigma, t_min, max_kl, temp;
+    /// in ifeval split=1, which steers by each instruction of a record by itself).
     #[arg(long, value_name = "LIST", default_value = "plain,instructed,guidance=1.5")]
     pub arms: String,
     /// The arm that the others are compared with.
@@ -133,9 +134,7 @@ impl EvalArgs {
             return usage("--trace is not for eval; --output has a record of every result".into());
         }
         let prompt = &self.common.prompt;
-        let has_instruction =
-            prompt.instruction.is_some() || prompt.instruction_file.is_some() || prompt.preset.is_some();
-        if self.task == Task::Ifeval && has_instruction {
+        if self.task == Task::Ifeval && prompt.has_instruction() {
             return usage(
                 "ifeval makes the instruction of each prompt itself: leave -i and --preset out".into(),
             );
@@ -153,6 +152,18 @@ impl EvalArgs {
         }
         if self.task == Task::TruthfulqaMc && prompt.negative_prompt.is_some() {
             return usage("truthfulqa-mc knows no --negative-prompt".into());
+        }
+        if self.task == Task::TruthfulqaMc
+            && (prompt.instruction.len().max(prompt.instruction_file.len()) > 1
+                || prompt.instruction_weights.iter().any(|&weight| weight != 1.0))
+        {
+            return usage("truthfulqa-mc knows a single instruction, of weight 1".into());
+        }
+        if let Some(arm) = arms.iter().find(|arm| arm.is_split && self.task != Task::Ifeval) {
+            return usage(format!(
+                "{}: split=1 is for ifeval, whose records have several instructions",
+                arm.name
+            ));
         }
         if self.task == Task::Winrate {
             let Some(judge) = &self.pair_judge else {

@@ -1,6 +1,8 @@
 //! Verifiable instructions. The prompts contain them; the instructed branch is told them once more, in
 //! sentences made from their ids and arguments, so that steering pushes towards what is checked.
 
+use sda::text::Instruction;
+
 use crate::measure::ifeval::{Record, Verdict};
 use crate::measure::report::{ALL, Report};
 use crate::measure::{ArmSpec, Part};
@@ -23,7 +25,6 @@ const TOPIC_METRICS: [&str; 2] = ["on_topic", "strict_on_topic"];
 const FOUND_METRICS: [&str; 2] = ["query_found", "strict_query_found"];
 
 pub fn run(run: &Run, data: &Data) -> Outcome<Report> {
-    let mut batch = answers::batch(run)?;
     let basis = run.basis()?;
     let records: Vec<Result<Record, String>> =
         data.items.iter().map(|item| Record::read(&item.record)).collect();
@@ -34,6 +35,10 @@ pub fn run(run: &Run, data: &Data) -> Outcome<Report> {
         .filter_map(|(item, record)| Some(format!("record {}: {}", item.id, record.as_ref().err()?)))
         .collect();
     note_failures("records that cannot be checked and count as failed", &unreadable);
+    // One branch for each instruction, where there are several.
+    let parts = records.iter().flatten().map(|record| record.instructions.len()).filter(|&n| n > 1).max();
+    let is_split = run.arms.iter().any(|arm| arm.is_split);
+    let mut batch = answers::batch(run, parts.filter(|_| is_split).unwrap_or(0))?;
     let mut query_model = run.args.query_model.as_ref().map(|path| QueryModel::new(run, path)).transpose()?;
     let units = Units::new(run, data, &records, &basis, query_model.as_ref())?;
     let mut runner = run.runner(&units.all())?;
@@ -41,11 +46,11 @@ pub fn run(run: &Run, data: &Data) -> Outcome<Report> {
         .filter_map(|(at, answers)| {
             let (n, repeat) = (at / units.repeats, at % units.repeats);
             let record = records[n].as_ref().ok()?;
-            let (query, instruction) = (record.prompt.clone(), record.instruction());
             Some(Question {
                 item: &data.items[n],
-                query,
-                instruction,
+                query: record.prompt.clone(),
+                instructions: vec![Instruction::new(record.instruction())],
+                parts: record.parts().map(Instruction::new).collect(),
                 seed: run.repeated_seed(n, repeat),
                 units: answers,
             })

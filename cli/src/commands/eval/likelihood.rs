@@ -77,7 +77,7 @@ impl Work<'_, '_, '_> {
         let (args, prompter) = (self.run.args, &self.run.prompter);
         let text = mc::prompt(&self.question.question);
         if args.apply_chat_template || args.common.prompt.instruction_placement != Some(Placement::After) {
-            return prompter.pair(&[], &text);
+            return Ok(prompter.set(&[], &text)?.pair);
         }
         // In raw text the last place before the question is after the primer, which both branches then share.
         let at = text.rfind("Q: ").unwrap_or(0);
@@ -106,7 +106,7 @@ impl Work<'_, '_, '_> {
         }
         let Some(assessor) = scorer.assessor() else { return Ok(Err(NO_SCORE.into())) };
         let pair = self.pair()?;
-        let prompts = self.run.prompter.tokens(self.run.model, &pair)?;
+        let prompts = self.run.prompter.tokens(self.run.model, &pair.clone().into())?;
         let mut settings = self.run.session.settings.clone();
         settings.n_predict = Some(DRAFT_TOKENS);
         settings.stop = vec!["\n".into()];
@@ -145,7 +145,7 @@ impl Work<'_, '_, '_> {
             }
         }
         let pair = self.pair()?;
-        let prompts = self.run.prompter.tokens(self.run.model, &pair)?;
+        let prompts = self.run.prompter.tokens(self.run.model, &pair.clone().into())?;
         let answers = answers(self.question);
         // By arm, by temper, by answer.
         let mut sums = vec![[vec![0.0f64; answers.len()], vec![0.0; answers.len()]]; arms.len()];

@@ -67,7 +67,7 @@ pub fn run(mut args: EvalArgs) -> Outcome {
     let run = Run { args, arms, session, model: &model, prompter, scorer, pair_judge };
     let report = match args.task {
         Task::TruthfulqaMc => {
-            likelihood::run(&run, &data, &mut run.session.engine(&args.common.model, &model)?)?
+            likelihood::run(&run, &data, &mut run.session.engine(&args.common.model, &model, 0)?)?
         }
         Task::Ifeval => ifeval::run(&run, &data)?,
         Task::Winrate => winrate::run(&run, &data)?,
@@ -78,8 +78,7 @@ pub fn run(mut args: EvalArgs) -> Outcome {
 /// What an option means that was not given, where that depends on the task.
 fn set_defaults(args: &mut EvalArgs) {
     let prompt = &mut args.common.prompt;
-    let has_instruction =
-        prompt.instruction.is_some() || prompt.instruction_file.is_some() || prompt.preset.is_some();
+    let has_instruction = prompt.has_instruction();
     match args.task {
         Task::TruthfulqaMc => {
             prompt.no_template |= !args.apply_chat_template;

@@ -1,7 +1,6 @@
 //! What every part of an evaluation needs.
 
 use sda::llama::Model;
-use sda::text::PromptPair;
 use serde::Serialize;
 
 use super::args::EvalArgs;
@@ -42,6 +41,10 @@ pub struct Basis<'a> {
     model: ModelIdentity,
     /// The prompts of a query, which hold whatever is put around it.
     prompts: [String; 2],
+    /// The weight of the instructed branch, and the prompts of single instructions with theirs. Absent with one
+    /// instruction of weight 1, as in files that are older than several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    weighted: Option<(f32, Vec<(String, f32)>)>,
     settings: Settings<'a>,
     /// Where the strengths come from.
     scorer: ScorerIdentity,
@@ -62,11 +65,16 @@ const SEEDS_A_REPEAT: u32 = 1_000_000;
 
 impl Run<'_, '_> {
     pub fn basis(&self) -> Outcome<Basis<'_>> {
-        let PromptPair { plain, instructed } = self.prompter.pair(&[], "QUERY")?;
+        let set = self.prompter.set(&[], "QUERY")?;
+        let weighted = set.beyond_pair().map(|(own, singles)| {
+            let owned = singles.into_iter().map(|(text, weight)| (text.to_owned(), weight));
+            (own, owned.collect())
+        });
         Ok(Basis {
             task: self.args.task.name(),
             model: ModelIdentity::of(&self.args.common.model),
-            prompts: [plain, instructed],
+            prompts: [set.pair.plain, set.pair.instructed],
+            weighted,
             settings: Settings::of(&self.session.settings, Some(self.session.seed())),
             scorer: self.scorer.identity(),
             apply_chat_template: self.args.apply_chat_template,

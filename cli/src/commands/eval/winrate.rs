@@ -23,7 +23,7 @@ struct Units {
 
 pub fn run(run: &Run, data: &Data) -> Outcome<Report> {
     let judge = run.pair_judge.as_ref().expect("the options were checked");
-    let mut batch = answers::batch(run)?;
+    let mut batch = answers::batch(run, run.prompter.n_singles()?)?;
     let items: Vec<Result<Read, String>> =
         data.items.iter().map(|item| run.args.dataset.read(&item.record)).collect();
     let unreadable: Vec<String> = data
@@ -44,8 +44,8 @@ pub fn run(run: &Run, data: &Data) -> Outcome<Report> {
         .enumerate()
         .filter_map(|(n, ((item, read), units))| {
             let query = read.as_ref().ok()?.query.clone();
-            let instruction = run.prompter.instruction.clone();
-            Some(Question { item, query, instruction, seed: run.item_seed(n), units })
+            let instructions = run.prompter.instructions.clone();
+            Some(Question { item, query, parts: Vec::new(), instructions, seed: run.item_seed(n), units })
         })
         .collect();
     answers::write(run, &mut batch, &questions, &mut runner)?;

@@ -6,7 +6,7 @@ mod work;
 
 use std::path::Path;
 
-use sda::engine::Batch;
+use sda::engine::{Batch, BatchSize};
 use sda::llama::Model;
 
 use crate::args::GenerateArgs;
@@ -45,12 +45,14 @@ pub fn run(args: &GenerateArgs, list: &Path) -> Outcome {
         note(&format!("all {} answers are there already", tasks.len()));
         return Ok(());
     }
-    if prompter.steers_nothing() && records.iter().all(|record| record.instruction.is_none()) {
+    if prompter.steers_nothing() && records.iter().all(|record| record.instructions.is_none()) {
         note("no instruction (-i TEXT, --preset NAME, or in the list): nothing is steered");
     }
     let before = log.kv_mib();
     let n_ctx = branch_length(args, &model, &tasks, &source);
-    let batch = Batch::new(&model, n_pairs, n_ctx, &common.model.load.context_options())
+    let n_singles = tasks.iter().map(Task::n_singles).max().unwrap_or(0);
+    let size = BatchSize { n_pairs, n_ctx, n_singles, cells: None };
+    let batch = Batch::with_size(&model, &size, &common.model.load.context_options())
         .map_err(|error| log.explain(error))?;
     if stderr_is_terminal() {
         note(&format!(

@@ -1,5 +1,6 @@
 //! One record of a list: what is asked, and what it says about steering and seed.
 
+use sda::text::Instruction;
 use sda::{Params, Strength};
 
 use crate::args::SteeringArgs;
@@ -16,8 +17,8 @@ pub struct Record {
     /// Its `id`, or "line N".
     pub name: String,
     pub query: String,
-    /// Its own instruction, in place of the command line's.
-    pub instruction: Option<String>,
+    /// Its own instructions, in place of the command line's.
+    pub instructions: Option<Vec<Instruction>>,
     /// Its own strength, in place of the command line's.
     pub strength: Option<Strength>,
     /// Its own seed.
@@ -64,7 +65,7 @@ impl Record {
             line,
             name: input.name,
             query,
-            instruction: asked.instruction,
+            instructions: asked.instruction.map(|instructions| instructions.0),
             strength,
             seed,
             fields: input.fields,

@@ -3,6 +3,7 @@
 use sda::Quality;
 use sda::engine::{Arm, Generation, Job, Prompts};
 use sda::llama::Model;
+use sda::text::Instruction;
 use serde::Serialize;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -22,7 +23,7 @@ pub struct Task {
     /// The record with its arm: what the answer is kept under.
     pub input: Input,
     pub query: String,
-    pub instruction: String,
+    pub instructions: Vec<Instruction>,
     /// What a judge scores by; None is the instruction.
     pub dimension: Option<Quality>,
     prompts: Prompts,
@@ -52,14 +53,19 @@ impl Task {
         Ok(())
     }
 
-    /// Tokens of the longer prompt that it may read.
+    /// Tokens of the longest prompt that it may read.
     pub fn longest_prompt(&self) -> usize {
-        let Prompts { plain, instructed, .. } = &self.prompts;
+        let prompts = &self.prompts;
         match self.resolved.arm {
-            Arm::Plain => plain.len(),
-            Arm::Instructed => instructed.len(),
-            Arm::Steered => plain.len().max(instructed.len()),
+            Arm::Plain => prompts.plain.len(),
+            Arm::Instructed => prompts.instructed.len(),
+            Arm::Steered => prompts.longest(),
         }
+    }
+
+    /// Branches of single instructions that it needs.
+    pub fn n_singles(&self) -> usize {
+        if self.resolved.arm == Arm::Steered { self.prompts.singles.len() } else { 0 }
     }
 }
 
@@ -77,9 +83,9 @@ impl TaskMaker<'_> {
     /// The tasks for one record. A record that a judge must score gets its plain answer first, which is the
     /// draft.
     pub fn tasks(&self, record: &Record, arms: &[Arm]) -> Outcome<Vec<Task>> {
-        let instruction = record.instruction.as_deref().unwrap_or(&self.prompter.instruction);
-        let pair = self.prompter.pair_with(&[], &record.query, instruction)?;
-        let prompts = self.prompter.tokens(self.model, &pair)?;
+        let instructions = record.instructions.as_ref().unwrap_or(&self.prompter.instructions);
+        let set = self.prompter.set_with(&[], &record.query, instructions)?;
+        let prompts = self.prompter.tokens(self.model, &set)?;
         let mut settings = self.settings.clone();
         settings.sampling.seed = record.seed.unwrap_or_else(|| seed_of(settings.sampling.seed, &record.name));
         let (given, assessor) = match (record.strength, self.source) {
@@ -88,7 +94,7 @@ impl TaskMaker<'_> {
             (None, Source::Judged(assessor)) => (None, Some(&**assessor)),
         };
         // A preset's dimension is for the preset's instruction.
-        let dimension = match record.instruction {
+        let dimension = match record.instructions {
             Some(_) => self.args.common.judge.dimension(None),
             None => assessor.and_then(|assessor| assessor.dimension),
         };
@@ -113,11 +119,12 @@ impl TaskMaker<'_> {
             let mut fields = record.fields.clone();
             fields.insert("arm".to_owned(), Value::from(arm.name()));
             let (plain, instructed) = match arm {
-                Arm::Plain => (&*pair.plain, ""),
-                Arm::Instructed => ("", &*pair.instructed),
-                Arm::Steered => (&*pair.plain, &*pair.instructed),
+                Arm::Plain => (&*set.pair.plain, ""),
+                Arm::Instructed => ("", &*set.pair.instructed),
+                Arm::Steered => (&*set.pair.plain, &*set.pair.instructed),
             };
-            let basis = self.basis(record, [plain, instructed], &settings, judge);
+            let weighted = if arm == Arm::Steered { set.beyond_pair() } else { None };
+            let basis = self.basis(record, [plain, instructed], weighted, &settings, judge);
             let input = Input::new(record.line, fields, &basis).map_err(Failure::Failed)?;
             let draft = match (judge, &blocked) {
                 (Some(_), None) => tasks.first().map(|plain| plain.input.key.clone()),
@@ -126,7 +133,7 @@ impl TaskMaker<'_> {
             tasks.push(Task {
                 input,
                 query: record.query.clone(),
-                instruction: instruction.to_owned(),
+                instructions: instructions.clone(),
                 dimension,
                 prompts: prompts.clone(),
                 settings,
@@ -145,6 +152,7 @@ impl TaskMaker<'_> {
         &self,
         record: &Record,
         prompts: [&'b str; 2],
+        weighted: Option<Weighted<'b>>,
         settings: &'b Generation,
         judge: Option<&Assessor>,
     ) -> Basis<'b> {
@@ -155,6 +163,7 @@ impl TaskMaker<'_> {
         Basis {
             model: ModelIdentity::of(&self.args.common.model),
             prompts,
+            weighted,
             settings: Settings::of(settings, seed),
             judge: judge.map(|judge| {
                 let by = (steering.on_judge_failure.name(), steering.amplify.name());
@@ -164,11 +173,17 @@ impl TaskMaker<'_> {
     }
 }
 
+/// The weight of the instructed branch, and the prompts of single instructions with theirs.
+type Weighted<'a> = (f32, Vec<(&'a str, f32)>);
+
 /// Everything that an answer depends on beside its record.
 #[derive(Serialize)]
 struct Basis<'a> {
     model: ModelIdentity,
     prompts: [&'a str; 2],
+    /// Absent with one instruction of weight 1, as in files that are older than several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    weighted: Option<Weighted<'a>>,
     /// With amplification 0 where a judge has yet to say.
     settings: Settings<'a>,
     /// Who scores, the answer for a failure, and the map from score to amplification.

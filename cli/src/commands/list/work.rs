@@ -1,7 +1,7 @@
 //! Working through the tasks of a list: answers that need no judge, then the judge, then the others.
 
 use sda::engine::{Answer, Batch};
-use sda::text::ChatTemplate;
+use sda::text::{ChatTemplate, Instruction};
 
 use super::task::Task;
 use crate::args::GenerateArgs;
@@ -99,8 +99,13 @@ impl Work<'_> {
             Some(answer) => Ok(answer.text.clone()),
             None => Err(sda::Error::Judge { reason: "there is no draft".to_owned() }),
         };
-        let Task { query, instruction, dimension, .. } = task;
-        Draft { query: query.clone(), instruction: instruction.clone(), dimension: *dimension, text }
+        let Task { query, instructions, dimension, .. } = task;
+        Draft {
+            query: query.clone(),
+            instruction: Instruction::joined(instructions),
+            dimension: *dimension,
+            text,
+        }
     }
 }
 
@@ -110,6 +115,8 @@ fn record(task: &Task, answer: &Answer) -> record::Answer {
     record::Answer {
         judge: task.judge.clone(),
         judge_error: task.judge_error.clone(),
-        ..record.steered_by(task.resolved.score(), &settings.params, settings.sampling.seed)
+        ..record
+            .steered_by(task.resolved.score(), &settings.params, settings.sampling.seed)
+            .weighted(&task.instructions)
     }
 }

@@ -1,6 +1,7 @@
 //! What the records of `sda score` ask for.
 
 use sda::Quality;
+use sda::text::Instruction;
 
 use super::args::ScoreArgs;
 use crate::failure::{Failure, Outcome};
@@ -48,6 +49,7 @@ fn item<'a>(args: &ScoreArgs, input: &'a Input, instruction: &str) -> Result<Ite
         // A preset's dimension is for the preset's instruction.
         None => args.judge_args.dimension(if own.is_some() { None } else { args.prompt.preset }),
     };
+    let own = own.map(|own| Instruction::joined(&own.0));
     let instruction = own.unwrap_or_else(|| instruction.to_owned());
     if dimension.is_none() && instruction.trim().is_empty() {
         return wrong(

@@ -53,7 +53,7 @@ pub fn run(args: &ScoreArgs) -> Outcome {
     let mut writer = match &loaded {
         None => None,
         Some(((model, prompter), model_args)) => {
-            let engine = session.engine(model_args, model)?;
+            let engine = session.engine(model_args, model, 0)?;
             Some(Writer { prompter, engine, model, settings, interrupt })
         }
     };

@@ -67,8 +67,12 @@ impl Record {
 
     /// The instructions again, in words: what the instructed branch gets besides the prompt.
     pub fn instruction(&self) -> String {
-        let sentences: Vec<String> = self.instructions.iter().map(Instruction::describe).collect();
-        sentences.join(" ")
+        self.parts().collect::<Vec<String>>().join(" ")
+    }
+
+    /// Each instruction in words.
+    pub fn parts(&self) -> impl Iterator<Item = String> {
+        self.instructions.iter().map(Instruction::describe)
     }
 
     /// Checks a response, as it is after any reasoning is cut and otherwise verbatim.
