@@ -445,6 +445,17 @@ typedef struct sda_params {
      infinity: no limit, as in the paper.
      */
     float max_kl;
+    /*
+     KL budget of an answer in nats a token: at every point of it the steered steps so far have not gone further
+     than this on average, and none of them further than ten times this. At least 0. Default infinity: no limit, as
+     in the paper. Samplers and engines keep to it; sda_steer() and sda_steer_many() know of no other steps, and
+     any other value than infinity is SDA_ERR_PARAM there.
+     */
+    float mean_kl;
+    /*
+     Reserved. Must be 0.
+     */
+    uint32_t reserved;
 } sda_params;
 
 /*
@@ -479,13 +490,15 @@ typedef struct sda_step_info {
      */
     float temperature;
     /*
-     Strength that was applied: k a, or the part of it that max_kl allowed. The guidance scale is 1 more.
+     Strength that was applied: k a, or the part of it that max_kl and mean_kl allowed. The guidance scale is 1
+     more.
      */
     float gain;
     /*
-     Reserved.
+     What that did: KL(steered || instructed) in nats, before the temperature. NaN where there was no budget or
+     no strength.
      */
-    uint32_t reserved;
+    float kl;
 } sda_step_info;
 
 /*

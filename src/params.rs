@@ -34,6 +34,11 @@ pub struct Params {
     /// this from the instructed one, `KL(steered || instructed)` before the temperature. At least 0; the default,
     /// infinity, is no limit, as in the paper.
     pub max_kl: f32,
+    /// KL budget of an answer in nats a token: at every point of it the steered steps so far have not gone further
+    /// than this on average, and none of them further than ten times this. At least 0; the default, infinity, is no
+    /// limit. Samplers and engines keep to it by a [`KlBudget`](crate::steer::KlBudget); a single
+    /// [`steer`](crate::steer::steer) refuses it.
+    pub mean_kl: f32,
 }
 
 impl Default for Params {
@@ -45,6 +50,7 @@ impl Default for Params {
             sigma: DEFAULT_SIGMA,
             t_min: 0.0,
             max_kl: f32::INFINITY,
+            mean_kl: f32::INFINITY,
         }
     }
 }
@@ -65,8 +71,10 @@ impl Params {
         if !self.t_min.is_finite() || self.t_min < 0.0 {
             return Err(Error::param("t_min", self.t_min, "finite and at least 0"));
         }
-        if self.max_kl.is_nan() || self.max_kl < 0.0 {
-            return Err(Error::param("max_kl", self.max_kl, "at least 0; infinity is no limit"));
+        for (field, value) in [("max_kl", self.max_kl), ("mean_kl", self.mean_kl)] {
+            if value.is_nan() || value < 0.0 {
+                return Err(Error::param(field, value, "at least 0; infinity is no limit"));
+            }
         }
         Ok(())
     }

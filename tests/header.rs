@@ -108,9 +108,9 @@ fn structs_are_laid_out_as_in_rust() {
     #[allow(unused_mut, reason = "the bundled library has more structs")]
     let mut source = [
         "#include \"sda.h\"\n".to_owned(),
-        layout!(CParams as sda_params: struct_size, amplification, k, temperature, sigma, t_min, flags, top_p, max_kl),
+        layout!(CParams as sda_params: struct_size, amplification, k, temperature, sigma, t_min, flags, top_p, max_kl, mean_kl, reserved),
         layout!(CStep as sda_step: divergence, temperature),
-        layout!(CStepInfo as sda_step_info: struct_size, divergence, temperature, gain, reserved),
+        layout!(CStepInfo as sda_step_info: struct_size, divergence, temperature, gain, kl),
         layout!(CPrefill as sda_prefill: struct_size, shared, decoded, reused),
         layout!(CPrompt as sda_prompt: tokens, n_tokens),
         layout!(CStats as sda_stats: struct_size, steered, refused, repeated_accepts),

@@ -70,9 +70,11 @@ pub struct Settings<'a> {
     temperature: f32,
     sigma: f32,
     t_min: f32,
-    /// Absent without a limit, as in files that are older than it.
+    /// These two are absent without a limit, as in files that are older than it.
     #[serde(skip_serializing_if = "Option::is_none")]
     max_kl: Option<f32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mean_kl: Option<f32>,
     seed: Option<u32>,
     top_k: i32,
     top_p: f32,
@@ -92,7 +94,7 @@ impl<'a> Settings<'a> {
         // Every field by its name: a new one is to be decided upon here.
         let Generation { params, sampling, n_predict, stop, steer_after_think, trace: _, trace_top: _ } =
             settings;
-        let sda::Params { amplification, k, temperature, sigma, t_min, max_kl } = *params;
+        let sda::Params { amplification, k, temperature, sigma, t_min, max_kl, mean_kl } = *params;
         let Sampling {
             seed: _,
             top_k,
@@ -112,6 +114,7 @@ impl<'a> Settings<'a> {
             sigma,
             t_min,
             max_kl: max_kl.is_finite().then_some(max_kl),
+            mean_kl: mean_kl.is_finite().then_some(mean_kl),
             seed,
             top_k,
             top_p,

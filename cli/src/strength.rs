@@ -36,10 +36,10 @@ impl Source {
                 let assessor = Assessor::new(judge, &common.judge, &common.model.load, common.prompt.preset)?;
                 return Ok(Source::Judged(Box::new(assessor)));
             }
-            (None, None, None, None) => Strength::default(),
+            (None, None, None, None) => args.default_strength(),
         };
         // Found out before a model is loaded.
-        match given.apply(&Params { k: args.k, ..Params::default() }) {
+        match given.apply(&args.params()) {
             Ok(_) => Ok(Source::Given(given)),
             Err(error @ sda::Error::Param { field: "k", .. }) => Err(Failure::Usage(format!("--{error}"))),
             Err(error) => Err(error.into()),

@@ -59,6 +59,8 @@ class Params(ctypes.Structure):
         ("flags", c_uint32),
         ("top_p", c_float),
         ("max_kl", c_float),
+        ("mean_kl", c_float),
+        ("reserved", c_uint32),
     ]
 
 

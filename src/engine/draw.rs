@@ -14,7 +14,7 @@ use crate::host::Token;
 use crate::llama::{Chain, Head, Sampling};
 use crate::params::Params;
 use crate::sampler::{Sampler, SharedSampler, Source, steer_pair};
-use crate::steer::{Nucleus, Step, Weights, temper};
+use crate::steer::{KlBudget, Nucleus, Step, Weights, temper};
 
 /// Draws the tokens of one answer.
 pub(super) struct Drawer {
@@ -24,6 +24,8 @@ pub(super) struct Drawer {
     side: Option<Side>,
     params: Params,
     weights: Weights,
+    /// What the steps have spent; the other path's sampler has its own.
+    budget: KlBudget,
     path: Path,
 }
 
@@ -59,7 +61,8 @@ impl Drawer {
             Path::Whole { sampler, chain: Chain::new(&head, &sampling, n_vocab, n_ctx)? }
         };
         let weights = Weights::default();
-        Ok(Drawer { pair: Arc::clone(pair), arm, side, params, weights, path })
+        let budget = KlBudget::default();
+        Ok(Drawer { pair: Arc::clone(pair), arm, side, params, weights, budget, path })
     }
 
     /// The one branch that is drawn from, or None for all.
@@ -98,7 +101,12 @@ impl Drawer {
         match &mut self.path {
             Path::Best { sampling, row, nucleus, chain } => {
                 let step = match self.side {
-                    None => Some(steer_pair(&*lock(&self.pair)?, &self.weights, &self.params, row)?),
+                    None => {
+                        let params = self.budget.limit(&self.params);
+                        let step = steer_pair(&*lock(&self.pair)?, &self.weights, &params, row)?;
+                        self.budget.spend(&step);
+                        Some(step)
+                    }
                     Some(side) => {
                         let temperature = single_temperature(self.arm, &self.params);
                         temper(&lock(&self.pair)?.logits(side)?, temperature, row)?;

@@ -180,7 +180,7 @@ impl Run {
                 &pair,
                 self.settings.trace_top,
                 self.drawer.weights(),
-                &self.params(),
+                &self.applied(),
             )?,
         })
     }
@@ -192,6 +192,21 @@ impl Run {
             params.amplification = 0.0;
         }
         params
+    }
+
+    /// Settings that do at once what the last step did within its budget.
+    fn applied(&self) -> Params {
+        let params = self.params();
+        match self.step {
+            Some(Step { gain, kl: Some(_), .. }) => Params {
+                amplification: gain as f32,
+                k: 1.0,
+                max_kl: f32::INFINITY,
+                mean_kl: f32::INFINITY,
+                ..params
+            },
+            _ => Params { mean_kl: f32::INFINITY, ..params },
+        }
     }
 
     fn set_steering(&mut self) -> Result<()> {

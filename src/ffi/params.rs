@@ -38,6 +38,13 @@ pub struct CParams {
     /// this from the instructed one (KL(steered || instructed), before the temperature). At least 0. Default
     /// infinity: no limit, as in the paper.
     pub max_kl: f32,
+    /// KL budget of an answer in nats a token: at every point of it the steered steps so far have not gone further
+    /// than this on average, and none of them further than ten times this. At least 0. Default infinity: no limit, as
+    /// in the paper. Samplers and engines keep to it; sda_steer() and sda_steer_many() know of no other steps, and
+    /// any other value than infinity is SDA_ERR_PARAM there.
+    pub mean_kl: f32,
+    /// Reserved. Must be 0.
+    pub reserved: u32,
 }
 
 /// What a caller has set.
@@ -78,6 +85,8 @@ impl From<Params> for CParams {
             flags: 0,
             top_p: 1.0,
             max_kl: p.max_kl,
+            mean_kl: p.mean_kl,
+            reserved: 0,
         }
     }
 }
@@ -100,8 +109,10 @@ pub unsafe extern "C" fn sda_params_init(params: *mut CParams, size: usize) -> i
 pub(super) unsafe fn read_params(params: *const CParams) -> Result<Settings> {
     // SAFETY: passed on.
     let p = unsafe { read_sized(params, "params")? };
-    if p.flags != 0 {
-        return Err(Error::param("flags", p.flags, "0"));
+    for (field, value) in [("flags", p.flags), ("reserved", p.reserved)] {
+        if value != 0 {
+            return Err(Error::param(field, value, "0"));
+        }
     }
     let params = Params {
         amplification: p.amplification,
@@ -110,6 +121,7 @@ pub(super) unsafe fn read_params(params: *const CParams) -> Result<Settings> {
         sigma: p.sigma,
         t_min: p.t_min,
         max_kl: p.max_kl,
+        mean_kl: p.mean_kl,
     };
     params.validate()?;
     Ok(Settings { params, top_p: p.top_p })

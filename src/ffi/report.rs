@@ -18,10 +18,12 @@ pub struct CStepInfo {
     pub divergence: f32,
     /// Temperature that was applied; 0 if the most likely token was taken.
     pub temperature: f32,
-    /// Strength that was applied: k a, or the part of it that max_kl allowed. The guidance scale is 1 more.
+    /// Strength that was applied: k a, or the part of it that max_kl and mean_kl allowed. The guidance scale is 1
+    /// more.
     pub gain: f32,
-    /// Reserved.
-    pub reserved: u32,
+    /// What that did: KL(steered || instructed) in nats, before the temperature. NaN where there was no budget or
+    /// no strength.
+    pub kl: f32,
 }
 
 impl From<Step> for CStepInfo {
@@ -30,6 +32,7 @@ impl From<Step> for CStepInfo {
             divergence: step.divergence as f32,
             temperature: step.temperature as f32,
             gain: step.gain as f32,
+            kl: step.kl.map_or(f32::NAN, |kl| kl as f32),
             ..CStepInfo::default()
         }
     }

@@ -18,7 +18,7 @@ use crate::branch::{SharedPair, Side, lock};
 use crate::error::{Error, Result};
 use crate::host::{Token, TokenData};
 use crate::params::Params;
-use crate::steer::{Nucleus, Step, Weights};
+use crate::steer::{KlBudget, Nucleus, Step, Weights};
 
 /// Steers one generation. May move between threads; not used by two at once.
 pub struct Sampler {
@@ -33,6 +33,10 @@ pub struct Sampler {
     /// Candidates that the last apply kept, if it dropped any.
     kept: Option<usize>,
     last: Option<Step>,
+    /// What the accepted steps have spent.
+    budget: KlBudget,
+    /// The last step, while no token was accepted since.
+    unspent: Option<Step>,
     /// Logits at a few tokens as they came in at the last step, while no token was accepted since.
     unaccepted: Option<[f32; PROBES]>,
     /// The token of the last accept, while no step followed it.
@@ -73,6 +77,8 @@ impl Sampler {
             nucleus: Nucleus::default(),
             kept: None,
             last: None,
+            budget: KlBudget::default(),
+            unspent: None,
             unaccepted: None,
             accepted: None,
             started: false,
@@ -183,9 +189,13 @@ impl Sampler {
         match &result {
             Ok(step) => {
                 self.last = Some(*step);
+                self.unspent = Some(*step);
                 self.stats.steered += 1;
             }
-            Err(_) => self.stats.refused += 1,
+            Err(_) => {
+                self.unspent = None;
+                self.stats.refused += 1;
+            }
         }
         result
     }
@@ -193,7 +203,7 @@ impl Sampler {
     fn try_apply(&mut self, candidates: &mut [TokenData]) -> Result<Step> {
         let in_order = gather(candidates, self.source.n_vocab()?, &mut self.row)?;
         let probes = probe(&self.row);
-        let (row, weights, params) = (&mut self.row, &self.weights, &self.params);
+        let (row, weights, params) = (&mut self.row, &self.weights, &self.budget.limit(&self.params));
         let step = match &mut self.source {
             Source::Given { fresh: false, .. } => {
                 return Err(Error::State { reason: "the plain logits of this step were not set".into() });
@@ -250,6 +260,10 @@ impl Sampler {
         }
         self.accepted = Some(token);
         self.unaccepted = None;
+        // Only now: a host may steer a step again before it has chosen the token.
+        if let Some(step) = self.unspent.take() {
+            self.budget.spend(&step);
+        }
         self.source.accept(token);
         true
     }
@@ -272,6 +286,8 @@ impl Sampler {
             params: self.params,
             weights: self.weights.clone(),
             last: self.last,
+            budget: self.budget,
+            unspent: self.unspent,
             unaccepted: self.unaccepted,
             accepted: self.accepted,
             started: self.started,
@@ -281,6 +297,8 @@ impl Sampler {
 
     fn forget(&mut self) {
         self.last = None;
+        self.budget = KlBudget::default();
+        self.unspent = None;
         self.unaccepted = None;
         self.accepted = None;
         self.started = false;

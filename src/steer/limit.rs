@@ -33,23 +33,34 @@ pub(super) struct Tilt {
     variance: f64,
 }
 
-/// The largest share of `gain`, 0 to 1, whose divergence is within `budget`, given what all of it does.
-/// `at` says the same of a part.
+/// The part of a strength that a budget allows.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Allowed {
+    /// Share of the strength, 0 to 1.
+    pub(super) share: f64,
+    /// What it does, `KL(P_w || p)` in nats.
+    pub(super) kl: f64,
+}
+
+/// The largest share of `gain` whose divergence is within `budget`, given what all of it does. `at` says the same of
+/// a part.
 #[inline(always)]
-fn share_within(budget: f64, gain: f64, full: Tilt, mut at: impl FnMut(f64) -> Tilt) -> f64 {
+fn share_within(budget: f64, gain: f64, full: Tilt, mut at: impl FnMut(f64) -> Tilt) -> Allowed {
+    let none = Allowed { share: 0.0, kl: 0.0 };
     if budget <= 0.0 {
-        return 0.0;
+        return none;
     }
     if full.kl <= budget {
-        return 1.0;
+        // Rounding may leave a little less than nothing.
+        return Allowed { share: 1.0, kl: full.kl.max(0.0) };
     }
     // sqrt(KL) is nearly linear in the strength where it is small: there Newton's steps are good. Where they leave
     // the bracket or do not shrink it, as where the steered distribution has settled on one token, it is halved.
     let (aim, floor) = ((budget * (1.0 - TOLERANCE / 2.0)).sqrt(), budget * (1.0 - TOLERANCE));
-    let (mut low, mut high) = (0.0, 1.0);
+    let (mut low, mut high) = (none, 1.0);
     let (mut share, mut tilt) = (1.0, full);
     for _ in 0..MOST_PASSES {
-        let width = high - low;
+        let width = high - low.share;
         let root = tilt.kl.max(0.0).sqrt();
         // At first nothing is known but that sqrt(KL) is about proportional.
         let step = if tilt.variance.is_nan() {
@@ -58,13 +69,13 @@ fn share_within(budget: f64, gain: f64, full: Tilt, mut at: impl FnMut(f64) -> T
             (root - aim) * 2.0 * root / (gain * gain * share * tilt.variance)
         };
         let next = share - step;
-        let inside = next > low && next < high && step.abs() < 0.9 * width.max(share);
-        share = if inside { next } else { 0.5 * (low + high) };
+        let inside = next > low.share && next < high && step.abs() < 0.9 * width.max(share);
+        share = if inside { next } else { 0.5 * (low.share + high) };
         tilt = at(share);
         if tilt.kl > budget {
             high = share;
         } else {
-            low = share;
+            low = Allowed { share, kl: tilt.kl.max(0.0) };
             if tilt.kl >= floor {
                 break;
             }
@@ -307,7 +318,7 @@ impl Differs for f64 {
     }
 }
 
-/// The share of the strength that stays within the budget, given what all of it does.
+/// The part of the strength that stays within the budget, given what all of it does.
 #[inline(always)]
 pub(super) fn share<S: Simd, P: Pairs<Other: Differs>>(
     simd: S,
@@ -315,7 +326,7 @@ pub(super) fn share<S: Simd, P: Pairs<Other: Differs>>(
     line: &Line,
     full: Tilt,
     budget: f64,
-) -> f64 {
+) -> Allowed {
     share_within(
         budget,
         line.gain,

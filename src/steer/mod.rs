@@ -41,6 +41,7 @@
 //! safe again for each instruction set. The compiler's vectoriser may not reorder sums, and its results
 //! change with the compiler's version.
 
+mod budget;
 mod divergence;
 mod isa;
 mod limit;
@@ -56,6 +57,7 @@ mod weights;
 
 use crate::error::{Error, Result};
 use crate::params::Params;
+pub use budget::{KlBudget, MOST_STEPS_AT_ONCE};
 pub use isa::Isa;
 pub use many::{MOST_INSTRUCTIONS, steer_many, steer_many_in_place, steer_many_with};
 pub use nucleus::Nucleus;
@@ -78,6 +80,9 @@ pub struct Step {
     pub temperature: f64,
     /// Strength applied: `k a`, or the part of it that [`Params::max_kl`] allows.
     pub gain: f64,
+    /// What that did: `KL(steered || instructed)` in nats, before the temperature. Known only where there was a
+    /// strength and a budget for it.
+    pub kl: Option<f64>,
 }
 
 /// Steers one step and writes the log-probabilities of the next token.
@@ -96,7 +101,8 @@ pub struct Step {
 ///
 /// # Errors
 ///
-/// [`Error::Param`] for a setting out of range, [`Error::Length`] for empty rows or rows of
+/// [`Error::Param`] for a setting out of range and for a budget of a whole answer ([`Params::mean_kl`], of which
+/// [`KlBudget`] makes one of a step), [`Error::Length`] for empty rows or rows of
 /// different lengths, [`Error::NotFinite`] for a logit that is NaN or `+inf`, [`Error::AllMasked`]
 /// for a branch without a finite logit. `logprobs` is then as it was.
 pub fn steer(instructed: &[f32], plain: &[f32], params: &Params, logprobs: &mut [f32]) -> Result<Step> {
@@ -142,6 +148,13 @@ fn plan(isa: Isa, instructed: &[f32], plain: &[f32], weight: f64, params: &Param
 /// What is refused before a row is read.
 fn check(instructed: &[f32], plain: &[f32], params: &Params) -> Result<()> {
     params.validate()?;
+    if params.mean_kl < f32::INFINITY {
+        return Err(Error::param(
+            "mean_kl",
+            params.mean_kl,
+            "infinity for a single step, which knows of no others",
+        ));
+    }
     if instructed.is_empty() {
         return Err(Error::Length { what: "instructed", got: 0, expected: 1 });
     }

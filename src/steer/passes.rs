@@ -79,10 +79,10 @@ impl Found {
         instructed: &Row,
         params: &Params,
     ) -> Plan {
-        let mut gain = params.gain();
-        if let Some((line, full)) = &self.tilt {
-            gain *= limit::share(simd, pairs, line, *full, params.max_kl.into());
-        }
+        let allowed =
+            self.tilt.map(|(line, full)| limit::share(simd, pairs, &line, full, params.max_kl.into()));
+        let gain = params.gain() * allowed.map_or(1.0, |allowed| allowed.share);
+        let kl = allowed.map(|allowed| allowed.kl);
         let divergence = self.divergence;
         let temperature = params.temperature_at(divergence);
         let steered = Steered::new(instructed, self.apart, gain * self.weight, temperature);
@@ -91,7 +91,7 @@ impl Found {
         } else {
             Ending::LogSoftmax(normalise(simd, pairs, &steered))
         };
-        Plan { step: Step { divergence, temperature, gain }, steered, ending }
+        Plan { step: Step { divergence, temperature, gain, kl }, steered, ending }
     }
 }
 

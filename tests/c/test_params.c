@@ -17,6 +17,7 @@ int main(void) {
     CHECK(room.params.struct_size == sizeof room.params);
     CHECK(room.params.k == 2.0f && room.params.amplification == 0.0f && room.params.flags == 0);
     CHECK(room.params.top_p == 1.0f && isinf(room.params.max_kl) && room.params.max_kl > 0);
+    CHECK(isinf(room.params.mean_kl) && room.params.mean_kl > 0);
     for (size_t i = 0; i < sizeof room.after; i++) {
         CHECK(room.after[i] == 0xAB);
     }

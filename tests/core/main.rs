@@ -1,5 +1,6 @@
 //! Tests that need nothing but the library: no llama.cpp, no network.
 
+mod budget;
 mod ffi;
 mod ffi_error;
 mod ffi_judge;

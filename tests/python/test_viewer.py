@@ -26,13 +26,13 @@ def trace():
         own = text or "\\xE4"
         yield {
             "type": "token", "arm": "steered", "step": step, "token": 100 + step, "text": text,
-            "js": 0.05 * step, "temperature": 0.6 - 0.01 * step, "guidance": 1.92,
+            "js": 0.05 * step, "temperature": 0.6 - 0.01 * step, "guidance": 1.31 if step == 3 else 1.92,
             "logprob_plain": -3.25, "logprob_instructed": -1.5,
             "top_plain": [[7, " the", -0.5], [8, "<i>x</i>", -2.0]],
             "top_instructed": [[100 + step, own, -1.5], [7, " the", -1.75]],
             "top_steered": [[100 + step, own, -0.25], [9, HOSTILE, -3.0]],
         }  # fmt: skip
-    yield {"type": "answer", "arm": "steered", "seed": 7, "finish": "eog"}
+    yield {"type": "answer", "arm": "steered", "seed": 7, "finish": "eog", "guidance": 1.92, "mean_kl": 0.2}
     yield {
         "type": "token", "arm": "plain", "step": 0, "token": 3, "text": "Plain", "js": None,
         "temperature": 0.6, "guidance": None, "logprob_plain": -0.5, "logprob_instructed": None,
@@ -110,8 +110,12 @@ def test_the_page_shows_the_tokens_as_text_and_lets_none_break_out(page):
     assert texts(page) == SHOWN
     assert page.title.startswith("sda trace")
     assert page.find_elements(By.CSS_SELECTOR, "main b, i") == []
-    summary = "11 tokens \u00b7 arm: steered \u00b7 mean JS 0.250 nats \u00b7 seed 7 \u00b7 finish eog"
-    assert page.find_element(By.ID, "summary").text == summary
+    summary = page.find_element(By.ID, "summary").text.split(" \u00b7 ")
+    assert summary == [
+        "11 tokens", "arm: steered", "mean JS 0.250 nats", "guidance 1.92", "mean_kl 0.20", "seed 7", "finish eog",
+        "weakened at 1 of 11 tokens",
+    ]  # fmt: skip
+    assert [token.get_attribute("data-step") for token in page.find_elements(By.CSS_SELECTOR, ".weakened")] == ["3"]
     line = page.find_element(By.CSS_SELECTOR, "#chart .line")
     assert len(line.get_attribute("points").split()) == len(TEXTS)
     colours = {tokens(page)[n].value_of_css_property("background-color") for n in (0, 1, 10)}
@@ -126,7 +130,7 @@ def test_the_pointer_shows_a_tokens_figures_and_lists(page):
     shown = tip(page)
     assert shown["title"] == "\u2423computer"
     assert shown["facts"] == {
-        "step": "3", "token": "103", "JS": "0.1500 nats", "T": "0.570", "\u03b3": "1.92",
+        "step": "3", "token": "103", "JS": "0.1500 nats", "T": "0.570", "\u03b3": "1.31 of 1.92",
         "log-prob plain": "\u22123.250", "log-prob instructed": "\u22121.500",
     }  # fmt: skip
     assert shown["lists"] == {

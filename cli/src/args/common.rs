@@ -40,14 +40,7 @@ impl CommonArgs {
     pub fn generation(&self, seed: u32, trace: bool) -> Generation {
         let (steering, sampling) = (&self.steering, &self.sampling);
         Generation {
-            params: Params {
-                k: steering.k,
-                temperature: sampling.temp,
-                sigma: steering.sigma.unwrap_or(Params::default().sigma),
-                t_min: steering.t_min,
-                max_kl: steering.max_kl.unwrap_or(Params::default().max_kl),
-                ..Params::default()
-            },
+            params: Params { temperature: sampling.temp, ..steering.params() },
             sampling: sampling.sampling(seed),
             n_predict: usize::try_from(sampling.n_predict).ok(),
             stop: sampling.reverse_prompt.clone(),

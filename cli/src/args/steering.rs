@@ -1,11 +1,16 @@
 //! How strongly the answer is steered.
 
 use clap::Args;
-use sda::Params;
 use sda::amplify::Amplify;
 use sda::judge::OnFailure;
+use sda::{Params, Strength};
 
 use super::judge::JudgeAt;
+
+/// Guidance scale when nobody says how strongly to steer, and the KL budget of an answer: with this pair most answers
+/// in docs/results.md follow their instruction and keep to their query.
+const GUIDANCE: f32 = 2.0;
+const MEAN_KL: f32 = 0.2;
 
 #[derive(Args)]
 #[command(next_help_heading = "Steering")]
@@ -16,7 +21,7 @@ pub struct SteeringArgs {
     /// Amplification a: guidance is 1 + k a.
     #[arg(short, long, value_name = "A", group = "strength", allow_negative_numbers = true)]
     pub amplification: Option<f32>,
-    /// Guidance scale: 1 is the instruction alone, more is stronger. [default: 1.5]
+    /// Guidance scale: 1 is the instruction alone, more is stronger. [default: 2; with --paper 1.5]
     #[arg(
         long,
         visible_alias = "cfg-scale",
@@ -44,11 +49,38 @@ pub struct SteeringArgs {
     /// Floor of the temperature.
     #[arg(long, default_value_t = Params::default().t_min)]
     pub t_min: f32,
-    /// KL budget of a step in nats: the steering is weakened where it would take the distribution further than this
-    /// from the instructed one. [default: inf, no limit]
+    /// KL budget of an answer in nats a token: the steering is weakened where the answer so far would get further than
+    /// this from the instructed distribution, on average. It keeps answers to their query. inf is no limit.
+    /// [default: 0.2]
+    #[arg(long, value_name = "NATS")]
+    pub mean_kl: Option<f32>,
+    /// KL budget of each single token in nats, beside that of the answer. [default: inf, no limit]
     #[arg(long, value_name = "NATS")]
     pub max_kl: Option<f32>,
+    /// The paper's method: no KL budget, and a guidance of 1.5 where nothing else says how strongly to steer.
+    #[arg(long, conflicts_with_all = ["mean_kl", "max_kl"])]
+    pub paper: bool,
     /// Steer only after the model has closed its <think> block.
     #[arg(long)]
     pub steer_after_think: bool,
+}
+
+impl SteeringArgs {
+    /// The strength where nothing says it.
+    pub fn default_strength(&self) -> Strength {
+        if self.paper { Strength::default() } else { Strength::guidance(GUIDANCE) }
+    }
+
+    /// Settings of the steering but its strength. The others are defaults.
+    pub fn params(&self) -> Params {
+        let paper = Params::default();
+        Params {
+            k: self.k,
+            sigma: self.sigma.unwrap_or(paper.sigma),
+            t_min: self.t_min,
+            max_kl: self.max_kl.unwrap_or(paper.max_kl),
+            mean_kl: if self.paper { paper.mean_kl } else { self.mean_kl.unwrap_or(MEAN_KL) },
+            ..paper
+        }
+    }
 }

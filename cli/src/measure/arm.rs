@@ -1,7 +1,7 @@
 //! The arms of an evaluation: ways to answer the same prompt.
 
 use sda::engine::Arm;
-use sda::steer::steer;
+use sda::steer::{KlBudget, steer};
 use sda::{Error, Params, Result, Strength};
 
 /// One arm as the command line writes it: its name, what it draws from, and settings of its own.
@@ -19,13 +19,14 @@ pub struct ArmSpec {
     sigma: Option<f32>,
     t_min: Option<f32>,
     max_kl: Option<f32>,
+    mean_kl: Option<f32>,
     temperature: Option<f32>,
     /// It is steered by each instruction of a record by itself, with a weight of 1.
     pub is_split: bool,
 }
 
 const ARMS: &str = "plain, instructed, guidance=G, amplification=A, sda or given=FIELD, and after a \
-                    colon k=, sigma=, t_min=, max_kl=, temp= or split=1";
+                    colon k=, sigma=, t_min=, max_kl=, mean_kl=, temp= or split=1";
 
 impl ArmSpec {
     /// Reads a list such as `plain,instructed,guidance=1.5,sda:sigma=0.01,t_min=0.2`.
@@ -81,6 +82,7 @@ impl ArmSpec {
             sigma: None,
             t_min: None,
             max_kl: None,
+            mean_kl: None,
             temperature: None,
             is_split: false,
         };
@@ -92,6 +94,7 @@ impl ArmSpec {
                 "sigma" => spec.sigma = value,
                 "t_min" => spec.t_min = value,
                 "max_kl" => spec.max_kl = value,
+                "mean_kl" => spec.mean_kl = value,
                 "temp" => spec.temperature = value,
                 "split" if value == Some(0.0) || value == Some(1.0) => spec.is_split = value == Some(1.0),
                 _ => return Err(wrong()),
@@ -117,6 +120,7 @@ impl ArmSpec {
             sigma: self.sigma.unwrap_or(base.sigma),
             t_min: self.t_min.unwrap_or(base.t_min),
             max_kl: self.max_kl.unwrap_or(base.max_kl),
+            mean_kl: self.mean_kl.unwrap_or(base.mean_kl),
             temperature: self.temperature.unwrap_or(base.temperature),
             amplification: 0.0,
         };
@@ -128,7 +132,8 @@ impl ArmSpec {
     ///
     /// Tempered, they are what a token is drawn from, before any other sampler: the plain and the
     /// instructed arm have the base temperature, steered ones that of the step. Untempered, the
-    /// temperature is 1 in all arms, as where likelihoods of models are compared.
+    /// temperature is 1 in all arms, as where likelihoods of models are compared. `budget` is what the text before
+    /// the token has left of the arm's KL budget.
     ///
     /// # Errors
     /// Those of [`steer`], and [`Error::Param`] for greedy settings, tempered: a distribution of one token
@@ -138,6 +143,7 @@ impl ArmSpec {
         rows: [&[f32]; 2],
         params: &Params,
         tempered: bool,
+        budget: &mut KlBudget,
         out: &mut [f32],
     ) -> Result<()> {
         if tempered && params.is_greedy() {
@@ -154,12 +160,13 @@ impl ArmSpec {
             params.t_min = 0.0;
         }
         let row = if self.arm == Arm::Plain { plain } else { instructed };
-        steer(row, plain, &params, out).map(drop)
+        budget.spend(&steer(row, plain, &budget.limit(&params), out)?);
+        Ok(())
     }
 }
 
 fn is_setting(name: &str) -> bool {
-    ["k", "sigma", "t_min", "max_kl", "temp", "split"].contains(&name)
+    ["k", "sigma", "t_min", "max_kl", "mean_kl", "temp", "split"].contains(&name)
 }
 
 #[cfg(test)]
@@ -191,10 +198,11 @@ mod tests {
 
     #[test]
     fn an_arm_has_a_kl_budget_of_its_own_or_that_of_all() {
-        let arms = ArmSpec::parse_list("guidance=2,guidance=2:max_kl=0.3,k=2").unwrap();
-        let base = Params { max_kl: 0.8, ..Params::default() };
-        let budgets: Vec<f32> = arms.iter().map(|arm| arm.params(&base, None).unwrap().max_kl).collect();
-        assert_eq!(budgets, [0.8, 0.3]);
+        let arms = ArmSpec::parse_list("guidance=2,guidance=2:max_kl=0.3,mean_kl=0.1").unwrap();
+        let base = Params { max_kl: 0.8, mean_kl: 0.4, ..Params::default() };
+        let budgets = arms.iter().map(|arm| arm.params(&base, None).unwrap());
+        let budgets: Vec<[f32; 2]> = budgets.map(|params| [params.max_kl, params.mean_kl]).collect();
+        assert_eq!(budgets, [[0.8, 0.4], [0.3, 0.1]]);
         assert!(ArmSpec::parse_list("guidance=2:max_kl=-1").is_err());
     }
 
@@ -251,7 +259,7 @@ mod tests {
         {
             let params = arm.params(&Params::default(), None).unwrap();
             let mut out = [0.0; 3];
-            arm.log_probs([&plain, &instructed], &params, false, &mut out).unwrap();
+            arm.log_probs([&plain, &instructed], &params, false, &mut KlBudget::default(), &mut out).unwrap();
             for (x, y) in out.iter().zip(&expected) {
                 assert!((f64::from(*x) - y).abs() < 1e-5, "{}: {out:?}, expected {expected:?}", arm.name);
             }
@@ -267,7 +275,8 @@ mod tests {
             .map(|arm| {
                 let mut out = [0.0; 3];
                 let params = arm.params(&Params::default(), None).unwrap();
-                arm.log_probs([&plain, &instructed], &params, true, &mut out).unwrap();
+                arm.log_probs([&plain, &instructed], &params, true, &mut KlBudget::default(), &mut out)
+                    .unwrap();
                 out
             })
             .collect();
@@ -279,6 +288,10 @@ mod tests {
         assert_eq!(rows[1], out);
         assert!(rows[2][1] > rows[1][1], "a small sigma sharpens where the branches disagree");
         let greedy = Params { temperature: 0.0, ..params };
-        assert!(arms[1].log_probs([&plain, &instructed], &greedy, true, &mut out).is_err());
+        assert!(
+            arms[1]
+                .log_probs([&plain, &instructed], &greedy, true, &mut KlBudget::default(), &mut out)
+                .is_err()
+        );
     }
 }

@@ -16,6 +16,9 @@ pub struct Query {
     pub score: Option<f32>,
     pub amplification: Option<f32>,
     pub guidance: Option<f32>,
+    /// KL budgets in nats, in place of the command line's.
+    pub max_kl: Option<f32>,
+    pub mean_kl: Option<f32>,
     /// A whole number of 32 bits; `7.0` is one, too.
     pub seed: Option<f64>,
 }

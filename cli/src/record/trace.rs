@@ -194,6 +194,9 @@ pub struct Answer {
     /// The KL budget of a step in nats, where there was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_kl: Option<f32>,
+    /// The KL budget of the answer in nats a token, where there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mean_kl: Option<f32>,
     /// The weights of the instructions, where they are not all 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weights: Option<Vec<f32>>,
@@ -227,6 +230,7 @@ impl Answer {
             guidance: None,
             k: None,
             max_kl: None,
+            mean_kl: None,
             weights: None,
             seed: None,
             judge: None,
@@ -249,6 +253,7 @@ impl Answer {
             guidance: Some(is_steered.then(|| params.guidance())),
             k: is_steered.then_some(params.k),
             max_kl: (is_steered && params.max_kl.is_finite()).then_some(params.max_kl),
+            mean_kl: (is_steered && params.mean_kl.is_finite()).then_some(params.mean_kl),
             seed: Some(seed),
             ..self
         }

@@ -54,7 +54,10 @@ fn the_c_example_says_what_the_command_says() {
     for (seed, extra) in [("-1", ["--temp", "0"]), ("7", ["-s", "7"])] {
         let output = run(&[&model, QUERY, PIRATE, "0.75", seed, "32"]);
         let command = Command::new(env!("CARGO_BIN_EXE_sda"))
-            .args(["generate", "-t", "1", "-m", &model, "-p", QUERY, "-i", PIRATE, "-a", "0.75", "-n", "32"])
+            .args([
+                "generate", "-t", "1", "-m", &model, "-p", QUERY, "-i", PIRATE, "-a", "0.75", "-n", "32",
+                "--paper",
+            ])
             .args(extra)
             .output()
             .unwrap();
@@ -67,7 +70,7 @@ fn the_c_example_says_what_the_command_says() {
     let output = run(&[&model, QUERY, PIRATE, "0", "-1", "16", "--judge", &judge]);
     let command = Command::new(env!("CARGO_BIN_EXE_sda"))
         .args(["generate", "-t", "1", "-m", &model, "-p", QUERY, "-i", PIRATE, "--temp", "0", "-n", "16"])
-        .args(["--judge", &judge])
+        .args(["--judge", &judge, "--paper"])
         .output()
         .unwrap();
     assert_eq!(stdout(&output), stdout(&command), "judged by another model");

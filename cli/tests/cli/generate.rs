@@ -58,7 +58,7 @@ fn guidance_one_is_the_instruction_alone_but_for_the_divergence() {
 fn a_kl_budget_weakens_the_steps_that_would_exceed_it() {
     let args = |max_kl| {
         let strength = ["-i", PIRATE, "-n", "24", "--temp", "0", "-s", "1", "--guidance", "3", "--json"];
-        stdout(&generate(&[&strength[..], &["--max-kl", max_kl]].concat()))
+        stdout(&generate(&[&strength[..], &["--mean-kl", "inf", "--max-kl", max_kl]].concat()))
     };
     let guidances = |text: &str| -> Vec<f64> {
         let records = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
@@ -79,6 +79,29 @@ fn a_kl_budget_weakens_the_steps_that_would_exceed_it() {
     let refused = generate(&["-i", PIRATE, "--max-kl=-1"]);
     assert_eq!(refused.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&refused.stderr).contains("max_kl is -1"), "{refused:?}");
+}
+
+#[test]
+fn an_answer_has_a_kl_budget_unless_it_is_the_papers() {
+    let args = ["-i", PIRATE, "-n", "24", "--temp", "0", "-s", "1", "--json"];
+    let text = |more: &[&str]| stdout(&generate(&[&args[..], more].concat()));
+    let last = |text: &str| serde_json::from_str::<Value>(text.lines().last().unwrap()).unwrap();
+    let default = text(&[]);
+    assert_eq!(last(&default)["guidance"], 2.0);
+    assert!((last(&default)["mean_kl"].as_f64().unwrap() - 0.2).abs() < 1e-6);
+    let spelt_out = text(&["--guidance", "2", "--mean-kl", "0.2"]);
+    let tokens = |text: &str| -> Vec<String> {
+        text.lines().filter(|line| line.contains(r#""type":"token""#)).map(str::to_owned).collect()
+    };
+    assert_eq!(tokens(&default), tokens(&spelt_out));
+    let paper = last(&text(&["--paper"]));
+    assert_eq!((&paper["guidance"], paper.get("mean_kl")), (&Value::from(1.5), None));
+    let unlimited = last(&text(&["--mean-kl", "inf", "--guidance", "1.5"]));
+    assert_eq!(paper["text"], unlimited["text"]);
+    // Steps that fit into the budget together with those before are not weakened.
+    assert_eq!(last(&text(&["--mean-kl", "1e9"]))["text"], last(&text(&["--mean-kl", "inf"]))["text"]);
+    let both = generate(&["-i", PIRATE, "--paper", "--mean-kl", "1"]);
+    assert_eq!(both.status.code(), Some(2));
 }
 
 #[test]

@@ -59,7 +59,7 @@ fn list(record: &Value, name: &str) -> Vec<(i64, f64)> {
 
 #[test]
 fn records_hold_the_most_likely_tokens_of_each_distribution() {
-    let records = generate(&["-n", "6", "--temp", "0", "--guidance", "2", "--trace-top", "20"]);
+    let records = generate(&["-n", "6", "--temp", "0", "--guidance", "2", "--paper", "--trace-top", "20"]);
     let (_, tokens) = records.split_last().unwrap();
     assert!(!tokens.is_empty());
     for record in tokens {

@@ -60,7 +60,7 @@ fn instructions_are_read_from_files_as_from_the_command_line() {
 fn a_traced_token_tells_of_the_branch_with_all_instructions() {
     let args = ["-i", PIRATE, "-i", SHORT, "--temp", "0", "--json"];
     let tokens = |strength: &str| -> Vec<Value> {
-        let output = generate(&[&args[..], &["--guidance", strength]].concat());
+        let output = generate(&[&args[..], &["--paper", "--guidance", strength]].concat());
         records(&stdout(&output)).into_iter().filter(|record| record["type"] == "token").collect()
     };
     // Without steering the instructed branch decides, and the instruction is both texts in one prompt.

@@ -30,9 +30,9 @@ pub struct EvalArgs {
     pub restart: bool,
     /// Ways to answer, parted by commas: plain, instructed, guidance=G, amplification=A, sda, and given=FIELD
     /// for answers that the records hold. Settings of one arm follow a colon, as in sda:sigma=0.01,t_min=0.2
-    /// (k, sigma, t_min, max_kl, temp;
+    /// (k, sigma, t_min, max_kl, mean_kl, temp;
     /// in ifeval split=1, which steers by each instruction of a record by itself).
-    #[arg(long, value_name = "LIST", default_value = "plain,instructed,guidance=1.5")]
+    #[arg(long, value_name = "LIST", default_value = "plain,instructed,guidance=2:mean_kl=0.2")]
     pub arms: String,
     /// The arm that the others are compared with.
     #[arg(long, value_name = "ARM", default_value = "instructed")]

@@ -7,6 +7,7 @@ use crate::measure::{ArmSpec, Part};
 use sda::Strength;
 use sda::engine::{Arm, Engine};
 use sda::host::Token;
+use sda::steer::KlBudget;
 use sda::text::PromptPair;
 
 use super::data::{Data, Item};
@@ -152,10 +153,11 @@ impl Work<'_, '_, '_> {
         let mut row = vec![0.0f32; self.run.model.n_vocab()];
         for (n, answer) in answers.iter().enumerate() {
             let tokens = self.continuation(&pair, answer)?;
+            let mut budgets = vec![[KlBudget::default(); 2]; arms.len()];
             self.engine.continuation(&prompts, &tokens, &mut |i, plain, instructed| {
-                for ((arm, _, params, _), sums) in arms.iter().zip(&mut sums) {
-                    for (temper, sums) in sums.iter_mut().enumerate() {
-                        arm.log_probs([plain, instructed], params, temper == 1, &mut row)?;
+                for (((arm, _, params, _), sums), budgets) in arms.iter().zip(&mut sums).zip(&mut budgets) {
+                    for (temper, (sums, budget)) in sums.iter_mut().zip(budgets).enumerate() {
+                        arm.log_probs([plain, instructed], params, temper == 1, budget, &mut row)?;
                         sums[n] += f64::from(row[tokens[i] as usize]);
                     }
                 }

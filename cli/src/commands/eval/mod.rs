@@ -77,6 +77,8 @@ pub fn run(mut args: EvalArgs) -> Outcome {
 
 /// What an option means that was not given, where that depends on the task.
 fn set_defaults(args: &mut EvalArgs) {
+    // An arm has the limits that its name says.
+    args.common.steering.mean_kl.get_or_insert(f32::INFINITY);
     let prompt = &mut args.common.prompt;
     let has_instruction = prompt.has_instruction();
     match args.task {

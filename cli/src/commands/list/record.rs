@@ -21,6 +21,9 @@ pub struct Record {
     pub instructions: Option<Vec<Instruction>>,
     /// Its own strength, in place of the command line's.
     pub strength: Option<Strength>,
+    /// Its own KL budgets, in place of the command line's.
+    pub max_kl: Option<f32>,
+    pub mean_kl: Option<f32>,
     /// Its own seed.
     pub seed: Option<u32>,
     /// The record is one that another command could not score, with the reason.
@@ -37,6 +40,13 @@ impl Record {
         let at = |why: String| format!("line {line}: {why}");
         let asked: Query = input.typed()?;
         let strength = strength(&asked, steering).map_err(at)?;
+        let none = Params::default();
+        let budgets = Params {
+            max_kl: asked.max_kl.unwrap_or(none.max_kl),
+            mean_kl: asked.mean_kl.unwrap_or(none.mean_kl),
+            ..none
+        };
+        budgets.validate().map_err(|error| at(format!("its steering is out of range: {error}")))?;
         let query = match (asked.query, asked.prompt) {
             (Some(_), Some(_)) => {
                 return Err(at("has a \"query\" and a \"prompt\", must have one of them".into()));
@@ -67,6 +77,8 @@ impl Record {
             query,
             instructions: asked.instruction.map(|instructions| instructions.0),
             strength,
+            max_kl: asked.max_kl,
+            mean_kl: asked.mean_kl,
             seed,
             fields: input.fields,
             error: input.error,
@@ -83,7 +95,7 @@ fn strength(asked: &Query, steering: &SteeringArgs) -> Result<Option<Strength>, 
         (None, None, Some(guidance)) => Strength::guidance(guidance),
         _ => return Err("must have at most one of \"score\", \"amplification\" and \"guidance\"".into()),
     };
-    match strength.apply(&Params { k: steering.k, ..Params::default() }) {
+    match strength.apply(&steering.params()) {
         Ok(_) => Ok(Some(strength)),
         Err(error) if strength.of_score().is_some() => Err(error.to_string()),
         Err(error) => Err(format!("its steering is out of range: {error}")),

@@ -87,6 +87,8 @@ impl TaskMaker<'_> {
         let set = self.prompter.set_with(&[], &record.query, instructions)?;
         let prompts = self.prompter.tokens(self.model, &set)?;
         let mut settings = self.settings.clone();
+        settings.params.max_kl = record.max_kl.unwrap_or(settings.params.max_kl);
+        settings.params.mean_kl = record.mean_kl.unwrap_or(settings.params.mean_kl);
         settings.sampling.seed = record.seed.unwrap_or_else(|| seed_of(settings.sampling.seed, &record.name));
         let (given, assessor) = match (record.strength, self.source) {
             (Some(given), _) => (Some(given), None),

@@ -10,6 +10,7 @@ mod temperature;
 #[cfg(test)]
 mod testing;
 mod trace;
+mod tradeoff;
 mod viewer;
 
 use std::path::PathBuf;
@@ -22,6 +23,7 @@ use picture::Format;
 use step::StepArgs;
 use temperature::TemperatureArgs;
 use trace::TraceArgs;
+use tradeoff::TradeoffArgs;
 use viewer::ViewerArgs;
 
 #[derive(Args)]
@@ -45,6 +47,8 @@ enum Kind {
     Trace(TraceArgs),
     /// Results of sda eval, with their intervals.
     Eval(EvalArgs),
+    /// Results of sda eval, two metrics against one another with a point for each arm.
+    Tradeoff(TradeoffArgs),
     /// A page that shows a trace token by token, with what both branches would have said (-o FILE.html).
     Viewer(ViewerArgs),
 }
@@ -64,6 +68,7 @@ pub fn run(args: &PlotArgs) -> Outcome {
         Kind::Step(args) => step::svg(args)?,
         Kind::Trace(args) => trace::svg(args)?,
         Kind::Eval(args) => eval::svg(args)?,
+        Kind::Tradeoff(args) => tradeoff::svg(args)?,
         Kind::Viewer(args) => viewer::html(args)?,
     };
     picture::save(&drawn, output)

@@ -56,6 +56,11 @@ pub struct Answer {
 }
 
 impl Answer {
+    /// The guidance that it was steered by, where that is known and nothing weakened it.
+    pub fn guidance(&self) -> Option<f64> {
+        self.summary.as_ref()?.guidance?
+    }
+
     fn new(arm: Arm) -> Answer {
         Answer { arm, steps: Vec::new(), summary: None, judge: None }
     }

@@ -9,7 +9,7 @@ use plotters::style::text_anchor::HPos;
 use super::picture::{self, Area, Drawn};
 use super::records::{Answer, Step, Trace};
 use super::style::{
-    Axis, INK, LINE_WIDTH, PALETTE, Panel, STEERED, TEXT_SIZE, panel, short, spot, text, titled, width,
+    Axis, INK, LINE_WIDTH, MUTED, PALETTE, Panel, STEERED, TEXT_SIZE, panel, short, spot, text, titled, width,
 };
 use crate::failure::{Failure, Outcome};
 
@@ -48,7 +48,7 @@ fn of(trace: &Trace, number: Option<usize>) -> Outcome<String> {
     let mean = steps.iter().map(|step| step.js).sum::<f64>() / steps.len() as f64;
     let title = format!("{} tokens, mean divergence {mean:.3} nats", steps.len());
     picture::draw((wanted.max(1600) as u32, if has_texts { 1400 } else { 1200 }), &title, |area| {
-        paint(&titled(area, &title)?, &steps, has_texts)
+        paint(&titled(area, &title)?, &steps, answer.guidance(), has_texts)
     })
 }
 
@@ -71,7 +71,8 @@ fn steps<'a>(answer: &'a Answer) -> Outcome<Vec<Point<'a>>> {
     answer.steps.iter().map(point).collect()
 }
 
-fn paint(area: &Area, steps: &[Point], has_texts: bool) -> Drawn {
+/// `whole` is the guidance that the answer has where no budget weakens it.
+fn paint(area: &Area, steps: &[Point], whole: Option<f64>, has_texts: bool) -> Drawn {
     let values = |of: fn(&Point) -> f64| steps.iter().map(of).collect::<Vec<f64>>();
     let js = values(|point| point.js);
     let temperature = values(|point| point.step.record.temperature);
@@ -83,12 +84,17 @@ fn paint(area: &Area, steps: &[Point], has_texts: bool) -> Drawn {
     panel_of(&middle, "temperature T", 0.0..most(&temperature, 0.05), steps.len(), |panel| {
         dots(panel, &temperature, PALETTE[0])
     })?;
-    let least = guidance.iter().copied().fold(0.0, f64::min) * 1.1;
+    let ends: Vec<f64> = guidance.iter().copied().chain(whole).collect();
+    let least = ends.iter().copied().fold(0.0, f64::min) * 1.1;
     let longest = steps.iter().map(|point| width(area, &point.step.shown(), TOKEN_SIZE)).max();
     let longest = longest.unwrap_or_default().min(MOST_ROOM);
     let room = if has_texts { longest } else { TEXT_SIZE } + 2 * TEXT_SIZE + 16;
     let (last, below) = lower.split_vertically(lower.dim_in_pixel().1 as i32 - room);
-    panel_of(&last, "guidance \u{3b3}", least..most(&guidance, 1.0), steps.len(), |panel| {
+    panel_of(&last, "guidance \u{3b3}", least..most(&ends, 1.0), steps.len(), |panel| {
+        if let Some(whole) = whole {
+            let line = [(-0.5, whole), (steps.len() as f64 - 0.5, whole)];
+            panel.draw_series(LineSeries::new(line, MUTED.stroke_width(LINE_WIDTH)))?;
+        }
         dots(panel, &guidance, PALETTE[2])?;
         names(&below, panel, steps, has_texts)
     })
@@ -155,7 +161,7 @@ fn names(below: &Area, panel: &Panel, steps: &[Point], has_texts: bool) -> Drawn
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::commands::plot::testing::{count, drawn, parse, refused, texts, token};
+    use crate::commands::plot::testing::{answer, count, drawn, parse, refused, texts, token};
 
     fn trace(n: usize) -> Trace {
         let lines: Vec<String> = (0..n).map(|step| token("steered", step, &format!(" t{step}"))).collect();
@@ -172,6 +178,14 @@ mod tests {
         }
         assert_eq!(count(&svg, "<rect"), 12 + 1, "a bar a token, and the background");
         assert_eq!(count(&svg, "<circle"), 2 * 12);
+    }
+
+    #[test]
+    fn the_guidance_that_no_budget_weakens_is_a_line() {
+        let without = drawn(of(&trace(1), None));
+        let lines = [token("steered", 0, "a"), answer("steered").replacen('{', r#"{"guidance":1.5,"#, 1)];
+        let with = drawn(of(&drawn(parse(&lines)), None));
+        assert_eq!(count(&with, "<polyline") - count(&without, "<polyline"), 1);
     }
 
     #[test]

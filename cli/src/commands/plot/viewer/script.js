@@ -43,6 +43,12 @@
     byId("legend").replaceChildren("Divergence JS in nats:", ...marks);
   }
 
+  // The strength at this token is less than the answer's: a KL budget was spent.
+  function isWeakened(step) {
+    const full = answer.summary?.guidance;
+    return step.guidance !== null && typeof full === "number" && Math.abs(step.guidance - full) > 1e-6;
+  }
+
   function summary() {
     const end = answer.summary;
     const parts = [`${answer.steps.length} tokens`, `arm: ${answer.arm}${answer.is_draft ? ", a draft" : ""}`];
@@ -58,11 +64,15 @@
         : `score ${fixed(said.score, 2)}, spread ${fixed(said.judge.spread ?? null, 2)}`;
       parts.push(`judge ${said.judge.name}: ${got}`);
     }
-    for (const name of said ? ["guidance", "seed", "finish"] : ["score", "guidance", "seed", "finish"]) {
+    for (const name of [...(said ? [] : ["score"]), "guidance", "max_kl", "mean_kl", "seed", "finish"]) {
       if (end && end[name] !== undefined && end[name] !== null && end[name] !== "") {
         const value = end[name];
         parts.push(`${name} ${Number.isInteger(value) || typeof value !== "number" ? value : fixed(value, 2)}`);
       }
+    }
+    const weakened = answer.steps.filter(isWeakened).length;
+    if (weakened) {
+      parts.push(`weakened at ${weakened} of ${answer.steps.length} tokens`);
     }
     byId("summary").textContent = parts.join(" \u00b7 ");
   }
@@ -76,6 +86,7 @@
       // Not a real button: that would be a box, and a line end inside it would not break the line.
       const token = element("span", { className: "token", role: "button", textContent: shown });
       token.classList.toggle("partial", isPartial);
+      token.classList.toggle("weakened", isWeakened(step));
       token.tabIndex = n === 0 ? 0 : -1;
       token.dataset.step = n;
       return heat(token, step.js);
@@ -106,7 +117,7 @@
       ["token", String(step.token)],
       ["JS", `${fixed(step.js, 4)} nats`],
       ["T", fixed(step.temperature, 3)],
-      ["\u03b3", fixed(step.guidance, 2)],
+      ["\u03b3", fixed(step.guidance, 2) + (isWeakened(step) ? ` of ${fixed(answer.summary.guidance, 2)}` : "")],
       ["log-prob plain", fixed(step.logprobs[0], 3)],
       ["log-prob instructed", fixed(step.logprobs[1], 3)],
     ].map(([name, value]) =>
