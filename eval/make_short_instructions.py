@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Writes short_instructions.jsonl: 400 queries with one verifiable instruction each, in IFEval's fields.
+"""Writes short_instructions.jsonl, 400 queries with one verifiable instruction each, in IFEval's fields, and
+two_instructions.jsonl, 114 queries with two.
 
 Unlike IFEval's, the prompts do not contain their instructions, and short answers do. So the plain branch knows
 nothing of what is checked, and a small model on a slow machine answers many of them. The field "topic" holds
@@ -52,6 +53,27 @@ def kinds(draw):
     ]
 
 
+def pairs(draw):
+    """Two instructions that one answer can follow both of: one on its words, one on what it has to hold."""
+    two = draw.sample(WORDS, 2)
+    wordings = [
+        ("punctuation:no_comma", {}),
+        ("keywords:forbidden_words", {"forbidden_words": ["the", "and"]}),
+        ("length_constraints:number_words", {"num_words": 30, "relation": "at least"}),
+        ("change_case:english_lowercase", {}),
+    ]
+    contents = [
+        ("keywords:existence", {"keywords": two}),
+        ("detectable_format:number_bullet_lists", {"num_bullets": 3}),
+        ("detectable_format:number_highlighted_sections", {"num_highlights": 2}),
+        ("detectable_content:number_placeholders", {"num_placeholders": 2}),
+        ("detectable_content:postscript", {"postscript_marker": "P.S."}),
+    ]
+    # A postscript has capitals.
+    both = [(a, b) for a in wordings for b in contents if "lowercase" not in a[0] or "postscript" not in b[0]]
+    return draw.sample(both, len(both))
+
+
 def words(topic):
     """The words of a topic that name it, in the singular."""
     found = [word.removesuffix("s") if word == "bees" else word for word in topic.lower().split() if len(word) > 2]
@@ -75,7 +97,25 @@ def main():
                 if not instruction.startswith("language:"):
                     record["topic"] = words(topic)
                 records.append(record)
-    path = pathlib.Path(__file__).with_name("short_instructions.jsonl")
+    write("short_instructions.jsonl", records)
+    draw = random.Random(21)
+    records = []
+    for _ in range(6):
+        for both in pairs(draw):
+            ask, topic = draw.choice(ASKS), draw.choice(TOPICS)
+            record = {
+                "key": len(records) + 1,
+                "prompt": ask.format(topic),
+                "instruction_id_list": [instruction for instruction, _ in both],
+                "kwargs": [arguments for _, arguments in both],
+                "topic": words(topic),
+            }
+            records.append(record)
+    write("two_instructions.jsonl", records)
+
+
+def write(name, records):
+    path = pathlib.Path(__file__).with_name(name)
     path.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
 
 
