@@ -22,6 +22,7 @@
 //! if wanted, then call `Client::score` from any number of threads, or have [`score_each`] make the
 //! threads.
 
+mod answer;
 mod defuse;
 mod failure;
 mod local;

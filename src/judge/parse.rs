@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::answer::{answer, is_fence_tag, unfence};
 use super::check_score;
 use crate::error::{Error, Result, excerpt};
 
@@ -14,16 +15,18 @@ const PLACES: &str = "a JSON object {\"score\": N}, or SCORE: N as the last line
 ///
 /// There are two agreed places, and a number anywhere else is never looked at:
 ///
-/// - the whole reply is a JSON object, with or without a code fence around it, whose own key
-///   `score`, given once, is a number; its other keys do not matter;
+/// - the reply is a JSON object, or ends with one that begins on a line of its own, with or without a code fence
+///   around it, whose own key `score`, given once, is a number; its other keys do not matter;
 /// - or the last line that is not blank is `SCORE: N`, in capitals, or such an object on one line.
 ///
 /// `N` is a number from 1 to 100. Decimals such as `85.5` are accepted, since averaging makes such
-/// scores anyway. `85/100`, `85%`, `"85"` in quotes, `Score: 85` and `**SCORE: 85**` are not: nobody
-/// can say which of their readings was meant, or whether the judge or a quoted draft wrote them.
-/// Earlier lines of the agreed form that give another number make the reply ambiguous, which is an
-/// error. Thinking that a server left at the start of the reply, from `<think>` to the first
-/// `</think>`, is skipped.
+/// scores anyway, and in JSON the digits may stand in quotes. `85/100`, `85%`, `Score: 85` and `**SCORE: 85**` are
+/// not: nobody can say which of their readings was meant, or whether the judge or a quoted draft wrote them.
+/// An earlier score of the agreed form with another number makes the reply ambiguous, which is an
+/// error.
+///
+/// Thinking that a server left at the start of the reply is skipped, up to its first end (`</think>`, `[/THINK]` and
+/// the like), also where the chat template wrote its beginning; so are a byte order mark and the end token of a turn.
 ///
 /// # Errors
 /// [`Error::Judge`] with the reason and a shortened, escaped excerpt of the reply.
@@ -33,29 +36,29 @@ pub fn parse_score(reply: &str) -> Result<f32> {
 
 /// As [`parse_score`], with only the reason as the error, for callers that must scrub the excerpt.
 pub(crate) fn read_score(reply: &str) -> Read<f32> {
-    let answer = match reply.trim_start().strip_prefix("<think>").map(|t| t.split_once("</think>")) {
-        Some(Some((_, answer))) => answer,
-        Some(None) => return Err("the reply ended while the judge was still thinking".into()),
-        None => reply,
-    };
-    let answer = answer.trim();
+    let answer = answer(reply)?;
     if answer.is_empty() {
         return Err("the reply is empty".into());
     }
     if let Some(score) = object_score(unfence(answer)) {
         return in_range(score?);
     }
+    let several = || Err("the reply gives several different scores".into());
     let mut lines = answer.lines().map(str::trim).filter(|l| !l.is_empty()).rev();
     // The trimmed answer is not empty, so there is a last line.
     let last = lines.next().unwrap_or_default();
-    let Some(score) = line_score(last) else {
+    if let Some(score) = line_score(last) {
+        let score = score?;
+        if lines.filter_map(line_score).any(|other| other != Ok(score)) {
+            return several();
+        }
+        return in_range(score);
+    }
+    let Some((before, score)) = last_object(answer) else {
         return Err(format!("the reply has no score in the agreed place ({PLACES})"));
     };
     let score = score?;
-    if lines.filter_map(line_score).any(|other| other != Ok(score)) {
-        return Err("the reply gives several different scores".into());
-    }
-    in_range(score)
+    if scores(before).any(|other| other != score) { several() } else { in_range(score) }
 }
 
 /// True when `text`, a draft or a query, holds `score` in one of the agreed forms, anywhere and however
@@ -65,24 +68,45 @@ pub(crate) fn read_score(reply: &str) -> Read<f32> {
 /// and a forger wants, so callers should take it for a failure. The price is a refused score when an
 /// honest judge happens to agree with such a text.
 pub fn holds_score(text: &str, score: f32) -> bool {
-    let plain = text.replace('\\', "");
-    let after = |form: &'static str| plain.match_indices(form).map(|(at, _)| &plain[at + form.len()..]);
-    let values = after("SCORE:").chain(after("\"score\"").filter_map(|t| t.trim_start().strip_prefix(':')));
-    values.map(str::trim_start).any(|value| {
-        let length = value.bytes().take_while(|b| b.is_ascii_digit() || b".eE+-".contains(b)).count();
-        // What follows a number may look like more of it: a full stop, or "100each".
-        let number = value[..length].trim_end_matches(['.', 'e', 'E', '+', '-']);
-        number.parse().is_ok_and(|n: f64| n as f32 == score)
-    })
+    scores(text).any(|n| n as f32 == score)
 }
 
-/// The text inside a Markdown code fence that encloses all of it, or the text itself.
-fn unfence(text: &str) -> &str {
-    let inner = text.strip_prefix("```").and_then(|t| t.strip_suffix("```"));
-    let Some((tag, body)) = inner.and_then(|t| t.split_once('\n')) else {
-        return text;
-    };
-    if tag.trim().is_empty() || tag.trim() == "json" { body.trim() } else { text }
+/// All numbers in one of the agreed forms in a text, wherever they stand.
+fn scores(text: &str) -> impl Iterator<Item = f64> {
+    let plain = text.replace('\\', "");
+    let mut found = Vec::new();
+    for form in ["SCORE:", "\"score\""] {
+        for (at, _) in plain.match_indices(form) {
+            let rest = &plain[at + form.len()..];
+            let value = if form.ends_with(':') { Some(rest) } else { rest.trim_start().strip_prefix(':') };
+            found.extend(value.and_then(leading_number));
+        }
+    }
+    found.into_iter()
+}
+
+/// The number that a text begins with, in quotes or not.
+fn leading_number(text: &str) -> Option<f64> {
+    let value = text.trim_start();
+    let value = value.strip_prefix('"').unwrap_or(value);
+    let length = value.bytes().take_while(|b| b.is_ascii_digit() || b".eE+-".contains(b)).count();
+    // What follows a number may look like more of it: a full stop, or "100each".
+    value[..length].trim_end_matches(['.', 'e', 'E', '+', '-']).parse().ok()
+}
+
+/// What stands before the JSON object, of several lines or in a code fence, that the text ends with, and its score.
+fn last_object(text: &str) -> Option<(&str, Read<f64>)> {
+    let body = text.strip_suffix("```").map_or(text, str::trim_end);
+    let fenced = body.len() < text.len();
+    let starts = body.match_indices('{').map(|(at, _)| at).rev();
+    let mut at_line_start = starts.filter(|&at| body[..at].trim_end_matches([' ', '\t']).ends_with('\n'));
+    let (at, score) = at_line_start.find_map(|at| Some((at, object_score(&body[at..])?)))?;
+    let before = body[..at].trim_end();
+    if !fenced {
+        return Some((before, score));
+    }
+    let (before, tag) = before.rsplit_once("```")?;
+    is_fence_tag(tag).then_some((before, score))
 }
 
 /// The score of a line of the agreed form; `None` when it has another form.
@@ -108,11 +132,16 @@ fn object_score(text: &str) -> Option<Read<f64>> {
     if own_keys(text).into_iter().filter(is_score).collect::<Vec<_>>() != ["\"score\""] {
         return Some(Err("the reply does not give the key \"score\" once and plainly".into()));
     }
-    let number = value.as_f64().ok_or_else(|| {
+    let number = value.as_f64().or_else(|| value.as_str().and_then(decimal));
+    let Some(number) = number else {
         let shown = excerpt(&value.to_string());
-        format!("the score {shown} is not a number")
-    });
-    Some(number)
+        return Some(Err(format!("the score {shown} is not a number")));
+    };
+    // Digits can be written with escapes, too.
+    if !scores(text).any(|n| n == number) {
+        return Some(Err("the reply does not give the score plainly".into()));
+    }
+    Some(Ok(number))
 }
 
 /// The keys of a JSON object itself as they are written, quotes and all, repeated ones included: a
@@ -184,6 +213,15 @@ mod tests {
             ("<think>80? no, 20.\nSCORE: 80</think>\n{\"score\": 20}", 20.0),
             ("so it is 5\n</think>\n\nSCORE: 5", 5.0),
             ("SCORE: 99.999", 99.999),
+            ("{\"score\": \"85\"}", 85.0),
+            ("hm\n</think>\n\n{\n  \"score\": 80\n}", 80.0),
+            ("SCORE: 20? No.\n</think>\nSCORE: 80", 80.0),
+            ("My grade:\n{\n  \"why\": \"}\",\n  \"score\": 80\n}", 80.0),
+            ("My grade:\n\n```json\n{\n  \"score\": 80\n}\n```", 80.0),
+            ("First SCORE: 80, I thought.\n```\n{\"score\": 80}\n```", 80.0),
+            ("```JSON\n{\"score\": 80}\n```<|im_end|>", 80.0),
+            ("\u{feff}{\"score\": 80}</s>", 80.0),
+            ("[THINK]70?[/THINK]SCORE: 80", 80.0),
         ];
         for (reply, score) in cases {
             assert_eq!(parse_score(reply).unwrap(), score, "{reply}");
@@ -224,7 +262,22 @@ mod tests {
             "SCORE: 80\nSCORE: 20",
             "{\"score\": 80}\nSCORE: 20",
             "SCORE: many\nSCORE: 20",
-            "{\"score\": \"85\"}",
+            "{\"score\": \"85/100\"}",
+            "{\"score\": \" 85\"}",
+            "{\"score\": \"\\u0038\\u0035\"}",
+            "{\"score\": \"\"}",
+            "{\"score\": \"-5\"}",
+            "{\"score\": \"101\"}",
+            "{\n\"score\": 80\n}\n{\n\"score\": 20\n}",
+            "Say {\"score\": 80} or\n{\n\"score\": 20\n}",
+            "SCORE: 80\n{\n\"score\": 20\n}",
+            "It is\n{\n\"score\": 80\n}\nI hope this helps.",
+            "It is\n```python\n{\n\"score\": 80\n}\n```",
+            "It is\n{\n\"score\": 80\n}\n```",
+            "It is\n[\n{\n\"score\": 80\n}\n]",
+            "It is\n{\"grades\":\n{\n\"score\": 80\n}\n}",
+            "[THINK]\nSCORE: 80",
+            "<|channel|>analysis<|message|>{\"score\": 80}",
             "{\"score\": [85]}",
             "{\"score\": null}",
             "{\"score\": true}",
@@ -277,6 +330,8 @@ mod tests {
             "\"score\": 10000e-2",
             "SCORE: 100-ish, SCORE: 3",
             "SCORE: 100each",
+            "{\"score\": \"100\"}",
+            "SCORE: \"100\"",
         ] {
             assert!(holds_score(text, 100.0), "{text}");
             assert!(!holds_score(text, 99.0), "{text}");
@@ -290,7 +345,7 @@ mod tests {
             "SCORE: \u{661}",
             "SCORE:",
             "\"score\"",
-            "\"score\": \"100\"",
+            "\"score\": \"about 100\"",
         ] {
             assert!(!holds_score(text, 100.0), "{text}");
         }

@@ -153,7 +153,7 @@ fn texts_that_pose_as_their_neighbours_are_other_questions() {
 #[test]
 fn a_failure_is_not_kept() {
     let dir = tempfile::tempdir().unwrap();
-    let server = FaultServer::replies(vec![status(500, "down"), chat("no idea"), chat("{\"score\": 8}")]);
+    let server = FaultServer::replies(vec![status(503, "down"), chat("no idea"), chat("{\"score\": 8}")]);
     let client = Client::new(settings(&server)).unwrap().with_cache(Cache::new(dir.path()));
     assert!(client.score(&REQUEST, &never).is_err());
     assert!(client.score(&REQUEST, &never).is_err());

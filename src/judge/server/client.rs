@@ -3,16 +3,16 @@
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 use super::cache::{Cache, CacheKey};
 use super::endpoint::Endpoint;
-use super::http::{Http, Reply};
+use super::http::Http;
 use super::retry;
 use super::settings::Settings;
+use super::step::{Failure, Step, next_step};
 use super::wire::{self, Dialect};
 use crate::error::{Error, Result, excerpt};
-use crate::judge::parse::{holds_score, read_score};
 use crate::judge::{Judge, JudgeRequest, Verdict};
 
 type Warn = Box<dyn Fn(&str) + Send + Sync>;
@@ -133,71 +133,53 @@ impl Client {
         let start = Instant::now();
         let mut retries = 0;
         let mut tries = 0;
+        let mut broken = 0;
+        let mut looser = None;
         loop {
-            let dialect = *self.dialect.lock().unwrap_or_else(PoisonError::into_inner);
+            let known = *self.dialect.lock().unwrap_or_else(PoisonError::into_inner);
+            let dialect = looser.unwrap_or(known);
             let prompt = self.settings.template(request.dimension).render(request, dialect.reply())?;
             let body: Arc<[u8]> = wire::body(&self.settings, dialect, &prompt, n).into();
             let outcome = self.http.post(&body, cancel)?;
             *attempts += 1;
             tries += 1;
             let failure = match outcome {
-                Ok(reply) => match self.read(request, reply, dialect) {
-                    Step::Score(score) => return Ok(score),
-                    Step::Adapt => continue,
+                Ok(reply) => match next_step(&self.settings, request, dialect, reply) {
+                    Step::Score(score) => {
+                        // What was only tried has worked.
+                        self.learn(known, dialect);
+                        return Ok(score);
+                    }
+                    Step::Adapt(next) => {
+                        self.learn(dialect, next);
+                        looser = looser.map(|_| next);
+                        continue;
+                    }
                     Step::Fail(failure) => failure,
                 },
                 Err(fault) => Failure { retryable: fault.retryable, ..Failure::because(fault.why) },
             };
-            if !failure.retryable || retries >= self.settings.retry.max_retries {
+            let last = retries >= self.settings.retry.max_retries;
+            // Servers also break over a format that they do not have. The first time it may have been chance.
+            broken += u32::from(failure.broken);
+            let next =
+                if failure.broken && (broken > 1 || last) { dialect.looser(&self.settings) } else { None };
+            looser = next.or(looser);
+            if !failure.retryable || (last && next.is_none()) {
                 return Err(self.error(&failure, n, tries, start));
             }
             retry::sleep(self.settings.retry.wait(retries, retry::draw(), failure.wait), cancel)?;
-            retries += 1;
+            retries = (retries + 1).min(self.settings.retry.max_retries);
         }
     }
 
-    /// What a reply means.
-    fn read(&self, request: &JudgeRequest<'_>, reply: Reply, dialect: Dialect) -> Step {
-        let Reply { status, retry_after, location, body } = reply;
-        if (200..300).contains(&status) {
-            return match wire::content(&body) {
-                Ok(text) => match read_score(&text) {
-                    Ok(score) if [request.draft, request.query].iter().any(|t| holds_score(t, score)) => {
-                        let why = format!("the score {score} stands in the judged text and may be its echo");
-                        Step::Fail(Failure { shown: text, ..Failure::because(why) })
-                    }
-                    Ok(score) => Step::Score(score),
-                    Err(why) => Step::Fail(Failure { shown: text, ..Failure::because(why) }),
-                },
-                Err(e) => {
-                    Step::Fail(Failure { shown: e.shown, retryable: e.garbled, ..Failure::because(e.why) })
-                }
-            };
+    /// Keeps what a reply has taught about the server.
+    fn learn(&self, from: Dialect, to: Dialect) {
+        let mut current = self.dialect.lock().unwrap_or_else(PoisonError::into_inner);
+        // Another thread may have changed it already. Nothing that was given up comes back.
+        if *current == from && from < to {
+            *current = to;
         }
-        let shown = wire::complaint(&body);
-        if matches!(status, 400 | 422)
-            && let Some(next) = dialect.after(&shown, self.settings.response_format)
-        {
-            let mut current = self.dialect.lock().unwrap_or_else(PoisonError::into_inner);
-            // Another thread may have changed it already; every step goes the same way.
-            if *current == dialect {
-                *current = next;
-            }
-            return Step::Adapt;
-        }
-        let mut why = format!("status {status}");
-        if (300..400).contains(&status) {
-            let target = location.as_deref().map(super::endpoint::printable).unwrap_or_default();
-            why = format!("status {status}: redirects are not followed, the judge url should be {target}");
-        } else if matches!(status, 401 | 403) {
-            why.push_str(if self.settings.key.is_some() {
-                " with an API key"
-            } else {
-                " without an API key"
-            });
-        }
-        let wait = retry_after.and_then(|v| retry::retry_after(&v, SystemTime::now()));
-        Step::Fail(Failure { why, shown, retryable: retry::is_retryable(status), wait })
     }
 
     fn error(&self, failure: &Failure, n: u32, tries: u32, start: Instant) -> Error {
@@ -287,29 +269,6 @@ impl Client {
         {
             warn(text);
         }
-    }
-}
-
-/// What to do after a reply.
-enum Step {
-    Score(f32),
-    /// The same again, in the dialect that the client has just learned.
-    Adapt,
-    Fail(Failure),
-}
-
-struct Failure {
-    why: String,
-    /// What came back, whole and unscrubbed.
-    shown: String,
-    retryable: bool,
-    /// The wait that the server asks for.
-    wait: Option<std::time::Duration>,
-}
-
-impl Failure {
-    fn because(why: String) -> Self {
-        Failure { why, shown: String::new(), retryable: false, wait: None }
     }
 }
 

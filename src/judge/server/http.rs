@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use ureq::http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, LOCATION, RETRY_AFTER};
 use ureq::http::{HeaderValue, Response, Uri};
@@ -13,7 +13,7 @@ use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig};
 use ureq::{Agent, Body, Proxy};
 
 use super::endpoint::{Endpoint, has_good_port, printable};
-use super::retry::SLICE;
+use super::retry::{self, SLICE};
 use super::settings::Settings;
 use crate::error::{Error, Result};
 
@@ -30,10 +30,14 @@ const MAX_ERROR_BODY: u64 = 16 << 10;
 /// A bundle of all public authorities has a quarter of this.
 const MAX_CA_FILE: u64 = 4 << 20;
 
+/// Azure's finer form of `Retry-After`, in milliseconds.
+const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
+
 /// A reply that arrived whole, whatever its status.
 pub(crate) struct Reply {
     pub(crate) status: u16,
-    pub(crate) retry_after: Option<String>,
+    /// The wait that the server asks for.
+    pub(crate) wait: Option<Duration>,
     /// Where a redirect would lead; it is never followed.
     pub(crate) location: Option<String>,
     pub(crate) body: Vec<u8>,
@@ -146,7 +150,9 @@ impl Http {
         let mut response = request.send(body).map_err(|e| self.fault(e))?;
         let status = response.status().as_u16();
         let header = |name| header(&response, name);
-        let (retry_after, location) = (header(RETRY_AFTER), header(LOCATION));
+        let fine = header(RETRY_AFTER_MS).and_then(|ms| retry::seconds(&ms)).map(|wait| wait / 1000);
+        let coarse = || retry::retry_after(&header(RETRY_AFTER)?, SystemTime::now());
+        let (wait, location) = (fine.or_else(coarse), header(LOCATION));
         let body = if response.status().is_success() {
             let limited = response.body_mut().with_config().limit(self.max_bytes);
             limited.read_to_vec().map_err(|e| self.fault(e))?
@@ -156,7 +162,7 @@ impl Http {
             let _ = response.body_mut().as_reader().take(MAX_ERROR_BODY).read_to_end(&mut body);
             body
         };
-        Ok(Reply { status, retry_after, location, body })
+        Ok(Reply { status, wait, location, body })
     }
 
     fn fault(&self, error: ureq::Error) -> Fault {

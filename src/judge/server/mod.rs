@@ -2,11 +2,16 @@
 
 mod cache;
 mod client;
+mod complaint;
 mod endpoint;
 mod http;
 mod key;
+mod reply;
 mod retry;
 mod settings;
+mod shapes;
+mod sse;
+mod step;
 mod wire;
 
 pub use cache::{Cache, default_cache_dir};

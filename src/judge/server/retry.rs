@@ -64,13 +64,24 @@ pub(crate) fn is_retryable(status: u16) -> bool {
 
 /// Reads a `Retry-After` header: seconds, or a date, of which the past means no wait.
 pub(crate) fn retry_after(value: &str, now: SystemTime) -> Option<Duration> {
-    let value = value.trim();
-    if !value.is_empty() && value.bytes().all(|b| b.is_ascii_digit()) {
-        // More digits than fit are a long time, which the cap cuts.
-        return Some(Duration::from_secs(value.parse().unwrap_or(u64::MAX)));
+    if let Some(wait) = seconds(value) {
+        return Some(wait);
     }
-    let at = httpdate::parse_http_date(value).ok()?;
+    let at = httpdate::parse_http_date(value.trim()).ok()?;
     Some(at.duration_since(now).unwrap_or_default())
+}
+
+/// Reads digits with an optional fraction, which servers send although the standard has none.
+pub(crate) fn seconds(value: &str) -> Option<Duration> {
+    let value = value.trim();
+    let (whole, fraction) = value.split_once('.').unwrap_or((value, "0"));
+    let digits = |s: &str| !s.is_empty() && s.bytes().all(|b| b.is_ascii_digit());
+    if !digits(whole) || !digits(fraction) {
+        return None;
+    }
+    // More digits than fit are a long time, which the cap cuts.
+    let most = Duration::from_secs(u64::MAX);
+    Some(value.parse().ok().and_then(|s| Duration::try_from_secs_f64(s).ok()).unwrap_or(most))
 }
 
 /// A draw from 0 to 1 for the jitter; 1 (the full wait) when the system has no randomness.
@@ -138,7 +149,8 @@ mod tests {
         assert_eq!(secs("99999999999999999999999"), Some(u64::MAX));
         assert_eq!(secs("Sun, 06 Nov 1994 08:49:47 GMT"), Some(10));
         assert_eq!(secs("Sun, 06 Nov 1994 08:49:00 GMT"), Some(0));
-        for bad in ["", "soon", "-1", "1.5", "Sun, 99 Nov 1994 08:49:47 GMT"] {
+        assert_eq!(retry_after("1.5", now), Some(Duration::from_millis(1500)));
+        for bad in ["", "soon", "-1", "1e3", ".5", "1.", "Sun, 99 Nov 1994 08:49:47 GMT"] {
             assert_eq!(secs(bad), None, "{bad}");
         }
     }
