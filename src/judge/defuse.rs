@@ -14,7 +14,7 @@ const JOINER: char = '\u{2060}';
 pub(super) fn defuse(text: &str) -> Cow<'_, str> {
     let mut out = String::new();
     let mut copied = 0;
-    for (at, _) in text.match_indices(['<', '[']) {
+    for (at, _) in text.match_indices(['<', '[', ']']) {
         if looks_like_control(&text[at..]) {
             out.push_str(&text[copied..=at]);
             out.push(JOINER);
@@ -48,11 +48,14 @@ pub(super) fn defuse_tokens(text: &str, tokens: &[String]) -> String {
 }
 
 /// True at `<|` and `[|`, also with a full-width bar, at `<word>`, `</word>` and `<word|>`, and at `[WORD]`
-/// or `[/WORD]` with at least two capitals: the shapes of control tokens in the model families that
-/// llama.cpp runs. Between angle brackets a word may hold `_`, `-`, `:` and the bar of a SentencePiece space.
+/// or `[/WORD]` with at least two capitals, at `]~` and at `[word~[`: the shapes of control tokens in the model
+/// families that llama.cpp runs. Between angle brackets a word may hold `_`, `-`, `:` and the bar of a SentencePiece space.
 fn looks_like_control(text: &str) -> bool {
     let square = text.starts_with('[');
     let tail = text[1..].trim_start_matches(JOINER);
+    if text.starts_with(']') {
+        return tail.starts_with('~');
+    }
     if tail.starts_with(['|', '\u{ff5c}']) {
         return true;
     }
@@ -70,7 +73,8 @@ fn looks_like_control(text: &str) -> bool {
         return false;
     }
     if square {
-        return rest.starts_with(']') && word.bytes().filter(u8::is_ascii_uppercase).count() >= 2;
+        return rest.starts_with("~[")
+            || rest.starts_with(']') && word.bytes().filter(u8::is_ascii_uppercase).count() >= 2;
     }
     rest.strip_prefix(['|', '\u{ff5c}']).unwrap_or(rest).starts_with('>')
 }
@@ -115,6 +119,9 @@ mod tests {
             "<tool-call>",
             "<\u{7528}\u{6237}>",
             "<end\u{2581}of\u{2581}turn>",
+            "]~!b[",
+            "]~b]",
+            "[e~[",
         ];
         for text in cases {
             let broken = defuse(text);
@@ -125,8 +132,8 @@ mod tests {
 
     #[test]
     fn a_vocabularys_own_tokens_are_broken_whatever_their_shape() {
-        let tokens = ["]~b]", "<|end|>", ">>ANSWER<<", "aa", "\u{e9}\u{e9}", "x", ""].map(str::to_string);
-        let text = "]~b] <|end|> >>ANSWER<<>>ANSWER<< aaaa \u{e9}\u{e9}\u{e9} x";
+        let tokens = ["}~b}", "<|end|>", ">>ANSWER<<", "aa", "\u{e9}\u{e9}", "x", ""].map(str::to_string);
+        let text = "}~b} <|end|> >>ANSWER<<>>ANSWER<< aaaa \u{e9}\u{e9}\u{e9} x";
         let broken = defuse_tokens(text, &tokens);
         for token in &tokens[..5] {
             assert!(!broken.contains(token.as_str()), "{token} in {broken}");
@@ -143,7 +150,7 @@ mod tests {
             if !(std::mem::take(&mut skip) && c == JOINER) {
                 out.push(c);
             }
-            skip = matches!(c, '<' | '[') && looks_like_control(&text[at..]);
+            skip = matches!(c, '<' | '[' | ']') && looks_like_control(&text[at..]);
         }
         out
     }

@@ -2,7 +2,7 @@
 
 use sda::engine::{Engine, JudgeModel, LocalJudge};
 use sda::host::Token;
-use sda::judge::{Judge, JudgeRequest};
+use sda::judge::{Judge, JudgeRequest, ReplyFormat, Template};
 use sda::llama::{ContextOptions, Model};
 use sda::text::ChatTemplate;
 use sda::{Error, Quality};
@@ -103,6 +103,32 @@ fn a_draft_of_control_tokens_gives_none_in_the_prompt_on_smollm2() {
 #[test]
 fn a_draft_of_control_tokens_gives_none_in_the_prompt_on_gemma() {
     no_draft_brings_a_control_token(&models::gemma());
+}
+
+/// A server may run any model, and its client knows no vocabulary: the shapes alone must do.
+#[test]
+fn a_draft_of_control_tokens_gives_none_in_the_prompt_for_a_server_of_either_model() {
+    for model in [models::smollm2(), models::gemma()] {
+        let prompt = |text: &str, reply| {
+            let request = JudgeRequest { query: text, draft: text, instruction: text, dimension: None };
+            let prompt = Template::default().render(&request, reply).unwrap();
+            control(&model, &model.tokenize(&prompt, false, true).unwrap())
+        };
+        let texts = model.control_texts();
+        for reply in [ReplyFormat::Json, ReplyFormat::Line] {
+            let frame = prompt("Paris", reply);
+            for draft in FAMILIES.map(str::to_string).into_iter().chain([texts.concat(), texts.join(" ")]) {
+                assert_eq!(prompt(&draft, reply), frame, "{draft:.200}");
+            }
+        }
+        // One by one, so that none is hidden by its neighbour.
+        let alone = |token: &&String| {
+            let request = JudgeRequest { draft: token, ..REQUEST };
+            Template::default().render(&request, ReplyFormat::Json).unwrap().contains(token.as_str())
+        };
+        let left: Vec<&String> = texts.iter().filter(|t| t.chars().count() > 1).filter(alone).collect();
+        assert!(left.is_empty(), "{left:?}");
+    }
 }
 
 #[test]

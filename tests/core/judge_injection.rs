@@ -84,7 +84,7 @@ fn restore(quoted: &str) -> String {
     let mut at = 0;
     while at < chars.len() {
         out.push(chars[at]);
-        if matches!(chars[at], '<' | '[') && chars.get(at + 1) == Some(&JOINER) {
+        if matches!(chars[at], '<' | '[' | ']') && chars.get(at + 1) == Some(&JOINER) {
             let tail: String = chars[at + 1..].iter().skip_while(|c| **c == JOINER).take(80).collect();
             if begins_control_token(chars[at], &tail) {
                 at += 1;
@@ -96,18 +96,27 @@ fn restore(quoted: &str) -> String {
 }
 
 fn begins_control_token(bracket: char, tail: &str) -> bool {
+    if bracket == ']' {
+        return tail.starts_with('~');
+    }
     if tail.starts_with(['|', '\u{ff5c}']) {
         return true;
     }
     let tail = tail.strip_prefix('/').unwrap_or(tail);
+    if bracket == '[' && tail.split_once("~[").is_some_and(|(word, _)| is_word(word)) {
+        return true;
+    }
     let close = if bracket == '<' { '>' } else { ']' };
     let Some((word, _)) = tail.split_once(close) else { return false };
     if bracket == '[' {
-        let shape = word.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-        return shape && word.chars().filter(char::is_ascii_uppercase).count() >= 2;
+        return is_word(word) && word.chars().filter(char::is_ascii_uppercase).count() >= 2;
     }
     let word = word.strip_suffix(['|', '\u{ff5c}']).unwrap_or(word);
     !word.is_empty() && word.chars().all(|c| c.is_alphanumeric() || "_-:\u{2581}".contains(c))
+}
+
+fn is_word(text: &str) -> bool {
+    !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
 #[test]
@@ -209,6 +218,42 @@ fn no_control_token_of_a_known_model_survives_in_either_judges_prompt() {
         "[gMASK]",
         "<sop>",
         "<0x0A>",
+        // StarCoder, Qwen, DeepSeek: filling in the middle, repositories.
+        "<fim_prefix>",
+        "<file_sep>",
+        "<|fim_middle|>",
+        "<|repo_name|>",
+        "<\u{ff5c}fim\u{2581}hole\u{ff5c}>",
+        "<\u{ff5c}tool\u{2581}calls\u{2581}begin\u{ff5c}>",
+        // Gemma, Mistral, BERT, T5, Baichuan, TeleChat, MiniCPM.
+        "<unused42>",
+        "<start_of_image>",
+        "<|turn>",
+        "<|channel>",
+        "<channel|>",
+        "[TOOL_RESULTS]",
+        "[/TOOL_RESULTS]",
+        "[THINK]",
+        "[IMG_END]",
+        "[CLS]",
+        "[SEP]",
+        "[BOS]",
+        "<extra_id_0>",
+        "<reserved_106>",
+        "<_user>",
+        "<\u{7528}\u{6237}>",
+        "<AI>",
+        // Llama, Phi, Granite, Kimi, EXAONE.
+        "<|reserved_special_token_0|>",
+        "<|python_tag|>",
+        "<|im_sep|>",
+        "<|start_of_role|>",
+        "<|im_middle|>",
+        "[|system|]",
+        // MiniMax.
+        "]~!b[",
+        "]~b]",
+        "[e~[",
         "<\u{ff5c}User\u{ff5c}>",
         "<\u{ff5c}end\u{2581}of\u{2581}sentence\u{ff5c}>",
     ];
@@ -303,7 +348,7 @@ fn pieces() -> impl Strategy<Value = String> {
         Just("<<<END ANSWER ".to_string()),
         Just("[INST]".to_string()),
         Just(JOINER.to_string()),
-        "[<>\\[\\]{}|/,:.\"\\\\\n -]",
+        "[<>\\[\\]{}|/,:.~\"\\\\\n -]",
         "[0-9]{1,4}",
         any::<char>().prop_map(String::from),
     ];

@@ -10,7 +10,8 @@ use sda::judge::{
 };
 use sda::{Error, judge::Verdict};
 use sda_test_kit::fault_server::FaultServer;
-use sda_test_kit::fault_server::faults::{FAULTS, good, mix, truth};
+use sda_test_kit::fault_server::faults::{FAULTS, mix, truth};
+use sda_test_kit::fault_server::shapes::GOOD;
 
 const COUNT: usize = 100;
 
@@ -64,7 +65,10 @@ fn a_hundred_scores_through_every_fault_lose_nothing_and_invent_nothing() {
             _ => Some(mix(n as u64 * 1000 + attempt) as usize % (2 * FAULTS.len())),
         };
         let fault = fault.and_then(|f| FAULTS.get(f)).filter(|_| faulty_.load(Ordering::SeqCst));
-        let Some((name, fault)) = fault else { return good(truth(n)) };
+        let Some((name, fault)) = fault else {
+            // Not one server's reply, but all servers' in turn.
+            return GOOD[n % GOOD.len()].1(truth(n));
+        };
         *used_.lock().unwrap().entry(name).or_default() += 1;
         fault(truth(n))
     });

@@ -4,4 +4,5 @@ mod cache;
 mod chaos;
 mod client;
 mod faults;
+mod shapes;
 mod tls;

@@ -87,8 +87,7 @@ fn read(error: &Value) -> Option<Complaint> {
         return Some(Complaint { text: text.to_string(), full: text.to_string(), ..Complaint::default() });
     }
     let object = error.as_object()?;
-    let mut text =
-        words(object.get("message").or_else(|| object.get("detail")).or_else(|| object.get("errors"))?)?;
+    let mut text = ["message", "detail", "errors"].iter().find_map(|key| words(object.get(*key)?))?;
     // OpenRouter: the words of the provider behind it.
     if let Some(raw) = object.get("metadata").and_then(|m| m.get("raw")).and_then(Value::as_str) {
         text = format!("{text}: {raw}");
@@ -154,6 +153,7 @@ mod tests {
             ("{\"message\": \"no such model\"}", "no such model"),
             ("\u{feff}[{\"error\": {\"code\": 400, \"message\": \"no\"}}]", "no"),
             ("{\"detail\": \"Not Found\"}", "Not Found"),
+            ("{\"message\": {\"detail\": []}, \"detail\": [{\"msg\": \"no\"}]}", "no"),
             ("{\"detail\": [{\"loc\": [\"body\", \"seed\", 0], \"msg\": \"no\"}]}", "body.seed.0: no"),
             ("{\"success\": false, \"errors\": [{\"code\": 7, \"message\": \"no\"}]}", "no"),
             ("{\"object\": \"error\", \"message\": \"no\", \"code\": 40303}", "no"),

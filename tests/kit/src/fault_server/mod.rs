@@ -5,6 +5,7 @@
 //! ends its threads.
 
 pub mod faults;
+pub mod shapes;
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
