@@ -1,6 +1,6 @@
-# Tests with real programs around the command: a browser, a judge's server. Included by the Makefile.
+# Tests with real programs around the command: a browser, a judge's server, jinja2. Included by the Makefile.
 
-.PHONY: python-tests test-viewer test-judge-server
+.PHONY: python-tests test-viewer test-judge-server test-templates
 
 PYTEST := $(CACHE)/python-tests/bin/python -m pytest -q -p no:cacheprovider
 python-tests:
@@ -14,3 +14,13 @@ test-viewer: build python-tests ## drive the page of `sda plot viewer` in headle
 # A judge behind a real server, which serves the default model. The model's path can be given from outside.
 test-judge-server: build python-tests ## serve the default model with llama.cpp's server, and let it judge
 	SDA=$(SDA) SDA_TEST_MODEL="$${SDA_TEST_MODEL:-$$($(FETCH) smollm2)}" $(PYTEST) tests/python/test_judge_server.py
+
+# Other templates each day; a failure names the seed. The selection that plain cargo tests is tests/data/templates.json:
+# make_cases.py tests/data/templates.json --frozen.
+SEED ?= $(shell date +%Y%m%d)
+COUNT ?= 10000
+test-templates: setup python-tests ## compare chat templates with jinja2, set up as Hugging Face does it (SEED=, COUNT=)
+	"$(CACHE)/python-tests/bin/python" tests/python/templates/make_cases.py "$(CARGO_TARGET_DIR)/templates.json" \
+	    --seed $(SEED) --count $(COUNT)
+	SDA_TEMPLATE_CASES="$(CARGO_TARGET_DIR)/templates.json" $(RUN) "$(CARGO)" test --release --locked \
+	    --features bundled,judge --lib template::differential $(TESTFLAGS) -- --include-ignored

@@ -10,6 +10,6 @@ mod utf8;
 pub use pair::{InstructionPlacement, PairBuilder, PromptPair, Turn};
 pub use several::{Instruction, PromptSet};
 pub use stop::StopMatcher;
-pub use template::{ChatTemplate, Message, Role};
+pub use template::{ChatTemplate, Message, Role, TemplateVariables};
 pub use think::{Stripped, ThinkTracker, strip_think};
 pub use utf8::Utf8Stream;

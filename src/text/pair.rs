@@ -1,7 +1,7 @@
 //! The prompt pair: one conversation, rendered without and with the instruction.
 
 use super::template::{ChatTemplate, Message, Role};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, excerpt};
 
 /// Where the instruction stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -56,14 +56,29 @@ pub struct PairBuilder<'a> {
 }
 
 impl PairBuilder<'_> {
-    /// Renders both prompts.
+    /// Renders both prompts. Each holds the system message, the turns, the query and its instruction.
+    ///
+    /// # Errors
+    /// [`Error::Prompt`] for an empty query, what [`ChatTemplate::render`] refuses, and an instruction that makes no
+    /// difference.
     pub fn build(&self) -> Result<PromptPair> {
         if self.query.trim().is_empty() {
             return Err(Error::Prompt {
                 reason: "the query is empty, must hold at least one character".into(),
             });
         }
-        Ok(PromptPair { plain: self.branch(self.negative)?, instructed: self.branch(self.instruction)? })
+        let pair =
+            PromptPair { plain: self.branch(self.negative)?, instructed: self.branch(self.instruction)? };
+        if !self.instruction.is_empty() && pair.plain == pair.instructed {
+            return Err(Error::Prompt {
+                reason: format!(
+                    "the instruction \"{}\" makes no difference to it, must hold at least one character and be no \
+                     negative prompt",
+                    excerpt(self.instruction)
+                ),
+            });
+        }
+        Ok(pair)
     }
 
     fn branch(&self, instruction: &str) -> Result<String> {
@@ -180,5 +195,41 @@ mod tests {
         assert_eq!(error.code(), -8);
         let pair = PairBuilder { query: "Q", ..PairBuilder::default() }.build().unwrap();
         assert_eq!(pair.plain, pair.instructed);
+    }
+
+    #[test]
+    fn an_instruction_that_makes_no_difference_is_refused() {
+        let template =
+            ChatTemplate::compile("{% for m in messages %}{{ m.content|trim }}{% endfor %}", "", "").unwrap();
+        for (template, instruction, negative) in [(Some(&template), " \n", ""), (None, "I", "I")] {
+            let error = PairBuilder { template, query: "Q", instruction, negative, ..PairBuilder::default() };
+            let error = error.build().unwrap_err().to_string();
+            assert!(error.contains("makes no difference"), "{error}");
+        }
+    }
+
+    #[test]
+    fn no_turn_system_message_or_instruction_is_lost_in_the_template() {
+        let history = turns();
+        for source in [
+            "Hello",
+            "{{ messages[-1].content }}",
+            "{% for m in messages if m.role == 'user' %}{{ m.content }}{% endfor %}",
+            "{% for m in messages if m.role == 'assistant' %}{{ m.content }}{% endfor %}",
+            "{% for m in messages %}{{ m.content[:2] }}{% endfor %}",
+            "{% for m in messages %}{{ m.content|truncate(5, leeway=0) }}{% endfor %}",
+            "{% for m in messages %}{{ m.content.split('\n')[0] }}{% endfor %}",
+        ] {
+            let template = ChatTemplate::compile(source, "", "").unwrap();
+            let pair = PairBuilder {
+                template: Some(&template),
+                history: &history,
+                query: "Query two",
+                instruction: "Instruction",
+                ..PairBuilder::default()
+            };
+            let error = pair.build().unwrap_err().to_string();
+            assert!(error.contains("the chat template drops the"), "{source}: {error}");
+        }
     }
 }
