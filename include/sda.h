@@ -940,8 +940,8 @@ typedef struct sda_generate_params {
      */
     const char *system;
     /*
-     Jinja chat template. NULL (the default) is the model's own, or none if it has none; empty is none,
-     and the model gets the texts as they are.
+     Chat template: Jinja, or the name of one of llama.cpp's, such as "chatml". NULL (the default) is the
+     model's own, or none if it has none; empty is none, and the model gets the texts as they are.
      */
     const char *chat_template;
     /*
@@ -1054,6 +1054,12 @@ typedef struct sda_generate_params {
      Number of instructions.
      */
     size_t n_instructions;
+    /*
+     Variables of the chat template as a JSON object, such as {"enable_thinking": false}; `messages` and
+     `add_generation_prompt` are not among them. NULL (the default) or an empty object: none. Otherwise the
+     template must be Jinja.
+     */
+    const char *chat_template_kwargs;
 } sda_generate_params;
 
 /*
@@ -1808,7 +1814,9 @@ void sda_engine_free(struct sda_engine *engine);
  With `judge` set a plain draft is written and scored first, and `answer` also receives the score. Without a score
  the answer is what `on_judge_failure` says, and never steered: see `arm` and `judge_status`.
 
- SDA_ERR_JUDGE for a judge without a score under SDA_ON_FAILURE_ERROR, SDA_ERR_PROMPT for an empty prompt, SDA_ERR_CONTEXT_FULL if the prompts do not fit, SDA_ERR_PARAM for a
+ SDA_ERR_JUDGE for a judge without a score under SDA_ON_FAILURE_ERROR, SDA_ERR_PROMPT for an empty prompt, for a
+ chat template that is wrong, works too long or drops a text, and for an instruction that makes no difference,
+ SDA_ERR_CONTEXT_FULL if the prompts do not fit, SDA_ERR_PARAM for a
  setting out of range, SDA_ERR_ENCODING for a text that is not UTF-8, SDA_ERR_STATE if the engine is generating
  already.
  */

@@ -2,7 +2,9 @@
 
 use sda::engine::Prompts;
 use sda::llama::Model;
-use sda::text::{ChatTemplate, Instruction, InstructionPlacement, PairBuilder, PromptSet, Turn};
+use sda::text::{
+    ChatTemplate, Instruction, InstructionPlacement, PairBuilder, PromptSet, TemplateVariables, Turn,
+};
 use serde::Serialize;
 
 use crate::args::{GenerateArgs, Placement, PromptArgs};
@@ -40,19 +42,34 @@ pub struct PromptTexts {
     template: Option<String>,
     no_template: bool,
     placement: Option<Placement>,
+    /// `--chat-template-kwargs`. Absent without, as in files that are older than it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    template_kwargs: Option<serde_json::Value>,
+    #[serde(skip)]
+    variables: TemplateVariables,
 }
 
 impl PromptTexts {
     pub fn read(args: &PromptArgs) -> Outcome<PromptTexts> {
         let instructions = instructions(args)?;
+        let template = text_or_file(args.chat_template.as_ref(), args.chat_template_file.as_ref())?;
+        if template.as_ref().is_some_and(|template| template.trim().is_empty()) {
+            let allowed = "a Jinja template or the name of one of llama.cpp's; --no-template is none";
+            return Err(sda::Error::Param { field: "chat_template", value: "empty".into(), allowed }.into());
+        }
+        let kwargs = args.chat_template_kwargs.as_deref();
+        let variables = kwargs.map(TemplateVariables::from_json).transpose()?.unwrap_or_default();
         Ok(PromptTexts {
             instruction: Instruction::joined(&instructions),
             instructions,
             system: text_or_file(args.system_prompt.as_ref(), args.system_prompt_file.as_ref())?,
             negative: args.negative_prompt.clone(),
-            template: text_or_file(args.chat_template.as_ref(), args.chat_template_file.as_ref())?,
+            template,
             no_template: args.no_template,
             placement: args.instruction_placement,
+            // Read once already.
+            template_kwargs: kwargs.and_then(|json| serde_json::from_str(json).ok()),
+            variables,
         })
     }
 }
@@ -99,12 +116,8 @@ pub struct Prompter {
 
 impl Prompter {
     pub fn new(texts: &PromptTexts, model: &Model) -> Outcome<Prompter> {
-        let source =
-            if texts.no_template { None } else { texts.template.clone().or_else(|| model.chat_template()) };
-        let template = match source {
-            None => None,
-            Some(source) => Some(ChatTemplate::compile(&source, &model.bos_text(), &model.eos_text())?),
-        };
+        let source = if texts.no_template { Some("") } else { texts.template.as_deref() };
+        let template = model.template(source, &texts.variables)?;
         let placement = match (texts.placement, template.is_some()) {
             (Some(Placement::After), _) | (None, true) => InstructionPlacement::After,
             (Some(Placement::Before), _) | (None, false) => InstructionPlacement::Before,

@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::host::{Context, SeqId, Token};
 use crate::judge::{Judge, JudgeRequest, Verdict, local_question};
 use crate::llama::{ContextOptions, Model};
-use crate::text::{ChatTemplate, Message, Role};
+use crate::text::{ChatTemplate, Message, Role, TemplateVariables};
 
 /// Where the model continues with the number.
 const LEAD: &str = "Score: ";
@@ -111,10 +111,7 @@ impl JudgeModel {
         let n_ctx = branch_length(model, n_ctx);
         let cells = u32::try_from(n_ctx + NUMBER_TOKENS)
             .map_err(|_| Error::param("n_ctx", n_ctx, "at most 4294967293"))?;
-        let template = match model.chat_template() {
-            Some(source) => Some(ChatTemplate::compile(&source, &model.bos_text(), &model.eos_text())?),
-            None => None,
-        };
+        let template = model.template(None, &TemplateVariables::default())?;
         let context = model.new_context(&ContextOptions { n_ctx: cells, n_seq_max: 1, ..*options })?;
         Ok(JudgeModel { reader: JudgeContext { context, model: model.clone(), n_ctx }, template })
     }

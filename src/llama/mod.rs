@@ -9,6 +9,7 @@ mod context;
 mod log;
 mod model;
 mod sampling;
+mod template;
 
 pub use llama_cpp_2::context::params::KvCacheType;
 

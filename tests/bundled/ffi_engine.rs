@@ -173,10 +173,17 @@ fn arms_presets_scores_and_templates_have_their_effect() {
     assert_eq!(scale, 1.5);
     let preset = engine.text(|p| (p.instruction, p.preset) = (null(), c"empathy".as_ptr()));
     let raw = engine.text(|p| p.chat_template = c"".as_ptr());
+    let named = engine.text(|p| p.chat_template = c"vicuna".as_ptr());
+    let thinking = c"{% for m in messages %}{{ m.content }}\n{% endfor %}{{ start }}";
+    let kwargs = engine.text(|p| {
+        (p.chat_template, p.chat_template_kwargs) = (thinking.as_ptr(), c"{\"start\":\"No\"}".as_ptr());
+    });
+    let no_kwargs = engine.text(|p| p.chat_template = thinking.as_ptr());
+    assert_ne!(kwargs, no_kwargs);
     let system = engine.text(|p| p.placement = SDA_PLACEMENT_SYSTEM);
     let none = engine.text(|p| p.instruction = null());
     assert_eq!(none, plain);
-    assert!([&preset, &raw, &system].iter().all(|&text| *text != steered));
+    assert!([&preset, &raw, &named, &system].iter().all(|&text| *text != steered));
     let turns = [CTurn { query: c"Hello".as_ptr(), answer: c"Ahoy!".as_ptr() }];
     let history = engine.generate(|p| (p.history, p.n_history) = (turns.as_ptr(), 1)).unwrap();
     assert!(history.1.prefill_decoded > 20, "another conversation");
@@ -346,6 +353,16 @@ fn wrong_requests_are_refused_with_a_reason() {
         (Box::new(|p| p.arm = -1), SDA_ERR_PARAM, "arm is -1"),
         (Box::new(|p| p.struct_size = 8), SDA_ERR_VERSION, "struct_size is 8"),
         (Box::new(|p| p.chat_template = c"{% for".as_ptr()), SDA_ERR_PROMPT, "template"),
+        (Box::new(|p| p.chat_template = c"chatm".as_ptr()), SDA_ERR_PARAM, "chat_template is chatm, must be"),
+        (Box::new(|p| p.chat_template = c"{{ 1 }}".as_ptr()), SDA_ERR_PROMPT, "drops the user message"),
+        (Box::new(|p| p.chat_template_kwargs = c"[]".as_ptr()), SDA_ERR_PARAM, "chat_template_kwargs is []"),
+        (
+            Box::new(|p| {
+                (p.chat_template, p.chat_template_kwargs) = (c"".as_ptr(), c"{\"a\":1}".as_ptr());
+            }),
+            SDA_ERR_PARAM,
+            "must be empty without a chat template",
+        ),
     ];
     for (change, status, reason) in cases {
         assert_eq!(engine.generate(change).err(), Some(status), "{reason}: {}", engine.error());

@@ -34,12 +34,15 @@ pub struct PromptArgs {
     /// Read the system message from a file. [also -sysf]
     #[arg(long, value_name = "FILE")]
     pub system_prompt_file: Option<PathBuf>,
-    /// Jinja chat template, instead of the model's.
-    #[arg(long, value_name = "TEXT", conflicts_with_all = ["chat_template_file", "no_template"])]
+    /// Chat template instead of the model's: Jinja, or the name of one of llama.cpp's, such as chatml.
+    #[arg(long, value_name = "TEXT|NAME", conflicts_with_all = ["chat_template_file", "no_template"])]
     pub chat_template: Option<String>,
-    /// Read the Jinja chat template from a file.
+    /// Read the chat template from a file.
     #[arg(long, value_name = "FILE", conflicts_with = "no_template")]
     pub chat_template_file: Option<PathBuf>,
+    /// Variables of the chat template, such as {"enable_thinking":false}.
+    #[arg(long, value_name = "JSON", conflicts_with = "no_template")]
+    pub chat_template_kwargs: Option<String>,
     /// Give the model the text as it is, even if it has a chat template.
     #[arg(long)]
     pub no_template: bool,

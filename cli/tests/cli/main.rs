@@ -14,3 +14,4 @@ mod list;
 mod plot;
 mod score;
 mod several;
+mod templates;

@@ -18,7 +18,7 @@ use crate::error::{Error, Result};
 use crate::guard::{guard, guard_or};
 use crate::judge::Judge;
 use crate::llama::Model;
-use crate::text::{ChatTemplate, InstructionPlacement, PairBuilder};
+use crate::text::{ChatTemplate, InstructionPlacement, PairBuilder, TemplateVariables};
 
 /// A model's context with everything that steered generation needs.
 ///
@@ -125,7 +125,9 @@ pub unsafe extern "C" fn sda_engine_free(engine: *mut EngineHandle) {
 /// With `judge` set a plain draft is written and scored first, and `answer` also receives the score. Without a score
 /// the answer is what `on_judge_failure` says, and never steered: see `arm` and `judge_status`.
 ///
-/// SDA_ERR_JUDGE for a judge without a score under SDA_ON_FAILURE_ERROR, SDA_ERR_PROMPT for an empty prompt, SDA_ERR_CONTEXT_FULL if the prompts do not fit, SDA_ERR_PARAM for a
+/// SDA_ERR_JUDGE for a judge without a score under SDA_ON_FAILURE_ERROR, SDA_ERR_PROMPT for an empty prompt, for a
+/// chat template that is wrong, works too long or drops a text, and for an instruction that makes no difference,
+/// SDA_ERR_CONTEXT_FULL if the prompts do not fit, SDA_ERR_PARAM for a
 /// setting out of range, SDA_ERR_ENCODING for a text that is not UTF-8, SDA_ERR_STATE if the engine is generating
 /// already.
 #[unsafe(no_mangle)]
@@ -153,7 +155,7 @@ pub unsafe extern "C" fn sda_engine_generate(
 
 fn generate(judged: &mut Judged, request: &Request, cancel: &AtomicBool) -> Result<CAnswer> {
     let model = judged.engine.model().clone();
-    let template = template(&model, request.chat_template)?;
+    let template = model.template(request.chat_template, &request.template_variables)?;
     // A base model continues the end of the prompt, so that has to be the query.
     let suits = if template.is_some() { InstructionPlacement::After } else { InstructionPlacement::Before };
     let pair = PairBuilder {
@@ -193,15 +195,6 @@ fn generate(judged: &mut Judged, request: &Request, cancel: &AtomicBool) -> Resu
         wanted && !is_cancelled()
     })?;
     Ok(decided.tell(&answer))
-}
-
-/// The chat template to use: None is the model's own, an empty one is none.
-fn template(model: &Model, source: Option<&str>) -> Result<Option<ChatTemplate>> {
-    let source = match source {
-        None => model.chat_template(),
-        Some(source) => (!source.is_empty()).then(|| source.to_owned()),
-    };
-    source.map(|source| ChatTemplate::compile(&source, &model.bos_text(), &model.eos_text())).transpose()
 }
 
 /// Where the text goes: the host's callback.
@@ -246,7 +239,7 @@ pub unsafe extern "C" fn sda_engine_score(
             // score.
             let ((_, request), to) = unsafe { (read_request(request)?, Out::new(score, "score")?) };
             handle.cancel.store(false, Ordering::Relaxed);
-            let template = template(judged.engine.model(), None)?;
+            let template = judged.engine.model().template(None, &TemplateVariables::default())?;
             let cancel = || handle.cancel.load(Ordering::Relaxed);
             to.write(judged.judge(template.as_ref()).score(&request, &cancel)?.score);
             Ok(())

@@ -19,7 +19,7 @@ use crate::params::Params;
 use crate::quality::Quality;
 use crate::steer::MOST_INSTRUCTIONS;
 use crate::strength::Strength;
-use crate::text::{Instruction, InstructionPlacement, Turn};
+use crate::text::{Instruction, InstructionPlacement, TemplateVariables, Turn};
 
 /// SDA_PLACEMENT_AFTER, or SDA_PLACEMENT_BEFORE for a model without a chat template.
 pub const SDA_PLACEMENT_AUTO: i32 = 0;
@@ -73,8 +73,8 @@ pub struct CGenerateParams {
     pub negative: *const c_char,
     /// System message, the same in both branches. Default NULL.
     pub system: *const c_char,
-    /// Jinja chat template. NULL (the default) is the model's own, or none if it has none; empty is none,
-    /// and the model gets the texts as they are.
+    /// Chat template: Jinja, or the name of one of llama.cpp's, such as "chatml". NULL (the default) is the
+    /// model's own, or none if it has none; empty is none, and the model gets the texts as they are.
     pub chat_template: *const c_char,
     /// Earlier turns of the conversation, `n_history` of them. What the KV cache holds of them is not read
     /// again. Default NULL.
@@ -134,6 +134,10 @@ pub struct CGenerateParams {
     pub weights: *const f32,
     /// Number of instructions.
     pub n_instructions: usize,
+    /// Variables of the chat template as a JSON object, such as {"enable_thinking": false}; `messages` and
+    /// `add_generation_prompt` are not among them. NULL (the default) or an empty object: none. Otherwise the
+    /// template must be Jinja.
+    pub chat_template_kwargs: *const c_char,
 }
 
 // SAFETY: C's layout, numbers, and pointers that may be NULL; the size comes first.
@@ -179,6 +183,7 @@ unsafe impl SizedStruct for CGenerateParams {
             instructions: std::ptr::null(),
             weights: std::ptr::null(),
             n_instructions: 0,
+            chat_template_kwargs: std::ptr::null(),
         }
     }
 }
@@ -198,6 +203,7 @@ pub(super) struct Request<'a> {
     pub(super) negative: &'a str,
     pub(super) system: Option<&'a str>,
     pub(super) chat_template: Option<&'a str>,
+    pub(super) template_variables: TemplateVariables,
     pub(super) history: Vec<Turn>,
     /// None: where it suits the model.
     pub(super) placement: Option<InstructionPlacement>,
@@ -223,7 +229,7 @@ impl<'a> Request<'a> {
         // SAFETY: passed on.
         let c = unsafe { read_sized(params, "params")? };
         // SAFETY: passed on.
-        let (prompt, instruction, preset, negative, system, chat_template) = unsafe {
+        let (prompt, instruction, preset, negative, system, chat_template, kwargs) = unsafe {
             (
                 text(c.prompt, "prompt")?,
                 optional(c.instruction, "instruction")?,
@@ -231,6 +237,7 @@ impl<'a> Request<'a> {
                 optional(c.negative, "negative")?,
                 optional(c.system, "system")?,
                 optional(c.chat_template, "chat_template")?,
+                optional(c.chat_template_kwargs, "chat_template_kwargs")?,
             )
         };
         if c.on_text.is_none() {
@@ -295,6 +302,7 @@ impl<'a> Request<'a> {
             negative: negative.unwrap_or_default(),
             system,
             chat_template,
+            template_variables: kwargs.map(TemplateVariables::from_json).transpose()?.unwrap_or_default(),
             history: turns.iter().map(turn).collect::<Result<_>>()?,
             placement: placement(c.placement)?,
             arm: arm(c.arm)?,

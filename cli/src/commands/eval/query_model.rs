@@ -11,7 +11,7 @@ use sda::engine::{Engine, Prompts};
 use sda::host::Token;
 use sda::llama::ContextOptions;
 use sda::steer::temper;
-use sda::text::{ChatTemplate, Message, Role};
+use sda::text::{Message, Role, TemplateVariables};
 
 use super::run::Run;
 use crate::failure::Outcome;
@@ -44,9 +44,8 @@ impl QueryModel {
         let args = &run.args.common.model.load;
         let model = load::model(path, args, &run.session.log, &run.session.interrupt)?;
         run.session.interrupt.begin();
-        let prompt = match model.chat_template() {
-            Some(source) => ChatTemplate::compile(&source, &model.bos_text(), &model.eos_text())?
-                .render(&[Message::new(Role::User, QUESTION.to_owned())], true)?,
+        let prompt = match model.template(None, &TemplateVariables::default())? {
+            Some(template) => template.render(&[Message::new(Role::User, QUESTION.to_owned())], true)?,
             None => format!("{QUESTION}\n\nRequest: "),
         };
         let (before, after) = prompt.split_once(ANSWER).unwrap_or((&prompt, ""));
