@@ -11,6 +11,10 @@ use super::strings;
 
 /// Gives an environment what chat templates find in Hugging Face's.
 pub(super) fn install(environment: &mut Environment<'_>) {
+    for name in ["zip", "chain", "split", "lines", "bool"] {
+        environment.remove_filter(name);
+    }
+    environment.remove_global("debug");
     environment.add_filter("tojson", tojson);
     for name in ["e", "escape", "forceescape"] {
         environment.add_filter(name, escape);

@@ -8,17 +8,17 @@ use minijinja::{Environment, ErrorKind, context};
 
 use super::variables::TemplateVariables;
 use super::{Content, Message};
-use super::{filters, print, source};
+use super::{filters, metered, print, source};
 use crate::error::{Error, Result};
 
 const NAME: &str = "chat_template";
 
 /// Work that a template may do, in minijinja's fuel: an instruction, or 64 bytes that are made or read.
 const FUEL: u64 = 100_000;
-/// More of it for each message. Templates take some hundreds.
-const FUEL_PER_MESSAGE: u64 = 2_000;
-/// And for each byte of messages and variables, enough to copy it some thirty times.
-const FUEL_PER_BYTE: f64 = 0.5;
+/// More of it for each message. Templates take less than 200.
+const FUEL_PER_MESSAGE: u64 = 1_000;
+/// And for each byte of messages and variables.
+const FUEL_PER_BYTE: u64 = 2;
 
 /// Stack of the thread that compiles and renders. What a template nests within its limits fits in, where the caller's
 /// stack may be small.
@@ -48,7 +48,7 @@ impl Jinja {
     ) -> Result<String> {
         let bytes: usize = messages.iter().map(|message| message.content.len()).sum();
         let bytes = bytes + variables.bytes();
-        let fuel = FUEL + FUEL_PER_MESSAGE * messages.len() as u64 + (FUEL_PER_BYTE * bytes as f64) as u64;
+        let fuel = FUEL + FUEL_PER_MESSAGE * messages.len() as u64 + FUEL_PER_BYTE * bytes as u64;
         let messages: Vec<Value> = messages.iter().map(|message| message.value(content)).collect();
         let context = context! {
             ..variables.value(),
@@ -63,10 +63,7 @@ impl Jinja {
         };
         let mut environment = self.environment.clone();
         environment.set_fuel(Some(fuel));
-        on_large_stack(move || {
-            let template = environment.get_template(NAME).map_err(|e| explain(&e))?;
-            template.render(context).map_err(|e| explain(&e))
-        })
+        on_large_stack(move || metered::render(&environment, NAME, context).map_err(|e| explain(&e)))
     }
 }
 
@@ -78,6 +75,7 @@ static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(|| {
     environment.set_formatter(print::format);
     environment.set_unknown_method_callback(filters::unknown_method);
     filters::install(&mut environment);
+    metered::install(&mut environment);
     environment.add_function("raise_exception", filters::raise_exception);
     environment.add_function("strftime_now", |format: &str| filters::strftime_now(format));
     environment
@@ -101,8 +99,8 @@ fn explain(error: &minijinja::Error) -> Error {
     let line = error.line().map_or(String::new(), |line| format!(" in line {line}"));
     let detail = match error.kind() {
         ErrorKind::OutOfFuel => format!(
-            "it does more than is allowed, {FUEL} steps and {FUEL_PER_MESSAGE} for each message, where 64 bytes \
-             are a step"
+            "it does more than is allowed, {FUEL} steps, {FUEL_PER_MESSAGE} for each message and {FUEL_PER_BYTE} \
+             for each byte, where 64 bytes are a step"
         ),
         kind => error.detail().map_or_else(|| kind.to_string(), str::to_owned),
     };

@@ -9,6 +9,7 @@ mod differential;
 mod filters;
 mod held;
 mod jinja;
+mod metered;
 mod print;
 mod source;
 mod strings;

@@ -3,6 +3,7 @@
 use minijinja::{Error, ErrorKind, State, Value};
 
 use super::args::{bind_method, charge, integer, invalid, required, text, truth};
+use super::print::python_str;
 
 /// White space as `str.isspace` has it.
 pub(super) fn is_space(c: char) -> bool {
@@ -89,7 +90,7 @@ pub(super) fn call(state: &State, s: &str, method: &str, args: &[Value]) -> Resu
             Value::from(out)
         }
         "format" => {
-            check_widths(s)?;
+            check_format(state, s, '{', args)?;
             return Err(Error::from(ErrorKind::UnknownMethod));
         }
         _ => return simple(s, method, args),
@@ -332,11 +333,16 @@ fn words_titled(s: &str) -> String {
         .collect()
 }
 
-/// Refuses the widths of `str.format` that only fill memory; minijinja pads first and pays later.
-fn check_widths(format: &str) -> Result<(), Error> {
+/// Refuses widths that only fill memory, and pays for each argument in the place of each field, which `field` begins;
+/// minijinja formats first and pays later.
+pub(super) fn check_format(state: &State, format: &str, field: char, args: &[Value]) -> Result<(), Error> {
     let long = format.split(|c: char| !c.is_ascii_digit()).find(|digits| digits.len() > 4);
-    match long {
-        Some(digits) => Err(invalid(format!("a format has the number {digits}, must be at most 9999"))),
-        None => Ok(()),
+    if let Some(digits) = long {
+        return Err(invalid(format!("a format has the number {digits}, must be at most 9999")));
     }
+    let mut bytes = 0;
+    for arg in args {
+        bytes += python_str(state, arg)?.len();
+    }
+    charge(state, bytes.saturating_mul(format.matches(field).count()))
 }

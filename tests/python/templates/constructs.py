@@ -833,6 +833,21 @@ f(1)
 'a'|xmlattr
 xs|select('undefined')|list
 '%c'|format(65)
+'%d %s' % (n, d)
+'%s' % none
+'%s %s' % (1,)
+'%d' % 'x'
+7 % 0
+7.5 % 0
+-7.5 % 3
+7 % -2.5
+true % 2
+none % 2
+n % 2.0
+s % 2
+f ~ 1e16 ~ [1e16]
+d ~ words
+undefined_name ~ none
 '%s %s'|format('a')
 '{}'.format()
 '{a}'.format(b=1)
