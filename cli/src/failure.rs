@@ -26,7 +26,6 @@ impl From<sda::Error> for Failure {
 }
 
 /// What a failure says.
-#[cfg(test)]
 pub fn message(failure: &Failure) -> &str {
     match failure {
         Failure::Usage(text) | Failure::Failed(text) => text,

@@ -2,6 +2,7 @@
 
 mod args;
 mod assess;
+mod check;
 mod cli;
 mod commands;
 mod failure;

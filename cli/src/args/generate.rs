@@ -21,6 +21,15 @@ pub struct GenerateArgs {
     /// Print the plain, the instruction-only and the steered answer one after another.
     #[arg(long)]
     pub compare: bool,
+    /// Steer only an answer that fails a check: the instructed answer goes to the standard input of this shell command,
+    /// and stands if its exit status is 0. If that is 1 to 125, the query is answered again, steered.
+    #[arg(
+        long,
+        value_name = "COMMAND",
+        conflicts_with_all = ["judge", "compare", "arms"],
+        value_parser = clap::builder::NonEmptyStringValueParser::new()
+    )]
+    pub check: Option<String>,
     /// Print one JSON record a line instead of text: every token, then the answer.
     #[arg(long)]
     pub json: bool,

@@ -26,7 +26,7 @@ pub use eval::{Comparison, EvalAnswer, EvalReport, EvalResult, EvalRow, Likeliho
 pub use instructions::Instructions;
 pub use list::Query;
 pub use score::{Draft, Scored};
-pub use trace::{Answer, Assessed, Judge, Judgement, Ranked, Record, Token};
+pub use trace::{Answer, Assessed, Checked, Judge, Judgement, Ranked, Record, Token};
 
 /// A result that failed. Its next run tries again.
 #[derive(Clone, Debug, PartialEq, Serialize)]

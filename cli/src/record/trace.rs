@@ -162,6 +162,16 @@ pub struct Times {
     pub sample: f64,
 }
 
+/// What a user's command said of the instructed answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Checked {
+    /// It stands.
+    Passed,
+    /// The steered one took its place.
+    Failed,
+}
+
 /// An answer. Traces written by other tools may leave out what a reader can do without. In a list it stands in the user's record, with what a judge said.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename = "answer")]
@@ -207,6 +217,9 @@ pub struct Answer {
     pub judge: Option<Judgement>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub judge_error: Option<String>,
+    /// With `--check`: what became of the instructed answer. It is this one if it passed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub check: Option<Checked>,
 }
 
 impl Answer {
@@ -235,6 +248,7 @@ impl Answer {
             seed: None,
             judge: None,
             judge_error: None,
+            check: None,
         }
     }
 

@@ -13,7 +13,7 @@ const BUSY: u8 = 1;
 
 /// Turns Ctrl-C into a wish to stop. The first one ends the answer that is being written; a second one,
 /// or one while nothing is written, ends the program.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct Interrupt {
     wanted: Arc<AtomicBool>,
     state: Arc<AtomicU8>,
@@ -21,7 +21,7 @@ pub struct Interrupt {
 
 impl Interrupt {
     pub fn install() -> Outcome<Interrupt> {
-        let interrupt = Interrupt { wanted: Arc::default(), state: Arc::default() };
+        let interrupt = Interrupt::default();
         let seen = interrupt.clone();
         ctrlc::set_handler(move || {
             let again = seen.wanted.swap(true, Ordering::SeqCst);
@@ -43,6 +43,12 @@ impl Interrupt {
     /// From now on Ctrl-C ends the program at once.
     pub fn end(&self) {
         self.state.store(IDLE, Ordering::SeqCst);
+    }
+
+    /// As Ctrl-C does.
+    #[cfg(test)]
+    pub fn ask(&self) {
+        self.wanted.store(true, Ordering::SeqCst);
     }
 
     pub fn is_wanted(&self) -> bool {

@@ -90,6 +90,13 @@ impl Output {
         self.write_trace(&line);
     }
 
+    /// The text of an answer that was not printed as it came.
+    pub fn text(&mut self, text: &str) {
+        if self.format == Format::Text {
+            self.print(text);
+        }
+    }
+
     /// Ends an answer: a final newline, or its record.
     pub fn answer(&mut self, answer: Answer) -> Outcome {
         if self.format == Format::Text && !answer.text.ends_with('\n') {

@@ -1,6 +1,7 @@
 //! The `sda` command as its users meet it.
 
 mod c_engine;
+mod check;
 mod command;
 mod eval;
 mod eval_query;

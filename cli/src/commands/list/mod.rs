@@ -10,6 +10,7 @@ use sda::engine::{Batch, BatchSize};
 use sda::llama::Model;
 
 use crate::args::GenerateArgs;
+use crate::check::Check;
 use crate::failure::{Failure, Outcome};
 use crate::journal::{self, Journal};
 use crate::runner::{Names, Runner};
@@ -65,7 +66,8 @@ pub fn run(args: &GenerateArgs, list: &Path) -> Outcome {
     let template = prompter.template();
     let names = Names { doing: "answering", results: "answers" };
     let mut runner = Runner::new(names, journal, tasks.len(), interrupt);
-    Work { args, source: &source, template, tasks, batch }.run(&mut runner)
+    let check = args.check.as_deref().map(|command| Check { command, verbose: common.verbose, interrupt });
+    Work { args, source: &source, check, template, tasks, batch }.run(&mut runner)
 }
 
 /// Reads the list and the answers' strengths and seeds in it.

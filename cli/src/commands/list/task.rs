@@ -15,7 +15,7 @@ use crate::failure::{Failure, Outcome};
 use crate::fingerprint::{JudgeIdentity, ModelIdentity, Settings};
 use crate::journal::Input;
 use crate::prompts::Prompter;
-use crate::record::Judgement;
+use crate::record::{Checked, Judgement};
 use crate::strength::{Resolved, Source};
 
 /// One answer that is wanted.
@@ -36,6 +36,8 @@ pub struct Task {
     /// The judge that was asked, and why it gave no score, if another answer stands in.
     pub judge: Option<Judgement>,
     pub judge_error: Option<String>,
+    /// What a check said of the instructed answer.
+    pub check: Option<Checked>,
     /// Why it cannot be done.
     pub blocked: Option<String>,
 }
@@ -44,6 +46,13 @@ impl Task {
     /// The work for [`sda::engine::Batch`].
     pub fn job(&self) -> Job {
         Job { arm: self.resolved.arm, prompts: self.prompts.clone(), settings: self.settings.clone() }
+    }
+
+    /// The work for the instructed answer in its place, which is checked.
+    pub fn instructed(&self) -> Job {
+        let mut settings = self.settings.clone();
+        settings.steer_after_think = false;
+        Job { arm: Arm::Instructed, prompts: self.prompts.clone(), settings }
     }
 
     /// What it is drawn from, once that is known.
@@ -143,6 +152,7 @@ impl TaskMaker<'_> {
                 draft,
                 judge: None,
                 judge_error: None,
+                check: None,
                 blocked,
             });
         }
@@ -157,7 +167,10 @@ impl TaskMaker<'_> {
         weighted: Option<Weighted<'b>>,
         settings: &'b Generation,
         judge: Option<&Assessor>,
-    ) -> Basis<'b> {
+    ) -> Basis<'b>
+    where
+        Self: 'b,
+    {
         let steering = &self.args.common.steering;
         // Where every run draws another one, they may go on with each other's work.
         let is_new = record.seed.is_none() && self.args.common.sampling.seed < 0;
@@ -171,6 +184,7 @@ impl TaskMaker<'_> {
                 let by = (steering.on_judge_failure.name(), steering.amplify.name());
                 (JudgeIdentity::of(judge), by)
             }),
+            check: self.args.check.as_deref(),
         }
     }
 }
@@ -190,6 +204,9 @@ struct Basis<'a> {
     settings: Settings<'a>,
     /// Who scores, the answer for a failure, and the map from score to amplification.
     judge: Option<(JudgeIdentity, (&'static str, &'static str))>,
+    /// The command that decides which answer it is. Absent without one, as in files that are older than checks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    check: Option<&'a str>,
 }
 
 /// The seed of a record that brings none: the first four bytes of the SHA-256 of "SEED:NAME", where NAME is

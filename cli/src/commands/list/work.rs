@@ -1,20 +1,23 @@
-//! Working through the tasks of a list: answers that need no judge, then the judge, then the others.
+//! Working through the tasks of a list: answers that need no judge, then the judge, then the others. With a check the
+//! instructed answers, and then those in place of the ones that fail it.
 
-use sda::engine::{Answer, Batch};
+use sda::engine::{Answer, Arm, Batch};
 use sda::text::{ChatTemplate, Instruction};
 
 use super::task::Task;
 use crate::args::GenerateArgs;
 use crate::assess::{Assessment, Assessor};
-use crate::failure::{Failure, Outcome};
-use crate::record::{self, Failed};
+use crate::check::Check;
+use crate::failure::{Failure, Outcome, message};
+use crate::record::{self, Checked, Failed};
 use crate::runner::{Draft, Runner, Written};
-use crate::strength::{Source, decide};
+use crate::strength::{Resolved, Source, decide};
 
 /// Everything that the work needs.
 pub struct Work<'a> {
     pub args: &'a GenerateArgs,
     pub source: &'a Source,
+    pub check: Option<Check<'a>>,
     pub template: Option<&'a ChatTemplate>,
     pub tasks: Vec<Task>,
     pub batch: Batch,
@@ -34,6 +37,10 @@ impl Work<'_> {
                 (None, None, None) => free.push(i),
             }
         }
+        let free = match self.check {
+            Some(check) => self.instructed(check, &free, runner)?,
+            None => free,
+        };
         self.generate(&free, runner)?;
         if let Source::Judged(assessor) = self.source {
             let steered = self.judge(assessor, &judged, runner)?;
@@ -53,9 +60,52 @@ impl Work<'_> {
         let Work { tasks: all, batch, .. } = self;
         let jobs = tasks.iter().map(|&id| (&all[id], all[id].job()));
         runner.answer(batch, jobs, |runner, task, answer| match answer {
-            Ok(answer) => runner.append(&task.input, record(task, &answer)),
+            Ok(answer) => runner.append(&task.input, record(task, &task.resolved, &answer)),
             Err(error) => runner.fail(&task.input, &error.to_string()),
         })
+    }
+
+    /// Generates the instructed answers to some tasks and has each checked once it is there. Returns those tasks whose
+    /// answers failed.
+    fn instructed(
+        &mut self,
+        check: Check,
+        tasks: &[usize],
+        runner: &mut Runner<record::Answer>,
+    ) -> Outcome<Vec<usize>> {
+        let Work { tasks: all, batch, .. } = self;
+        let jobs = tasks.iter().map(|&id| (id, all[id].instructed()));
+        let mut failed = Vec::new();
+        runner.answer(batch, jobs, |runner, id, answer| {
+            let task = &all[id];
+            let answer = match answer {
+                Ok(answer) => answer,
+                Err(error) => return runner.fail(&task.input, &error.to_string()),
+            };
+            match check.run(&answer.text) {
+                Ok(Checked::Passed) => {
+                    let instructed = Resolved { arm: Arm::Instructed, strength: None };
+                    let record = record(task, &instructed, &answer);
+                    runner.append(&task.input, record::Answer { check: Some(Checked::Passed), ..record })
+                }
+                Ok(Checked::Failed) => {
+                    failed.push(id);
+                    Ok(())
+                }
+                // The runner sees it too, and says how far it got.
+                Err(Failure::Interrupted) => Ok(()),
+                Err(failure) => runner.fail(&task.input, message(&failure)),
+            }
+        })?;
+        failed.sort_unstable();
+        for &id in &failed {
+            self.tasks[id].check = Some(Checked::Failed);
+        }
+        if !failed.is_empty() {
+            let (n, of) = (failed.len(), tasks.len());
+            runner.say(&format!("{n} of {of} instructed answers fail the check: steered"));
+        }
+        Ok(failed)
     }
 
     /// Has the drafts of some tasks scored. Returns those tasks for which there is an answer to generate.
@@ -109,14 +159,15 @@ impl Work<'_> {
     }
 }
 
-fn record(task: &Task, answer: &Answer) -> record::Answer {
+fn record(task: &Task, resolved: &Resolved, answer: &Answer) -> record::Answer {
     let settings = &task.settings;
-    let record = record::Answer::new(task.resolved.arm, answer);
+    let record = record::Answer::new(resolved.arm, answer);
     record::Answer {
         judge: task.judge.clone(),
         judge_error: task.judge_error.clone(),
+        check: task.check,
         ..record
-            .steered_by(task.resolved.score(), &settings.params, settings.sampling.seed)
+            .steered_by(resolved.score(), &settings.params, settings.sampling.seed)
             .weighted(&task.instructions)
     }
 }
