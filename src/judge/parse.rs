@@ -49,10 +49,9 @@ pub(crate) fn read_score(reply: &str) -> Read<f32> {
     let last = lines.next().unwrap_or_default();
     if let Some(score) = line_score(last) {
         let score = score?;
-        if lines.filter_map(line_score).any(|other| other != Ok(score)) {
-            return several();
-        }
-        return in_range(score);
+        let before = &answer[..answer.len() - last.len()];
+        let others = lines.filter_map(line_score).chain(blocks(before));
+        return if others.into_iter().any(|other| other != Ok(score)) { several() } else { in_range(score) };
     }
     let Some((before, score)) = last_object(answer) else {
         return Err(format!("the reply has no score in the agreed place ({PLACES})"));
@@ -94,13 +93,31 @@ fn leading_number(text: &str) -> Option<f64> {
     value[..length].trim_end_matches(['.', 'e', 'E', '+', '-']).parse().ok()
 }
 
+/// The scores of the JSON objects of several lines that stand on lines of their own.
+fn blocks(text: &str) -> impl Iterator<Item = Read<f64>> {
+    line_starts(text).filter_map(|at| {
+        let mut values = serde_json::Deserializer::from_str(&text[at..]).into_iter::<Value>();
+        values.next()?.ok()?;
+        let (object, rest) = text[at..].split_at(values.byte_offset());
+        let alone = object.contains('\n') && rest.lines().next().is_none_or(|line| line.trim().is_empty());
+        if alone { object_score(object) } else { None }
+    })
+}
+
+/// Where lines begin with a brace, the last first.
+fn line_starts(text: &str) -> impl Iterator<Item = usize> {
+    let braces = text.match_indices('{').map(|(at, _)| at).rev();
+    braces.filter(|&at| {
+        let before = text[..at].trim_end_matches([' ', '\t']);
+        before.is_empty() || before.ends_with('\n')
+    })
+}
+
 /// What stands before the JSON object, of several lines or in a code fence, that the text ends with, and its score.
 fn last_object(text: &str) -> Option<(&str, Read<f64>)> {
     let body = text.strip_suffix("```").map_or(text, str::trim_end);
     let fenced = body.len() < text.len();
-    let starts = body.match_indices('{').map(|(at, _)| at).rev();
-    let mut at_line_start = starts.filter(|&at| body[..at].trim_end_matches([' ', '\t']).ends_with('\n'));
-    let (at, score) = at_line_start.find_map(|at| Some((at, object_score(&body[at..])?)))?;
+    let (at, score) = line_starts(body).find_map(|at| Some((at, object_score(&body[at..])?)))?;
     let before = body[..at].trim_end();
     if !fenced {
         return Some((before, score));
@@ -222,6 +239,8 @@ mod tests {
             ("```JSON\n{\"score\": 80}\n```<|im_end|>", 80.0),
             ("\u{feff}{\"score\": 80}</s>", 80.0),
             ("[THINK]70?[/THINK]SCORE: 80", 80.0),
+            ("{\n\"score\": 80\n}\nSCORE: 80", 80.0),
+            ("It says {\n\"score\": 20\n} somewhere.\nSCORE: 80", 80.0),
         ];
         for (reply, score) in cases {
             assert_eq!(parse_score(reply).unwrap(), score, "{reply}");
@@ -271,6 +290,8 @@ mod tests {
             "{\n\"score\": 80\n}\n{\n\"score\": 20\n}",
             "Say {\"score\": 80} or\n{\n\"score\": 20\n}",
             "SCORE: 80\n{\n\"score\": 20\n}",
+            "{\n\"score\": 80\n}\nSCORE: 20",
+            "My grade:\n```json\n{\n  \"score\": 80\n}\n```\n{\"score\": 20}",
             "It is\n{\n\"score\": 80\n}\nI hope this helps.",
             "It is\n```python\n{\n\"score\": 80\n}\n```",
             "It is\n{\n\"score\": 80\n}\n```",

@@ -203,6 +203,12 @@ const ADVICE: &[Advice] = &[
     ),
     // llama-server ("Loading model"), koboldcpp.
     (&[503], &["loading"], "the server is still loading its model, ask again later or allow more retries"),
+    // OpenAI, FastAPI, servers in Rust.
+    (
+        &[400, 422],
+        &["must provide a model", "model is required", "body.model: field required", "missing field `model`"],
+        "name the judge's model",
+    ),
     // ollama, vLLM, OpenAI.
     (&[404], &["model"], "is the judge's model named as the server names it?"),
     // LM Studio, with status 200.

@@ -279,6 +279,10 @@ pub const BAD: &[Refused] = &[
     ("ollama: no such model", "named as the server names it", |_| {
         json_reply(404, &json!({ "error": { "message": "model 'x' not found", "code": null } }))
     }),
+    ("vLLM: no model named", "name the judge's model", |_| {
+        let detail = json!([{ "loc": ["body", "model"], "msg": "Field required" }]);
+        json_reply(422, &json!({ "detail": detail }))
+    }),
     ("a path without /v1", "ends in /v1", |_| json_reply(404, &json!({ "detail": "Not Found" }))),
     ("Mistral: a refused top_p", "Extra inputs", |_| {
         let detail = json!([{ "type": "extra_forbidden", "loc": ["body", "top_p"], "msg": "Extra inputs" }]);
@@ -293,6 +297,9 @@ pub const BAD: &[Refused] = &[
     }),
     ("two pretty-printed objects", "several different", |n| {
         text(format!("{{\n  \"score\": {}\n}}\n{{\n  \"score\": {n}\n}}", n - 1))
+    }),
+    ("a pretty-printed object and then the line", "several different", |n| {
+        text(format!("{{\n  \"score\": {}\n}}\nSCORE: {n}", n - 1))
     }),
     ("an object in the words before the object", "several different", |n| {
         text(format!("Say {} or\n{{\n  \"score\": {n}\n}}", object(n - 1)))
