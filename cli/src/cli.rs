@@ -1,6 +1,9 @@
 //! The command line: the commands, and llama.cpp's way to write options.
 
+use std::ffi::{OsStr, OsString};
+
 use clap::{Parser, Subcommand};
+use clap_lex::OsStrExt;
 
 use crate::args::GenerateArgs;
 use crate::commands::bench::BenchArgs;
@@ -26,21 +29,34 @@ const SHORT_WORDS: [(&str, &str); 13] = [
     ("-np", "--parallel"),
 ];
 
-/// Replaces [`SHORT_WORDS`] in a command line.
-pub fn expand(args: impl Iterator<Item = String>) -> Vec<String> {
+/// Replaces [`SHORT_WORDS`] in a command line, which may hold file names that are not UTF-8.
+pub fn expand(args: impl Iterator<Item = OsString>) -> Vec<OsString> {
     let mut literal = false;
     args.map(|arg| {
         literal |= arg == "--";
-        let (name, value) = match arg.split_once('=') {
+        let (name, value) = match arg.split_once("=") {
             Some((name, value)) => (name, Some(value)),
-            None => (arg.as_str(), None),
+            None => (arg.as_os_str(), None),
         };
         match SHORT_WORDS.iter().find(|(short, _)| !literal && *short == name) {
-            Some((_, long)) => value.map_or_else(|| (*long).to_owned(), |value| format!("{long}={value}")),
+            Some((_, long)) => {
+                let mut whole = OsString::from(long);
+                for part in value.map(|value| [OsStr::new("="), value]).into_iter().flatten() {
+                    whole.push(part);
+                }
+                whole
+            }
             None => arg,
         }
     })
     .collect()
+}
+
+/// Why a command line with texts that are not UTF-8 is refused. clap does not say which argument it is.
+pub fn not_utf8(args: &[OsString]) -> String {
+    let wrong: Vec<String> =
+        args.iter().filter(|arg| arg.to_str().is_none()).map(|arg| format!("{arg:?}")).collect();
+    format!("{} is not UTF-8, must be, unless it names a file", wrong.join(", "))
 }
 
 /// Steers a local GGUF model towards an instruction, without fine-tuning.

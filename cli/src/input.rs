@@ -4,8 +4,9 @@
 //! the same everywhere. Errors name the file and the line.
 
 use std::fmt::Display;
-use std::io::{self, Read};
+use std::io::{self, BufRead, Read};
 use std::path::Path;
+use std::string::FromUtf8Error;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
@@ -50,12 +51,35 @@ pub fn read_text(path: &Path) -> Outcome<String> {
     Ok(text)
 }
 
+/// The next line of what the user types, without its end; None at the end of input.
+pub fn read_line(from: &mut impl BufRead, is_first: bool) -> Outcome<Option<String>> {
+    let fail = |why: &dyn Display| Failure::Failed(format!("standard input: {why}"));
+    let mut bytes = Vec::new();
+    if from.read_until(b'\n', &mut bytes).map_err(|e| fail(&e))? == 0 {
+        return Ok(None);
+    }
+    let mut text = String::from_utf8(bytes).map_err(|e| fail(&not_utf8(&e)))?;
+    if is_first {
+        drop_mark(&mut text);
+    }
+    Ok(Some(text.trim_end_matches(['\n', '\r']).to_owned()))
+}
+
 fn utf8(bytes: Vec<u8>) -> Result<String, String> {
-    let mut text = String::from_utf8(bytes).map_err(|e| format!("not UTF-8 ({e})"))?;
+    let mut text = String::from_utf8(bytes).map_err(|e| not_utf8(&e))?;
+    drop_mark(&mut text);
+    Ok(text)
+}
+
+fn not_utf8(error: &FromUtf8Error) -> String {
+    format!("not UTF-8 ({error})")
+}
+
+/// Drops a byte order mark.
+fn drop_mark(text: &mut String) {
     if text.starts_with('\u{feff}') {
         text.drain(..'\u{feff}'.len_utf8());
     }
-    Ok(text)
 }
 
 impl Source {

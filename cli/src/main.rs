@@ -29,8 +29,13 @@ use commands::{bench, chat, eval, generate, list, plot, score};
 use failure::Failure;
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse_from(cli::expand(std::env::args())) {
+    let args = cli::expand(std::env::args_os());
+    let cli = match Cli::try_parse_from(&args) {
         Ok(cli) => cli,
+        Err(error) if error.kind() == ErrorKind::InvalidUtf8 => {
+            eprintln!("sda: error: {}", cli::not_utf8(&args));
+            return ExitCode::from(2);
+        }
         Err(error) => {
             // Help and version go to stdout and are no error; clap prints usage errors to stderr.
             let _ = error.print();

@@ -14,15 +14,15 @@ use crate::input::read_text;
 /// The query of `sda generate`.
 pub fn query(args: &GenerateArgs) -> Outcome<String> {
     match (&args.prompt, &args.file) {
-        (Some(text), _) => Ok(text.clone()),
+        (Some(text), _) => args.common.prompt.escapes.read("--prompt", text),
         (None, Some(path)) => read_text(path),
         (None, None) => Err(Failure::Usage("no query: give -p TEXT or -f FILE".into())),
     }
 }
 
-fn text_or_file(text: Option<&String>, file: Option<&std::path::PathBuf>) -> Outcome<Option<String>> {
+fn text_or_file(text: Option<String>, file: Option<&std::path::PathBuf>) -> Outcome<Option<String>> {
     match (text, file) {
-        (Some(text), _) => Ok(Some(text.clone())),
+        (Some(text), _) => Ok(Some(text)),
         (None, Some(path)) => read_text(path).map(Some),
         (None, None) => Ok(None),
     }
@@ -51,8 +51,12 @@ pub struct PromptTexts {
 
 impl PromptTexts {
     pub fn read(args: &PromptArgs) -> Outcome<PromptTexts> {
+        let typed = |option, text: &Option<String>| {
+            text.as_ref().map(|text| args.escapes.read(option, text)).transpose()
+        };
         let instructions = instructions(args)?;
-        let template = text_or_file(args.chat_template.as_ref(), args.chat_template_file.as_ref())?;
+        // Jinja has escapes of its own.
+        let template = text_or_file(args.chat_template.clone(), args.chat_template_file.as_ref())?;
         if template.as_ref().is_some_and(|template| template.trim().is_empty()) {
             let allowed = "a Jinja template or the name of one of llama.cpp's; --no-template is none";
             return Err(sda::Error::Param { field: "chat_template", value: "empty".into(), allowed }.into());
@@ -62,8 +66,11 @@ impl PromptTexts {
         Ok(PromptTexts {
             instruction: Instruction::joined(&instructions),
             instructions,
-            system: text_or_file(args.system_prompt.as_ref(), args.system_prompt_file.as_ref())?,
-            negative: args.negative_prompt.clone(),
+            system: text_or_file(
+                typed("--system-prompt", &args.system_prompt)?,
+                args.system_prompt_file.as_ref(),
+            )?,
+            negative: typed("--negative-prompt", &args.negative_prompt)?,
             template,
             no_template: args.no_template,
             placement: args.instruction_placement,
@@ -81,7 +88,7 @@ fn instructions(args: &PromptArgs) -> Outcome<Vec<Instruction>> {
         None if args.instruction.is_empty() => {
             args.instruction_file.iter().map(|path| read_text(path)).collect::<Outcome<_>>()?
         }
-        None => args.instruction.clone(),
+        None => args.escapes.read_all("--instruction", &args.instruction)?,
     };
     let (weights, n) = (&args.instruction_weights, texts.len());
     if !weights.is_empty() && weights.len() != n {

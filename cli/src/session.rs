@@ -22,7 +22,7 @@ impl Session {
     /// `trace` asks for what records of each token need.
     pub fn new(common: &CommonArgs, trace: bool) -> Outcome<Session> {
         let texts = PromptTexts::read(&common.prompt)?;
-        let settings = common.generation(common.sampling.seed(), trace);
+        let settings = common.generation(common.sampling.seed(), trace)?;
         Session::with(settings, texts, common.verbose)
     }
 

@@ -1,6 +1,8 @@
 //! Texts that come from C, and those that go there: the reasons of errors above all.
 
 use std::ffi::{CStr, CString, c_char};
+#[cfg(feature = "bundled")]
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use crate::error::{Error, Result};
@@ -24,6 +26,29 @@ pub(super) unsafe fn optional<'a>(pointer: *const c_char, name: &'static str) ->
     // SAFETY: passed on.
     let text = unsafe { CStr::from_ptr(pointer) };
     text.to_str().map(Some).map_err(|_| Error::Encoding { what: name })
+}
+
+/// A file's name: on Unix any bytes, elsewhere UTF-8.
+///
+/// # Safety
+/// As for [`text`].
+#[cfg(feature = "bundled")]
+pub(super) unsafe fn path<'a>(pointer: *const c_char, name: &'static str) -> Result<&'a Path> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::ffi::OsStrExt;
+        if pointer.is_null() {
+            return Err(Error::Null { name });
+        }
+        // SAFETY: passed on.
+        let bytes = unsafe { CStr::from_ptr(pointer) }.to_bytes();
+        Ok(Path::new(std::ffi::OsStr::from_bytes(bytes)))
+    }
+    #[cfg(not(unix))]
+    {
+        // SAFETY: passed on.
+        unsafe { text(pointer, name) }.map(Path::new)
+    }
 }
 
 /// A text for C. A NUL inside would cut it short, and becomes a blank.

@@ -8,6 +8,7 @@ mod chain;
 mod context;
 mod log;
 mod model;
+mod path;
 mod sampling;
 mod template;
 

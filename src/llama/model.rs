@@ -10,6 +10,7 @@ use llama_cpp_2::token::LlamaToken;
 use llama_cpp_2::token_type::LlamaTokenAttr;
 use once_cell::sync::OnceCell;
 
+use super::path::TextPath;
 use crate::error::{Error, Result};
 use crate::host::Token;
 
@@ -60,8 +61,10 @@ impl Model {
             .with_use_mmap(options.use_mmap)
             .with_use_mlock(options.use_mlock)
             .with_progress_callback(progress);
-        let model = LlamaModel::load_from_file(backend()?, path, &params).map_err(|e| Error::Model {
-            reason: format!("llama.cpp could not load {shown} ({e}); its log says why"),
+        let readable =
+            TextPath::new(path).map_err(|e| Error::Io { path: shown.clone(), reason: e.to_string() })?;
+        let model = LlamaModel::load_from_file(backend()?, readable.get(), &params).map_err(|e| {
+            Error::Model { reason: format!("llama.cpp could not load {shown} ({e}); its log says why") }
         })?;
         Ok(Model { model: Arc::new(model), path: shown.into(), control_texts: Arc::default() })
     }

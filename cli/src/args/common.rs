@@ -11,6 +11,7 @@ use super::model::ModelArgs;
 use super::prompt::PromptArgs;
 use super::sampling::SamplingArgs;
 use super::steering::SteeringArgs;
+use crate::failure::Outcome;
 
 #[derive(Args)]
 pub struct CommonArgs {
@@ -37,16 +38,16 @@ pub struct CommonArgs {
 
 impl CommonArgs {
     /// Everything but the amplification, which may have to wait for a judge.
-    pub fn generation(&self, seed: u32, trace: bool) -> Generation {
+    pub fn generation(&self, seed: u32, trace: bool) -> Outcome<Generation> {
         let (steering, sampling) = (&self.steering, &self.sampling);
-        Generation {
+        Ok(Generation {
             params: Params { temperature: sampling.temp, ..steering.params() },
             sampling: sampling.sampling(seed),
             n_predict: usize::try_from(sampling.n_predict).ok(),
-            stop: sampling.reverse_prompt.clone(),
+            stop: self.prompt.escapes.read_all("--reverse-prompt", &sampling.reverse_prompt)?,
             steer_after_think: steering.steer_after_think,
             trace,
             trace_top: if trace { self.trace_top as usize } else { 0 },
-        }
+        })
     }
 }

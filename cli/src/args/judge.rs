@@ -1,11 +1,14 @@
 //! Options of a judge, for every command that asks one.
 
+use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
 use clap::Args;
+use clap::builder::{OsStringValueParser, TypedValueParser};
+use clap_lex::OsStrExt;
 use sda::Quality;
 use sda::judge::{ApiKey, Cache, Client, ResponseFormat, Settings, Template, default_cache_dir};
 
@@ -66,7 +69,7 @@ pub struct JudgeArgs {
     #[arg(long, value_name = "N")]
     pub judge_n: Option<u32>,
     /// Template of the judge's prompt, or of one dimension's; may be given several times. [also -jp]
-    #[arg(long, value_name = "[DIMENSION=]FILE")]
+    #[arg(long, value_name = "[DIMENSION=]FILE", value_parser = OsStringValueParser::new().map(PromptFile::new))]
     pub judge_prompt: Vec<PromptFile>,
     /// Tokens that the prompt of a judge in a file can have, with query and draft. [default: as many as a branch
     /// holds and 512, at most the judge's training length]
@@ -99,15 +102,18 @@ impl fmt::Display for JudgeAt {
     }
 }
 
-impl FromStr for JudgeAt {
-    type Err = std::convert::Infallible;
+/// Parses a judge, for clap: the name of a file may be any bytes.
+pub fn judge_at() -> impl TypedValueParser<Value = JudgeAt> {
+    OsStringValueParser::new().map(JudgeAt::new)
+}
 
-    fn from_str(text: &str) -> Result<JudgeAt, Self::Err> {
-        Ok(match text {
-            LOCAL => JudgeAt::Local,
-            url if url.contains("://") => JudgeAt::Url(url.to_owned()),
-            path => JudgeAt::File(path.into()),
-        })
+impl JudgeAt {
+    fn new(text: OsString) -> JudgeAt {
+        match text.to_str() {
+            Some(LOCAL) => JudgeAt::Local,
+            Some(url) if url.contains("://") => JudgeAt::Url(url.to_owned()),
+            _ => JudgeAt::File(text.into()),
+        }
     }
 }
 
@@ -172,16 +178,14 @@ pub struct PromptFile {
     path: PathBuf,
 }
 
-impl FromStr for PromptFile {
-    type Err = std::convert::Infallible;
-
-    fn from_str(text: &str) -> Result<PromptFile, Self::Err> {
+impl PromptFile {
+    fn new(text: OsString) -> PromptFile {
         // A file's name may hold a = as well, so only a dimension's name is taken for one.
-        let named = text.split_once('=').and_then(|(name, path)| Some((name.parse().ok()?, path)));
-        Ok(match named {
+        let named = text.split_once("=").and_then(|(name, path)| Some((name.to_str()?.parse().ok()?, path)));
+        match named {
             Some((dimension, path)) => PromptFile { dimension: Some(dimension), path: path.into() },
             None => PromptFile { dimension: None, path: text.into() },
-        })
+        }
     }
 }
 
@@ -301,7 +305,7 @@ mod tests {
 
     #[test]
     fn a_prompt_file_is_for_a_dimension_only_when_it_names_one() {
-        let parse = |text: &str| text.parse::<PromptFile>().unwrap();
+        let parse = |text: &str| PromptFile::new(text.into());
         let file = |dimension, path: &str| PromptFile { dimension, path: path.into() };
         assert_eq!(parse("empathy=a=b.txt"), file(Some(Quality::Empathy), "a=b.txt"));
         assert_eq!(parse("a=b.txt"), file(None, "a=b.txt"));
@@ -310,7 +314,7 @@ mod tests {
 
     #[test]
     fn whatever_is_no_url_and_not_local_is_a_file() {
-        let at = |text: &str| text.parse::<JudgeAt>().unwrap();
+        let at = |text: &str| JudgeAt::new(text.into());
         assert_eq!(at("local"), JudgeAt::Local);
         for url in ["http://127.0.0.1:8080/v1", "HTTPS://h", "ftp://h/model.gguf"] {
             assert_eq!(at(url), JudgeAt::Url(url.into()));

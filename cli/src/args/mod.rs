@@ -2,6 +2,7 @@
 //! command.
 
 mod common;
+mod escapes;
 mod generate;
 pub mod judge;
 mod list;

@@ -6,6 +6,8 @@ use clap::{Args, ValueEnum};
 use sda::Quality;
 use serde::Serialize;
 
+use super::escapes::EscapeArgs;
+
 #[derive(Args)]
 #[command(next_help_heading = "Prompt")]
 pub struct PromptArgs {
@@ -49,6 +51,8 @@ pub struct PromptArgs {
     /// Accepted for llama.cpp's sake: templates are always Jinja.
     #[arg(long)]
     pub jinja: bool,
+    #[command(flatten)]
+    pub escapes: EscapeArgs,
 }
 
 impl PromptArgs {

@@ -5,7 +5,7 @@ use sda::amplify::Amplify;
 use sda::judge::OnFailure;
 use sda::{Params, Strength};
 
-use super::judge::JudgeAt;
+use super::judge::{JudgeAt, judge_at};
 
 /// Guidance scale when nobody says how strongly to steer, and the KL budget of an answer: with this pair most answers
 /// in docs/results.md follow their instruction and keep to their query.
@@ -32,7 +32,7 @@ pub struct SteeringArgs {
     pub guidance: Option<f32>,
     /// Let a judge score a plain draft: an OpenAI-compatible server, another GGUF model, or "local", the loaded model
     /// itself.
-    #[arg(long, value_name = "local|URL|FILE", group = "strength")]
+    #[arg(long, value_name = "local|URL|FILE", group = "strength", value_parser = judge_at())]
     pub judge: Option<JudgeAt>,
     /// When the judge gives no score: stop, or give the plain answer or the instructed one, not steered.
     #[arg(long, value_name = "error|plain|instructed", default_value_t = OnFailure::Error)]

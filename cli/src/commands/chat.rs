@@ -1,12 +1,13 @@
 //! `sda chat`: turns; both branches keep the history.
 
-use std::io::{BufRead, IsTerminal, Write};
+use std::io::{IsTerminal, Write};
 
 use clap::Args;
 use sda::text::Turn;
 
 use crate::args::CommonArgs;
 use crate::failure::{Failure, Outcome};
+use crate::input;
 use crate::record;
 use crate::session::Session;
 use crate::strength::{self, Scene, Source};
@@ -36,7 +37,8 @@ pub fn run(args: &ChatArgs) -> Outcome {
         note(HELP);
     }
     let mut history: Vec<Turn> = Vec::new();
-    while let Some(query) = next_line(interactive)? {
+    let mut lines = Lines { interactive, is_first: true };
+    while let Some(query) = lines.next()? {
         match query.trim() {
             "" => continue,
             "/exit" => break,
@@ -89,20 +91,18 @@ pub fn run(args: &ChatArgs) -> Outcome {
     Ok(())
 }
 
-/// The next line the user types, without its end; None at the end of input.
-fn next_line(interactive: bool) -> Outcome<Option<String>> {
-    if interactive {
-        eprint!("> ");
-        let _ = std::io::stderr().flush();
+/// The lines that the user types.
+struct Lines {
+    interactive: bool,
+    is_first: bool,
+}
+
+impl Lines {
+    fn next(&mut self) -> Outcome<Option<String>> {
+        if self.interactive {
+            eprint!("> ");
+            let _ = std::io::stderr().flush();
+        }
+        input::read_line(&mut std::io::stdin().lock(), std::mem::take(&mut self.is_first))
     }
-    let mut bytes = Vec::new();
-    let n = std::io::stdin()
-        .lock()
-        .read_until(b'\n', &mut bytes)
-        .map_err(|e| Failure::Failed(format!("standard input: {e}")))?;
-    if n == 0 {
-        return Ok(None);
-    }
-    let text = String::from_utf8(bytes).map_err(|_| Failure::Failed("standard input: not UTF-8".into()))?;
-    Ok(Some(text.trim_end_matches(['\n', '\r']).to_owned()))
 }

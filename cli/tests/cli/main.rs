@@ -6,6 +6,7 @@ mod command;
 mod eval;
 mod eval_query;
 mod generate;
+mod inputs;
 mod judge;
 mod judge_file;
 mod judge_options;

@@ -1,12 +1,11 @@
 //! The model's handle, and where llama.cpp's log goes.
 
 use std::ffi::{c_char, c_void};
-use std::path::Path;
 use std::sync::Once;
 
 use super::super::pointer::{Out, free};
 use super::super::sized::{SizedStruct, init_sized, read_sized};
-use super::super::text::{ErrorText, c_string, text};
+use super::super::text::{ErrorText, c_string, path};
 use crate::error::Result;
 use crate::guard::{guard, guard_or};
 use crate::llama::{self, Model, ModelOptions};
@@ -67,7 +66,7 @@ pub unsafe extern "C" fn sda_model_params_init(params: *mut CModelParams, size: 
 
 /// Loads a GGUF file.
 ///
-/// `path` is its name in UTF-8. `params` may be NULL for the defaults.
+/// `path` is its name, on Unix in any bytes, elsewhere in UTF-8. `params` may be NULL for the defaults.
 ///
 /// `model` receives the handle; free it with sda_model_free().
 ///
@@ -85,7 +84,12 @@ pub unsafe extern "C" fn sda_model_new(
         // SAFETY: the caller says that `path` is a text and `params` is NULL or holds its `struct_size`, and
         // lends room for a text and for the handle.
         let (error, to, path, params) = unsafe {
-            (ErrorText::new(error, error_size), Out::new(model, "model"), text(path, "path"), read(params))
+            (
+                ErrorText::new(error, error_size),
+                Out::new(model, "model"),
+                self::path(path, "path"),
+                read(params),
+            )
         };
         error.tell(|| {
             let (to, path, params) = (to?, path?, params?);
@@ -95,7 +99,7 @@ pub unsafe extern "C" fn sda_model_new(
                 use_mmap: params.use_mmap != 0,
                 use_mlock: params.use_mlock != 0,
             };
-            let loaded = Model::load(Path::new(path), &options, move |share| match params.progress {
+            let loaded = Model::load(path, &options, move |share| match params.progress {
                 // SAFETY: the caller says that both stay valid during this call.
                 Some(progress) => unsafe { progress(share, params.progress_data) == 0 },
                 None => true,

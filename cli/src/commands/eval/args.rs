@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 use sda::judge::OnFailure;
 
 use crate::args::CommonArgs;
-use crate::args::judge::JudgeAt;
+use crate::args::judge::{JudgeAt, judge_at};
 use crate::failure::{Failure, Outcome};
 use crate::load::is_same_file;
 
@@ -75,7 +75,7 @@ pub struct EvalArgs {
     pub against: String,
     /// winrate: who says which answer is better: an OpenAI-compatible server, a GGUF model, or "local", the loaded
     /// model.
-    #[arg(long, value_name = "local|URL|FILE", help_heading = "Single tasks")]
+    #[arg(long, value_name = "local|URL|FILE", help_heading = "Single tasks", value_parser = judge_at())]
     pub pair_judge: Option<JudgeAt>,
     /// winrate: name of the model at the URL of --pair-judge.
     #[arg(long, value_name = "NAME", help_heading = "Single tasks")]
@@ -181,8 +181,9 @@ impl EvalArgs {
             };
             if same && arms.iter().any(ArmSpec::needs_score) && !self.allow_same_judge {
                 return usage(format!(
-                    "--judge and --pair-judge are the same, {judge}: a judge would compare answers that were \
-                     steered by its own scores (--allow-same-judge to do it all the same)"
+                    "--judge and --pair-judge are the same, {}: a judge would compare answers that were \
+                     steered by its own scores (--allow-same-judge to do it all the same)",
+                    judge
                 ));
             }
             if !arms.iter().any(|arm| arm.name == self.against) {

@@ -45,7 +45,7 @@ pub fn run(mut args: EvalArgs) -> Outcome {
     set_defaults(&mut args);
     let args = &args;
     let seed = u32::try_from(args.common.sampling.seed).unwrap_or(DEFAULT_SEED);
-    let mut settings = args.common.generation(seed, false);
+    let mut settings = args.common.generation(seed, false)?;
     settings.n_predict = settings.n_predict.or(Some(DEFAULT_N_PREDICT));
     let session = Session::with(settings, PromptTexts::read(&args.common.prompt)?, args.common.verbose)?;
     let data = Data::read(args)?;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::args::judge::{JudgeArgs, JudgeAt};
+use crate::args::judge::{JudgeArgs, JudgeAt, judge_at};
 use crate::args::{LoadArgs, ModelArgs, PromptArgs, SamplingArgs};
 
 #[derive(Args)]
@@ -21,7 +21,7 @@ pub struct ScoreArgs {
     #[arg(long, requires = "output")]
     pub restart: bool,
     /// Who scores: an OpenAI-compatible server, a GGUF model, or "local", the model of -m.
-    #[arg(long, value_name = "local|URL|FILE")]
+    #[arg(long, value_name = "local|URL|FILE", value_parser = judge_at())]
     pub judge: JudgeAt,
     /// Requests under way at once, to a judge at a URL.
     #[arg(long, default_value_t = 4, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]

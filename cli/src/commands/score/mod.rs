@@ -34,7 +34,7 @@ pub fn run(args: &ScoreArgs) -> Outcome {
     if assessor.is_local() && writer_args.is_none() {
         return Err(Failure::Usage("--judge local needs a model: give -m FILE".into()));
     }
-    let session = Session::with(generation(args), PromptTexts::read(&args.prompt)?, args.verbose)?;
+    let session = Session::with(generation(args)?, PromptTexts::read(&args.prompt)?, args.verbose)?;
     let Session { settings, texts, interrupt, .. } = &session;
     let inputs =
         journal::read(&args.file, &Basis::new(args, writer_args.as_ref(), texts, &assessor, settings))?;
@@ -95,16 +95,16 @@ fn earlier_draft(journal: &Journal<Scored>, item: &Item) -> Option<String> {
 }
 
 /// How drafts are written.
-fn generation(args: &ScoreArgs) -> Generation {
+fn generation(args: &ScoreArgs) -> Outcome<Generation> {
     // No model, no draft, and so no seed to tell of.
     let seed = if args.model().is_some() { args.sampling.seed() } else { 0 };
-    Generation {
+    Ok(Generation {
         params: Params { temperature: args.sampling.temp, ..Params::default() },
         sampling: args.sampling.sampling(seed),
         n_predict: usize::try_from(args.sampling.n_predict).ok(),
-        stop: args.sampling.reverse_prompt.clone(),
+        stop: args.prompt.escapes.read_all("--reverse-prompt", &args.sampling.reverse_prompt)?,
         ..Generation::default()
-    }
+    })
 }
 
 /// Everything that the scores depend on beside the records.

@@ -1,0 +1,133 @@
+//! Inputs that real users have: arguments, files and lists of other programs and systems.
+
+use std::io::Write;
+use std::process::{Output, Stdio};
+
+use crate::command::{model, one_thread, records, stderr, stdout};
+
+fn sda(args: &[&str]) -> Output {
+    one_thread(args).output().unwrap()
+}
+
+fn generate(args: &[&str]) -> Output {
+    let model = model();
+    sda(&[&["generate", "-m", &model, "-c", "256", "--temp", "0"], args].concat())
+}
+
+#[cfg(unix)]
+#[test]
+fn a_text_that_is_not_utf8_is_wrong_usage_and_a_path_of_any_bytes_works() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+
+    let any = |bytes: &[u8]| OsStr::from_bytes(bytes).to_owned();
+    for option in ["-p", "-sys", "--preset"] {
+        let output = one_thread(&["generate", "-m", "x", option]).arg(any(b"caf\xe9")).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{option}: {}", stderr(&output));
+        assert!(stderr(&output).contains("\"caf\\xE9\" is not UTF-8, must be"), "{}", stderr(&output));
+    }
+
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &[u8]| folder.path().join(any(name));
+    let (gguf, query, trace) = (at(b"caf\xe9.gguf"), at(b"\xff.txt"), at(b"t\xff.jsonl"));
+    std::os::unix::fs::symlink(model(), &gguf).unwrap();
+    std::fs::write(&query, "Say hello.").unwrap();
+    let mut joined = any(b"-if=");
+    joined.push(&query);
+    let mut command = one_thread(&["generate", "-c", "256", "--temp", "0", "-n", "4", "-m"]);
+    let output =
+        command.arg(&gguf).arg("-f").arg(&query).arg(joined).arg("--trace").arg(&trace).output().unwrap();
+    assert!(!stdout(&output).trim().is_empty());
+    assert_eq!(std::fs::read_to_string(&trace).unwrap().lines().count(), 5);
+
+    let list = at(b"\xe9.jsonl");
+    std::fs::write(&list, "{\"query\":\"Say hello.\"}\n").unwrap();
+    let mut command = one_thread(&["generate", "-i", "Be brief.", "-c", "256", "-n", "2", "-m"]);
+    let output = command.arg(&gguf).arg("-f").arg(&list).output().unwrap();
+    assert_eq!(records(&stdout(&output)).len(), 1);
+    // A variable of the environment that is not text is no reason to fall over.
+    let mut command = one_thread(&[
+        "generate",
+        "-m",
+        "no-such.gguf",
+        "-p",
+        "x",
+        "--judge",
+        "http://h",
+        "--judge-model",
+        "m",
+    ]);
+    for name in ["SDA_JUDGE_KEY", "XDG_CACHE_HOME", "HTTPS_PROXY", "COLUMNS"] {
+        command.env(name, any(b"/\xe9"));
+    }
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+    assert!(stderr(&output).contains("judge key is [not shown]"), "{}", stderr(&output));
+}
+
+#[test]
+fn texts_of_the_command_line_have_llama_cpps_escapes_and_files_have_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let typed = ["-p", r"Name\x0atwo\tfruits.", "-i", r"One\na line.", "-sys", r"\x42e kind."];
+    let [query, instruction, system] =
+        [file("q", "Name\ntwo\tfruits."), file("i", "One\na line."), file("s", "Be kind.")];
+    let said = |args: &[&str]| stdout(&generate(&[&["--json", "-n", "1"], args].concat()));
+    let top = |text: &str| records(text)[0]["logprob_instructed"].to_string();
+    let from_files = ["-f", &query, "-if", &instruction, "-sysf", &system];
+    assert_eq!(top(&said(&typed)), top(&said(&from_files)));
+    assert_eq!(top(&said(&typed)), top(&said(&[&typed[..], &["--no-escape", "-e"]].concat())));
+    let as_it_is = said(&[&typed[..], &["--no-escape"]].concat());
+    assert_ne!(top(&said(&typed)), top(&as_it_is));
+    let [query, instruction, system] = [file("q", typed[1]), file("i", typed[3]), file("s", typed[5])];
+    assert_eq!(top(&as_it_is), top(&said(&["-f", &query, "-if", &instruction, "-sysf", &system])));
+
+    let counts = ["--no-template", "-p", r"1. one\n2. two\n3.", "-n", "16"];
+    let whole = stdout(&generate(&counts));
+    assert!(whole.trim_end().contains('\n'), "{whole}");
+    let stopped = stdout(&generate(&[&counts[..], &["-r", r"\n"]].concat()));
+    assert_eq!(stopped, whole[..=whole.find('\n').unwrap()]);
+    let output = generate(&["-p", r"\xff"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("--prompt is"), "{}", stderr(&output));
+}
+
+#[test]
+fn a_byte_order_mark_is_no_text_in_any_input() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let template = "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}<assistant>";
+    let read = |mark: &str| {
+        let [query, instruction, system, template] = [
+            file("q", &format!("{mark}Say hello.")),
+            file("i", &format!("{mark}Be brief.")),
+            file("s", &format!("{mark}Be kind.")),
+            file("t", &format!("{mark}{template}")),
+        ];
+        let files = ["-f", &query, "-if", &instruction, "-sysf", &system, "--chat-template-file", &template];
+        let answer =
+            records(&stdout(&generate(&[&["-n", "1", "--json"], &files[..]].concat()))).pop().unwrap();
+        let trace = folder.path().join("trace.jsonl");
+        let model = model();
+        let mut child =
+            one_thread(&["chat", "-m", &model, "-i", "Be brief.", "-n", "2", "--temp", "0", "-c", "256"])
+                .args(["--trace", trace.to_str().unwrap()])
+                .stdin(Stdio::piped())
+                .stdout(Stdio::null())
+                .spawn()
+                .unwrap();
+        child.stdin.take().unwrap().write_all(format!("{mark}Say hello.\n").as_bytes()).unwrap();
+        assert!(child.wait().unwrap().success());
+        let chat = records(&std::fs::read_to_string(trace).unwrap()).pop().unwrap();
+        [answer["prompt"].to_string(), chat["prompt"].to_string(), chat["text"].to_string()]
+    };
+    assert_eq!(read("\u{feff}"), read(""));
+}
