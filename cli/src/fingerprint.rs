@@ -35,6 +35,11 @@ pub fn is_of_first_version(fingerprint: &str) -> bool {
     fingerprint.len() == DIGITS && fingerprint.bytes().all(|b| b.is_ascii_hexdigit())
 }
 
+/// True for a fingerprint as [`of`] makes them.
+pub fn is_of_this_version(fingerprint: &str) -> bool {
+    fingerprint.strip_prefix(VERSION).is_some_and(is_of_first_version)
+}
+
 /// Which model it is. Its folder may change; hashing its gigabytes would take longer than many a run.
 #[derive(Clone, Debug, Serialize)]
 pub struct ModelIdentity {

@@ -3,17 +3,18 @@
 //! All text comes through [`read`], so that a byte order mark, text that is not UTF-8 and `-` for standard input mean
 //! the same everywhere. Errors name the file and the line.
 
+use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::io::{self, BufRead, Read};
 use std::path::Path;
 use std::string::FromUtf8Error;
 
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Deserializer};
 
 use crate::failure::{Failure, Outcome};
 
-/// A JSON object as it was read, with all its fields.
+/// A JSON object as it was read, with all its fields. Numbers beyond f64 cannot be read: see [`crate::verbatim`].
 pub type Fields = serde_json::Map<String, serde_json::Value>;
 
 /// A whole text file.
@@ -94,14 +95,6 @@ impl Source {
         lines.filter(|(_, line)| !line.trim().is_empty())
     }
 
-    /// One JSON object for each line that is not blank, with the line's number.
-    pub fn objects<T: DeserializeOwned>(&self) -> impl Iterator<Item = Outcome<(usize, T)>> {
-        self.lines().map(|(number, line)| match object(line) {
-            Ok(object) => Ok((number, object)),
-            Err(why) => Err(self.wrong(number, why)),
-        })
-    }
-
     /// A line of it, as messages call it.
     pub fn place(&self, line: usize) -> String {
         format!("{}: line {line}", self.name)
@@ -118,8 +111,10 @@ impl Source {
 /// # Errors
 /// A sentence that says what is wrong, and in which field.
 pub fn object<T: DeserializeOwned>(text: &str) -> Result<T, String> {
-    let fields: Fields = serde_json::from_str(text).map_err(|e| format!("not a JSON object ({e})"))?;
-    typed(&fields)
+    // What nobody asks for is not read, so that no number is too large.
+    let _: BTreeMap<String, IgnoredAny> =
+        serde_json::from_str(text).map_err(|e| format!("not a JSON object ({e})"))?;
+    typed(&mut serde_json::Deserializer::from_str(text))
 }
 
 /// The type that JSON which is already parsed stands for.
@@ -133,13 +128,16 @@ where
 {
     serde_path_to_error::deserialize(json).map_err(|error| {
         let path = error.path().to_string();
-        let why = error.into_inner().to_string();
+        let error = error.into_inner();
+        let place = format!(" at line {} column {}", error.line(), error.column());
+        let why = error.to_string();
+        let why = why.strip_suffix(&place).unwrap_or(&why);
         let at = if path == "." { String::new() } else { format!("{path}: ") };
         let missing = why.strip_prefix("missing field `").and_then(|rest| rest.strip_suffix('`'));
         if let Some(field) = missing {
             return format!("{at}{field} is missing");
         }
-        match wrong_type(&why) {
+        match wrong_type(why) {
             Some((got, expected)) if path != "." => format!("{path} is {got}, must be {expected}"),
             _ => format!("{at}{why}"),
         }
@@ -173,11 +171,7 @@ mod tests {
         let path = folder.path().join("x.jsonl");
         std::fs::write(&path, b"\xef\xbb\xbf{\"a\":1}\r\n\n  \n{\"a\":2}\n").unwrap();
         let source = read(&path).ok().unwrap();
-        let found: Vec<(usize, Fields)> = source.objects().map(|object| object.ok().unwrap()).collect();
-        assert_eq!(
-            found.iter().map(|(line, fields)| (*line, fields["a"].as_u64())).collect::<Vec<_>>(),
-            [(1, Some(1)), (4, Some(2))]
-        );
+        assert_eq!(source.lines().collect::<Vec<_>>(), [(1, "{\"a\":1}"), (4, "{\"a\":2}")]);
         std::fs::write(&path, b"\xef\xbb\xbftext\r\n\r\n").unwrap();
         assert_eq!(read_text(&path).ok().unwrap(), "text\r\n", "one line end");
     }
@@ -199,9 +193,13 @@ mod tests {
             ),
             ("{\"seed\":{}}", "x.jsonl: line 1: seed is map, must be"),
             ("{}", "x.jsonl: line 1: seed is missing"),
+            ("{\"seed\":1}\n{\"seed\":1e999}", "x.jsonl: line 2: seed: number out of range"),
         ] {
             let source = Source::new("x.jsonl", text);
-            let failure = source.objects::<Record>().find_map(Result::err).unwrap();
+            let failures = source
+                .lines()
+                .filter_map(|(line, text)| object::<Record>(text).err().map(|why| source.wrong(line, why)));
+            let failure = failures.take(1).last().unwrap();
             assert!(message(&failure).starts_with(why), "{}", message(&failure));
         }
         assert!(message(&read(Path::new("no-such.txt")).unwrap_err()).starts_with("no-such.txt: "));

@@ -18,6 +18,7 @@ mod runner;
 mod session;
 mod strength;
 mod ui;
+mod verbatim;
 
 use std::process::ExitCode;
 

@@ -9,15 +9,40 @@ use serde::Serialize;
 
 use crate::args::{GenerateArgs, Placement, PromptArgs};
 use crate::failure::{Failure, Outcome};
-use crate::input::read_text;
+use crate::input::{object, read_text};
+use crate::record::Query;
+use crate::ui::console::note;
 
 /// The query of `sda generate`.
 pub fn query(args: &GenerateArgs) -> Outcome<String> {
     match (&args.prompt, &args.file) {
         (Some(text), _) => args.common.prompt.escapes.read("--prompt", text),
-        (None, Some(path)) => read_text(path),
+        (None, Some(path)) => {
+            if let Some(option) = args.list.needs_list() {
+                return Err(Failure::Usage(format!(
+                    "{option} is for a list of queries, and {} is taken for one query by its name: add --batch",
+                    path.display()
+                )));
+            }
+            let text = read_text(path)?;
+            if is_list(&text) {
+                note(&format!(
+                    "{} looks like a list of queries and is taken for one: --batch answers each",
+                    path.display()
+                ));
+            }
+            Ok(text)
+        }
         (None, None) => Err(Failure::Usage("no query: give -p TEXT or -f FILE".into())),
     }
+}
+
+/// True for lines that are all records of a list.
+fn is_list(text: &str) -> bool {
+    let is_record =
+        |line: &str| object::<Query>(line).is_ok_and(|asked| asked.query.is_some() || asked.prompt.is_some());
+    let mut lines = text.lines().filter(|line| !line.trim().is_empty()).peekable();
+    lines.peek().is_some() && lines.all(is_record)
 }
 
 fn text_or_file(text: Option<String>, file: Option<&std::path::PathBuf>) -> Outcome<Option<String>> {

@@ -1,11 +1,15 @@
 //! Options of `sda generate`, for one query or for a list of them.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 
 use super::common::CommonArgs;
 use super::list::ListArgs;
+
+/// What the names of JSON Lines files end in, in small or capital letters.
+const LIST_ENDINGS: [&str; 3] = ["jsonl", "ndjson", "jsonlines"];
 
 #[derive(Args)]
 pub struct GenerateArgs {
@@ -14,7 +18,7 @@ pub struct GenerateArgs {
     /// The query.
     #[arg(short, long, conflicts_with = "file")]
     pub prompt: Option<String>,
-    /// Read the query from a file; - is standard input. A file *.jsonl is a list of queries, one record
+    /// Read the query from a file; - is standard input. A file *.jsonl, *.ndjson or *.jsonlines is a list of queries, one record
     /// {"query", "instruction"?, "score"? or "guidance"? or "amplification"?, "seed"?, "id"?} a line.
     #[arg(short, long, value_name = "FILE")]
     pub file: Option<PathBuf>,
@@ -41,7 +45,8 @@ impl GenerateArgs {
     /// The list of queries, if the command line names one.
     pub fn list_file(&self) -> Option<&Path> {
         let file = self.file.as_deref()?;
-        let is_list = self.list.batch || file.extension().is_some_and(|extension| extension == "jsonl");
+        let ending = file.extension().and_then(OsStr::to_str).unwrap_or_default().to_ascii_lowercase();
+        let is_list = self.list.batch || LIST_ENDINGS.contains(&ending.as_str());
         is_list.then_some(file)
     }
 }

@@ -26,6 +26,12 @@ pub struct ListArgs {
 }
 
 impl ListArgs {
+    /// The option that is for lists only, if one was given.
+    pub fn needs_list(&self) -> Option<&'static str> {
+        let given = [("--output", self.output.is_some()), ("--arms", !self.arms.is_empty())];
+        given.into_iter().find_map(|(name, given)| given.then_some(name))
+    }
+
     /// The arms that are wanted, each once, in their usual order.
     pub fn arms(&self, compare: bool) -> Vec<Arm> {
         let wanted = match (compare, self.arms.is_empty()) {

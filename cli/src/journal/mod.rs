@@ -1,19 +1,21 @@
 //! Many records in, many out: JSON Lines files that a killed run can go on with.
 //!
-//! [`read`] takes the input, each record with a key: its `id` or else its line number, and a fingerprint of its
-//! content and of the settings that its result depends on. [`Journal`] writes the results, one line for each key,
-//! and knows which ones its file holds already:
+//! [`read`] takes the input. Each piece of work has a key: the record's `id` or else its line number, and a
+//! fingerprint of the record and of the settings that its result depends on. [`Journal`] writes the results, one line
+//! for each key, and knows which ones its file holds already:
 //!
-//! 1. `let inputs = journal::read(&path, &settings)?`
+//! 1. `let records = journal::read(&path)?`, and for each `let input = record.input(query, arm, &settings)`
 //! 2. `let mut journal = Journal::open(output, &inputs, restart)?`
 //! 3. for every input for which `journal.result(&input.key)` is `None`: work, then
-//!    `journal.append(&input, result)?`, which writes the input record and the result's fields over it.
+//!    `journal.append(&input, result)?`, which writes the result's fields, and the record as it was in one of its own.
 //!
 //! A result with a field `error` has failed: the next run drops it and does the work again. Every line is
 //! written by one call, so a killed process leaves at most one torn line at the end, which the next run
 //! cuts off. While a journal is open, no other process can open its file.
 
-use std::collections::{HashMap, HashSet};
+mod given;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -21,16 +23,24 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use crate::failure::{Failure, Outcome};
 use crate::fingerprint;
-use crate::input::{self, Fields, Source};
-use crate::record;
+use crate::input::{self, Fields};
+use crate::verbatim::Verbatim;
+
+pub use given::{Given, read};
 
 /// What a result's line begins with, which tells a torn one from somebody else's text.
 const KEY: &str = "{\"key\":\"";
 
-/// One record of the input.
+/// Fields of a result that hold somebody's record, as it was.
+pub const RECORD: &str = "record";
+/// As [`RECORD`], in evaluations.
+pub const ITEM: &str = "item";
+
+/// One piece of work.
 #[derive(Clone, Debug)]
 pub struct Input {
     /// Line of the file, from 1, for messages.
@@ -39,65 +49,21 @@ pub struct Input {
     pub name: String,
     /// What its result is found by.
     pub key: String,
-    /// The record, without a `key` and an `error` that another command may have left.
-    pub fields: Fields,
-    /// That `error`: the record is the result of work that has failed, such as a score that there is not.
-    pub error: Option<String>,
+    /// What stands beside the result's fields.
+    fields: BTreeMap<&'static str, Verbatim>,
 }
 
 impl Input {
-    /// A record found on a line, or made by the command itself. See [`read`] for `settings`.
-    ///
-    /// # Errors
-    /// A sentence that says what is wrong.
-    pub fn new(line: usize, mut fields: Fields, settings: &impl Serialize) -> Result<Input, String> {
-        fields.remove("key");
-        let error = match fields.remove("error") {
-            None | Some(Value::Null) => None,
-            Some(Value::String(text)) => Some(text),
-            Some(other) => Some(other.to_string()),
-        };
-        let name = match fields.get("id") {
-            None | Some(Value::Null) => format!("line {line}"),
-            Some(Value::String(id)) => id.clone(),
-            Some(Value::Number(id)) => id.to_string(),
-            Some(_) => return Err("\"id\" is neither a text nor a number".into()),
-        };
-        let key = format!("{name}#{}", fingerprint::of(&(settings, &fields)));
-        Ok(Input { line, name, key, fields, error })
+    /// `hashed` is everything that its result depends on: a journal with results of anything else is refused.
+    pub fn new(
+        line: usize,
+        name: String,
+        fields: impl IntoIterator<Item = (&'static str, Verbatim)>,
+        hashed: &impl Serialize,
+    ) -> Input {
+        let key = format!("{name}#{}", fingerprint::of(hashed));
+        Input { line, name, key, fields: fields.into_iter().collect() }
     }
-
-    /// What the record says, without the fields that nobody here knows.
-    ///
-    /// # Errors
-    /// A sentence that names the line and the field.
-    pub fn typed<T: DeserializeOwned>(&self) -> Result<T, String> {
-        input::typed(&self.fields).map_err(|why| format!("line {}: {why}", self.line))
-    }
-}
-
-/// Reads all records of a file; `-` is standard input. Blank lines are passed over.
-///
-/// `settings` is what the results depend on beside the records: a journal with results of other settings is refused.
-pub fn read(path: &Path, settings: &impl Serialize) -> Outcome<Vec<Input>> {
-    parse(&input::read(path)?, settings)
-}
-
-fn parse(source: &Source, settings: &impl Serialize) -> Outcome<Vec<Input>> {
-    let mut inputs = Vec::new();
-    let mut lines = HashMap::new();
-    for object in source.objects() {
-        let (line, fields) = object?;
-        let input = Input::new(line, fields, settings).map_err(|why| source.wrong(line, why))?;
-        if let Some(first) = lines.insert(input.key.clone(), line) {
-            return Err(Failure::Failed(format!(
-                "{}: lines {first} and {line} are the same record with the same \"id\"",
-                source.name
-            )));
-        }
-        inputs.push(input);
-    }
-    Ok(inputs)
 }
 
 /// Where results go.
@@ -190,7 +156,7 @@ impl<R: Serialize + DeserializeOwned> Journal<R> {
         self.results.len()
     }
 
-    /// Writes the result of an input: its record, and the result's fields in place of or beside its own.
+    /// Writes the result of an input.
     pub fn append(&mut self, input: &Input, result: R) -> Outcome {
         self.write(input, &result)?;
         self.results.insert(input.key.clone(), result);
@@ -203,15 +169,12 @@ impl<R: Serialize + DeserializeOwned> Journal<R> {
     }
 
     fn write(&mut self, input: &Input, result: &impl Serialize) -> Outcome {
-        let mut record = input.fields.clone();
-        if let Value::Object(fields) = record::value(result) {
-            record.extend(fields);
-        }
-        record.remove("key");
-        let body = record::line(&record);
-        let key = Value::from(input.key.as_str());
-        let comma = if record.is_empty() { "" } else { "," };
-        let line = format!("{{\"key\":{key}{comma}{}\n", &body[1..]);
+        let result = Verbatim::of(result).fields();
+        let mut named: BTreeMap<&str, &Verbatim> =
+            input.fields.iter().map(|(name, value)| (*name, value)).collect();
+        named.extend(result.iter().map(|(name, value)| (name.as_str(), value)));
+        let fields = named.iter().map(|(name, value)| format!(",{}:{}", Value::from(*name), value.as_str()));
+        let line = format!("{{\"key\":{}{}}}\n", Value::from(input.key.as_str()), fields.collect::<String>());
         let failed = |to: &str, e: io::Error| Failure::Failed(format!("{to}: {e}"));
         match &mut self.to {
             To::Stdout => {
@@ -305,14 +268,18 @@ fn has_failed(fields: &Fields) -> bool {
     fields.get("error").is_some_and(|error| !error.is_null())
 }
 
-/// The key and the fields of a line.
+/// The key of a line, and its fields but for what was somebody's record.
 fn result(line: &[u8]) -> Result<(String, Fields), String> {
-    let mut fields: Fields =
-        serde_json::from_slice(line).map_err(|_| "not a result of this command".to_owned())?;
-    match fields.remove("key") {
-        Some(Value::String(key)) if line.starts_with(KEY.as_bytes()) => Ok((key, fields)),
-        _ => Err("not a result of this command".to_owned()),
-    }
+    let read = || {
+        let mut texts: BTreeMap<String, Box<RawValue>> = serde_json::from_slice(line).ok()?;
+        let key = texts.remove("key").filter(|_| line.starts_with(KEY.as_bytes()))?;
+        texts.retain(|name, _| name != RECORD && name != ITEM);
+        let field =
+            |(name, text): (String, Box<RawValue>)| Some((name, serde_json::from_str(text.get()).ok()?));
+        let fields: Option<Fields> = texts.into_iter().map(field).collect();
+        Some((serde_json::from_str(key.get()).ok()?, fields?))
+    };
+    read().ok_or_else(|| "not a result of this command".to_owned())
 }
 
 fn is_torn(line: &[u8]) -> bool {

@@ -1,5 +1,6 @@
 use super::*;
 use crate::failure::message;
+use crate::input::Source;
 use serde::Deserialize;
 
 /// A result of a command, and of one that has failed.
@@ -16,12 +17,16 @@ struct Failed {
 
 const INPUT: &str = "{\"query\":\"a\"}\n\n{\"id\":7,\"query\":\"b\"}\r\n{\"id\":\"x\",\"query\":\"ü\"}";
 
-fn read(text: &str, settings: &str) -> Result<Vec<Input>, String> {
-    parse(&Source::new("in.jsonl", text), &settings).map_err(|failure| message(&failure).to_owned())
+fn given(text: &str) -> Result<Vec<Given>, String> {
+    given::parse(&Source::new("in.jsonl", text)).map_err(|failure| message(&failure).to_owned())
+}
+
+fn read(text: &str, settings: &str) -> Vec<Input> {
+    given(text).unwrap().iter().map(|given| given.input("q", None, &settings)).collect()
 }
 
 fn inputs() -> Vec<Input> {
-    read(INPUT, "settings").unwrap()
+    read(INPUT, "settings")
 }
 
 fn scored(score: usize) -> Scored {
@@ -58,23 +63,47 @@ fn a_key_is_the_id_or_the_line_and_a_hash_of_content_and_settings() {
     let keys: Vec<String> = inputs().into_iter().map(|input| input.key).collect();
     let names: Vec<&str> = keys.iter().map(|key| key.rsplit_once('#').unwrap().0).collect();
     assert_eq!(names, ["line 1", "7", "x"]);
-    let other = read(INPUT, "other settings").unwrap();
+    let other = read(INPUT, "other settings");
     assert!(other.iter().zip(&keys).all(|(input, key)| input.key != *key));
-    let moved = read(r#"{"id":"x","query":"ü","error":"old","key":"old"}"#, "settings");
-    let moved = &moved.unwrap()[0];
-    assert_eq!(moved.key, keys[2], "what another command left does not count");
-    assert_eq!(moved.error.as_deref(), Some("old"), "but a failure is not forgotten");
+    let moved = read("{ \"query\": \"ü\", \"id\": \"x\" }", "settings");
+    assert_eq!(moved[0].key, keys[2], "order and white space do not count");
+    let digits = read("{\"id\":10000000000000000000001}\n{\"id\":10000000000000000000002}", "settings");
+    assert!(digits[0].key.starts_with("10000000000000000000001#") && digits[0].key != digits[1].key);
+}
+
+#[test]
+fn a_result_holds_the_record_as_it_was_whatever_its_fields_are_called() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("out.jsonl");
+    let record = r#"{"score": "mine", "key": 1000, "record": [], "n": 123456789012345678901234, "x": 1e400}"#;
+    let inputs = read(record, "settings");
+    assert!(open(&path, &inputs).unwrap().append(&inputs[0], scored(7)).is_ok());
+    let text = std::fs::read_to_string(&path).unwrap();
+    let rest = r#","draft":"é","query":"q","record":{"score":"mine","key":1000,"record":[],"n":123456789012345678901234,"x":1e400},"score":7}"#;
+    assert_eq!(text, format!("{{\"key\":{}{rest}\n", Value::from(inputs[0].key.as_str())));
+    assert_eq!(open(&path, &inputs).unwrap().result(&inputs[0].key), Some(&scored(7)));
+    // It can be read as a record, which is the one that it is the result of.
+    let again = &given(&text).unwrap()[0];
+    assert_eq!(again.record, given(record).unwrap()[0].record);
+    assert_eq!(again.scored(), Some(Ok(7.0)));
+    let failed = text.replace("\"score\":7", "\"error\":\"no\",\"score\":null");
+    assert_eq!(given(&failed).unwrap()[0].scored(), Some(Err("no".into())));
+    // A result of 0.1.0 is a record like any other.
+    let old = "{\"key\":\"x#0f1e2d3c4b5a6978\",\"query\":\"a\",\"record\":{},\"score\":1}";
+    let old = &given(old).unwrap()[0];
+    assert_eq!((old.record.fields().len(), old.scored()), (4, None));
 }
 
 #[test]
 fn bad_input_is_refused_with_its_line() {
     for (text, why) in [
+        ("\n \n", "in.jsonl: holds no record, must hold at least 1"),
         ("{}\nnull", "in.jsonl: line 2: not a JSON object"),
         ("{\"a\":1", "in.jsonl: line 1: not a JSON object"),
         ("\n{\"id\":[1]}", "in.jsonl: line 2: \"id\" is neither"),
         ("{\"id\":1}\n{\"id\":2}\n{\"id\":1}", "in.jsonl: lines 1 and 3 are the same record"),
     ] {
-        let error = read(text, "").unwrap_err();
+        let error = given(text).unwrap_err();
         assert!(error.starts_with(why), "{error}");
     }
 }
@@ -86,9 +115,9 @@ fn a_field_of_another_type_is_named_with_its_line() {
         query: Option<String>,
         score: Option<f32>,
     }
-    let input = &read("\n{\"query\":\"q\",\"score\":null,\"x\":1}", "").unwrap()[0];
+    let input = &given("\n{\"query\":\"q\",\"score\":null,\"x\":1e999}").unwrap()[0];
     assert_eq!(input.typed(), Ok(Asked { query: Some("q".into()), score: None }));
-    let input = &read("\n{\"query\":1}", "").unwrap()[0];
+    let input = &given("\n{\"query\":1}").unwrap()[0];
     assert_eq!(input.typed::<Asked>().unwrap_err(), "line 2: query is 1, must be a text");
 }
 
@@ -179,7 +208,7 @@ fn a_result_that_lacks_a_field_is_refused_and_the_file_left_as_it_is() {
 #[test]
 fn starting_over_drops_results_of_any_settings_but_no_other_text() {
     let (_dir, path) = run();
-    let other = read(INPUT, "other settings").unwrap();
+    let other = read(INPUT, "other settings");
     assert!(open(&path, &other).unwrap_err().contains("other input or settings"));
     assert_eq!(Journal::<Scored>::open_file(&path, &other, true).unwrap().len(), 0);
     assert_eq!(std::fs::read(&path).unwrap(), b"");

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::text;
-use crate::input::{self, Fields};
+use crate::input;
 
 /// The six questions with answers that go before every question, one paragraph each.
 pub const PRIMER: [(&str, &str); 6] = [
@@ -66,8 +66,8 @@ impl Question {
     ///
     /// # Errors
     /// A sentence that says what is missing.
-    pub fn read(record: &Fields) -> Result<Question, String> {
-        let found: Found = input::typed(record)?;
+    pub fn read(record: &str) -> Result<Question, String> {
+        let found: Found = input::object(record)?;
         let question = found.question.or(found.question_of_csv).filter(|text| !text.is_empty());
         let question = question.ok_or("\"question\" is missing or empty")?;
         let category = found.category.or(found.category_of_csv);
@@ -182,7 +182,7 @@ mod tests {
     use super::*;
 
     fn read(record: &Value) -> Result<Question, String> {
-        Question::read(record.as_object().unwrap())
+        Question::read(&record.to_string())
     }
 
     #[test]

@@ -7,7 +7,7 @@ use sda::Quality;
 use serde::Deserialize;
 
 use super::text;
-use crate::input::{self, Fields};
+use crate::input;
 
 /// The data that the paper measures win rates on, with the field names of its authors' files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,8 +65,8 @@ impl Dataset {
     ///
     /// # Errors
     /// A sentence that names the field that is missing.
-    pub fn read(self, record: &Fields) -> Result<Item, String> {
-        let found: Found = input::typed(record)?;
+    pub fn read(self, record: &str) -> Result<Item, String> {
+        let found: Found = input::object(record)?;
         let wanted = |names: &str, texts: [Option<String>; 3]| {
             let found = texts.into_iter().flatten().next().filter(|text| !text.is_empty());
             found.ok_or_else(|| format!("{names} is missing or empty"))
@@ -221,10 +221,10 @@ mod tests {
             (Dataset::Own, json!({"query": "Why?"}), "Why?", None),
         ];
         for (dataset, record, query, category) in cases {
-            let item = dataset.read(record.as_object().unwrap()).unwrap();
+            let item = dataset.read(&record.to_string()).unwrap();
             assert!(item.query.starts_with(query), "{item:?}");
             assert_eq!(item.category.as_deref(), category);
-            let why = dataset.read(&Fields::new()).unwrap_err();
+            let why = dataset.read("{}").unwrap_err();
             assert!(why.contains("is missing"), "{why}");
         }
     }

@@ -2,17 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::input::{self, Fields};
-
-/// What a result is of: an item in an arm.
-#[derive(Clone, Debug, Serialize)]
-pub struct Unit<'a> {
-    /// The item's name, the kind of result and the arm.
-    pub id: String,
-    pub arm: &'a str,
-    /// The item's record as it was given.
-    pub item: &'a Fields,
-}
+use crate::input;
 
 /// A result of a unit.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -103,9 +93,8 @@ impl EvalReport {
         struct Head {
             r#type: String,
         }
-        let fields: Fields = input::object(text)?;
-        match input::typed::<Head, _>(&fields)?.r#type.as_str() {
-            "eval" => input::typed(&fields),
+        match input::object::<Head>(text)?.r#type.as_str() {
+            "eval" => input::object(text),
             other => Err(format!("type is `{other}`, must be eval")),
         }
     }

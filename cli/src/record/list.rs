@@ -13,12 +13,14 @@ pub struct Query {
     /// In place of the command line's.
     pub instruction: Option<Instructions>,
     /// How strongly to steer: at most one of these three.
-    pub score: Option<f32>,
-    pub amplification: Option<f32>,
-    pub guidance: Option<f32>,
+    pub score: Option<f64>,
+    pub amplification: Option<f64>,
+    pub guidance: Option<f64>,
     /// KL budgets in nats, in place of the command line's.
     pub max_kl: Option<f32>,
     pub mean_kl: Option<f32>,
     /// A whole number of 32 bits; `7.0` is one, too.
     pub seed: Option<f64>,
+    /// Why there is no score, from a program that has taken a result of `sda score` apart.
+    pub error: Option<serde_json::Value>,
 }

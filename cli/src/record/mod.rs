@@ -6,7 +6,7 @@
 //! | [`Record`] | `--json`, `--trace`; read by `sda plot` |
 //! | [`Query`], [`Answer`] | lists of `sda generate -f` |
 //! | [`Draft`], [`Scored`] | `sda score` |
-//! | [`Unit`], [`EvalResult`], [`EvalReport`] | `sda eval`; the report is read by `sda plot eval` |
+//! | [`EvalResult`], [`EvalReport`] | `sda eval`; the report is read by `sda plot eval` |
 //! | [`Bench`] | `sda bench --json` |
 //!
 //! Readers pass over fields that they do not know: a later version may write more of them.
@@ -22,7 +22,7 @@ mod trace;
 use serde::Serialize;
 
 pub use bench::{Bench, Branches, Many, Prefill, Read, Spread, Step, Steps};
-pub use eval::{Comparison, EvalAnswer, EvalReport, EvalResult, EvalRow, Likelihoods, Recognition, Unit};
+pub use eval::{Comparison, EvalAnswer, EvalReport, EvalResult, EvalRow, Likelihoods, Recognition};
 pub use instructions::Instructions;
 pub use list::Query;
 pub use score::{Draft, Scored};

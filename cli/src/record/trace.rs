@@ -6,7 +6,7 @@ use sda::text::Instruction;
 use serde::{Deserialize, Serialize};
 
 use super::maybe::{Maybe, present};
-use crate::input::{self, Fields};
+use crate::input;
 
 /// One line of a trace. Each record says itself what `type` it is.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -30,12 +30,11 @@ impl Record {
         struct Head {
             r#type: String,
         }
-        let fields: Fields = input::object(line)?;
-        let head: Head = input::typed(&fields)?;
+        let head: Head = input::object(line)?;
         Ok(Some(match head.r#type.as_str() {
-            "token" => Record::Token(input::typed(&fields)?),
-            "judge" => Record::Judge(input::typed(&fields)?),
-            "answer" => Record::Answer(input::typed(&fields)?),
+            "token" => Record::Token(input::object(line)?),
+            "judge" => Record::Judge(input::object(line)?),
+            "answer" => Record::Answer(input::object(line)?),
             _ => return Ok(None),
         }))
     }

@@ -131,3 +131,67 @@ fn a_byte_order_mark_is_no_text_in_any_input() {
     };
     assert_eq!(read("\u{feff}"), read(""));
 }
+
+/// A list in a file of a name, with one answer for each line.
+fn list(name: &str, text: &str, args: &[&str]) -> Output {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(name);
+    std::fs::write(&path, text).unwrap();
+    generate(&[&["-f", path.to_str().unwrap(), "-n", "2"], args].concat())
+}
+
+#[test]
+fn a_record_is_handed_on_as_it_was_whatever_its_fields_are_called() {
+    let record = r#"{"key": 1000, "query": "Name a fruit.", "type": "food", "text": "mine", "tokens": 7, "arm": "left", "judge": [], "seed": 7, "record": 1, "user_id": 123456789012345678901234, "x": 1.10}"#;
+    let lines = stdout(&list("a.jsonl", &format!("{record}\n"), &["-i", "Use one word."]));
+    assert!(
+        lines.contains(&format!("\"record\":{}", record.replace(": ", ":").replace(", ", ","))),
+        "{lines}"
+    );
+    let answer = &records(&lines)[0];
+    assert_eq!((&answer["arm"], &answer["type"]), (&"steered".into(), &"answer".into()));
+    assert!(answer["text"] != "mine" && answer["tokens"] != 7, "{answer}");
+    assert_eq!((&answer["query"], &answer["seed"]), (&"Name a fruit.".into(), &7.into()));
+    // Two names that are one as floating-point numbers.
+    let ids = "{\"id\":10000000000000000000001,\"query\":\"a\"}\n{\"id\":10000000000000000000002,\"query\":\"a\"}\n";
+    let lines = stdout(&list("a.jsonl", ids, &["-i", "x"]));
+    assert_ne!(records(&lines)[0]["seed"], records(&lines)[1]["seed"]);
+    assert!(
+        lines.contains("\"id\":10000000000000000000001,")
+            && lines.contains("\"id\":10000000000000000000002,")
+    );
+}
+
+#[test]
+fn a_list_is_known_by_its_name_in_any_case_and_must_hold_a_record() {
+    let text = "{\"query\":\"Say hello.\"}\n{\"query\":\"Count.\"}\n";
+    for name in ["a.JSONL", "a.ndjson", "a.NdJson", "a.jsonlines"] {
+        assert_eq!(records(&stdout(&list(name, text, &["-i", "x"]))).len(), 2, "{name}");
+    }
+    let output = list("a.txt", text, &["-i", "x"]);
+    assert!(
+        output.status.success() && stderr(&output).contains("looks like a list of queries"),
+        "{}",
+        stderr(&output)
+    );
+    assert_eq!(records(&stdout(&list("a.txt", text, &["-i", "x", "--batch"]))).len(), 2);
+    let output = list("a.txt", text, &["-o", "no-such-folder/x"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("--output is for a list of queries"), "{}", stderr(&output));
+    for empty in ["", "\n  \n", "\u{feff}"] {
+        let output = list("a.jsonl", empty, &["-i", "x"]);
+        assert_eq!(output.status.code(), Some(1));
+        assert!(
+            stderr(&output).contains("a.jsonl: holds no record, must hold at least 1"),
+            "{}",
+            stderr(&output)
+        );
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("b.jsonl");
+        std::fs::write(&path, empty).unwrap();
+        let judge = ["--judge", "http://127.0.0.1:1", "--judge-model", "m", "-i", "x"];
+        let output = crate::command::run(&[&["score", "-f", path.to_str().unwrap()], &judge[..]].concat());
+        assert_eq!(output.status.code(), Some(1));
+        assert!(stderr(&output).contains("b.jsonl: holds no record"), "{}", stderr(&output));
+    }
+}

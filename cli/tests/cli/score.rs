@@ -53,7 +53,7 @@ impl Run {
         let mut seen = BTreeMap::new();
         for record in self.scored() {
             let n = record["id"].as_u64().unwrap() as usize;
-            assert_eq!(record["other"], json!([n]), "what is not understood is kept");
+            assert_eq!(record["record"]["other"], json!([n]), "what is not understood is kept");
             match record["error"].as_str() {
                 None => assert_eq!(record["score"], f64::from(truth(n)), "{record}"),
                 Some(error) => {

@@ -5,7 +5,6 @@ use std::collections::HashMap;
 use sda::Strength;
 use sda::engine::{Answer, Arm, Batch, BatchSize, Job, branch_length};
 use sda::text::{Instruction, strip_think};
-use serde_json::Value;
 
 use super::data::Item;
 use super::run::Run;
@@ -93,8 +92,8 @@ struct Work<'w, 'r, 'a, 'i> {
     run: &'w Run<'r, 'a>,
     batch: &'w mut Batch,
     runner: &'w mut Runner<'i, EvalResult>,
-    /// Plain answers that are no results, by the item's id.
-    drafts: HashMap<String, String>,
+    /// Plain answers that are no results, by the item's line and the seed.
+    drafts: HashMap<(usize, u32), String>,
 }
 
 impl Work<'_, '_, '_, '_> {
@@ -128,11 +127,11 @@ impl Work<'_, '_, '_, '_> {
 
     /// An answer that the record holds.
     fn given(&mut self, question: &Question, field: &str, unit: &Input) -> Outcome {
-        let Some(answer) = question.item.record.get(field).and_then(Value::as_str) else {
+        let Some(answer) = question.item.record.text(field) else {
             return self.runner.fail(unit, &format!("the record has no text \"{field}\""));
         };
         let result = EvalAnswer {
-            answer: answer.to_owned(),
+            answer,
             finish: "given".to_owned(),
             tokens: 0,
             mean_js: None,
@@ -184,7 +183,7 @@ impl Work<'_, '_, '_, '_> {
     fn draft(&self, question: &Question, assessor: &Assessor) -> Draft {
         let result = self.run.arms.iter().zip(question.units).find(|(arm, _)| arm.name == "plain");
         let result = result.and_then(|(_, unit)| whole_answer(self.runner, unit));
-        let text = result.or(self.drafts.get(&question.item.id).map(String::as_str));
+        let text = result.or(self.drafts.get(&(question.item.line, question.seed)).map(String::as_str));
         let none = || sda::Error::Judge { reason: "there is no plain answer to score".into() };
         Draft {
             query: question.query.clone(),
@@ -223,7 +222,7 @@ impl Work<'_, '_, '_, '_> {
             (Some(unit), Ok(answer)) => runner.append(unit, EvalResult::Answer(record(&task, answer))),
             (Some(unit), Err(error)) => runner.fail(unit, &error.to_string()),
             (None, Ok(answer)) => {
-                drafts.insert(task.question.item.id.clone(), answer.text);
+                drafts.insert((task.question.item.line, task.question.seed), answer.text);
                 Ok(())
             }
             // Missed when it is to be scored.

@@ -1,12 +1,12 @@
 //! The records that are measured on.
 
 use serde::Deserialize;
-use serde::de::IgnoredAny;
-use serde_json::Number;
+use serde_json::value::RawValue;
 
 use super::args::{EvalArgs, Half};
 use crate::failure::{Failure, Outcome};
-use crate::input::{self, Fields, Source};
+use crate::input::{self, Source};
+use crate::verbatim::Verbatim;
 
 /// One record.
 pub struct Item {
@@ -14,8 +14,8 @@ pub struct Item {
     pub id: String,
     /// Place in the file, from 1.
     pub line: usize,
-    /// The record as it is.
-    pub record: Fields,
+    /// The record as it was written.
+    pub record: Verbatim,
     /// Score of a plain answer, if the record has one.
     pub score: Option<f64>,
 }
@@ -41,44 +41,28 @@ impl Data {
     }
 }
 
-/// What is known of every record.
+/// What is known of every record beside its name.
 #[derive(Deserialize)]
 struct Known {
-    id: Option<Id>,
-    key: Option<Id>,
     score: Option<f64>,
 }
 
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Id {
-    Text(String),
-    Number(Number),
-    /// Of no use as a name.
-    Other(IgnoredAny),
-}
-
-impl Id {
-    fn name(self) -> Option<String> {
-        match self {
-            Id::Text(text) => Some(text),
-            Id::Number(number) => Some(number.to_string()),
-            Id::Other(_) => None,
-        }
-    }
-}
-
 fn parse(source: &Source) -> Outcome<Vec<Item>> {
-    let records: Vec<(usize, Fields)> = if source.text.trim_start().starts_with('[') {
-        let list: Vec<Fields> = serde_json::from_str(&source.text)
+    let list: Vec<Box<RawValue>>;
+    let records: Vec<(usize, &str)> = if source.text.trim_start().starts_with('[') {
+        list = serde_json::from_str(&source.text)
             .map_err(|e| Failure::Failed(format!("{}: not a JSON list of records ({e})", source.name)))?;
-        list.into_iter().enumerate().map(|(i, record)| (i + 1, record)).collect()
+        list.iter().enumerate().map(|(i, record)| (i + 1, record.get())).collect()
     } else {
-        source.objects().collect::<Outcome<_>>()?
+        source.lines().collect()
     };
-    let item = |(line, record): (usize, Fields)| {
-        let Known { id, key, score } = input::typed(&record).map_err(|why| source.wrong(line, why))?;
-        let id = id.and_then(Id::name).or_else(|| key.and_then(Id::name));
+    let item = |(line, text): (usize, &str)| {
+        let wrong = |why| source.wrong(line, why);
+        let record = Verbatim::object(text).map_err(wrong)?;
+        let Known { score } = input::object(text).map_err(wrong)?;
+        // Other values are of no use as a name.
+        let name = |field| record.fields().get(field).and_then(|value| value.name().ok().flatten());
+        let id = name("id").or_else(|| name("key"));
         Ok(Item { id: id.unwrap_or_else(|| format!("line {line}")), line, record, score })
     };
     records.into_iter().map(item).collect()

@@ -27,7 +27,7 @@ const FOUND_METRICS: [&str; 2] = ["query_found", "strict_query_found"];
 pub fn run(run: &Run, data: &Data) -> Outcome<Report> {
     let basis = run.basis()?;
     let records: Vec<Result<Record, String>> =
-        data.items.iter().map(|item| Record::read(&item.record)).collect();
+        data.items.iter().map(|item| Record::read(item.record.as_str())).collect();
     let unreadable: Vec<String> = data
         .items
         .iter()
@@ -40,7 +40,7 @@ pub fn run(run: &Run, data: &Data) -> Outcome<Report> {
     let is_split = run.arms.iter().any(|arm| arm.is_split);
     let mut batch = answers::batch(run, parts.filter(|_| is_split).unwrap_or(0))?;
     let mut query_model = run.args.query_model.as_ref().map(|path| QueryModel::new(run, path)).transpose()?;
-    let units = Units::new(run, data, &records, &basis, query_model.as_ref())?;
+    let units = Units::new(run, data, &records, &basis, query_model.as_ref());
     let mut runner = run.runner(&units.all())?;
     let questions: Vec<Question> = (units.answers.chunks(run.arms.len()).enumerate())
         .filter_map(|(at, answers)| {
@@ -81,7 +81,7 @@ impl Units {
         records: &[Result<Record, String>],
         basis: &Basis,
         query_model: Option<&QueryModel>,
-    ) -> Outcome<Units> {
+    ) -> Units {
         let (arms, repeats) = (run.arms.len(), run.args.repeat as usize);
         let mut units = Units { arms, repeats, answers: Vec::new(), recognitions: Vec::new() };
         for (n, item) in data.items.iter().enumerate() {
@@ -92,15 +92,15 @@ impl Units {
                     repeat => format!("{kind} {}", repeat + 1),
                 };
                 for arm in &run.arms {
-                    units.answers.push(run.unit(item, &arm.name, &kind("answer"), basis)?);
+                    units.answers.push(run.unit(item, &arm.name, &kind("answer"), basis));
                     if let Some(model) = query_model {
                         let settings = (basis, model.identity(&others));
-                        units.recognitions.push(run.unit(item, &arm.name, &kind("query"), &settings)?);
+                        units.recognitions.push(run.unit(item, &arm.name, &kind("query"), &settings));
                     }
                 }
             }
         }
-        Ok(units)
+        units
     }
 
     fn all(&self) -> Vec<Input> {

@@ -36,13 +36,14 @@ pub fn run(run: &Run, data: &Data, engine: &mut Engine) -> Outcome<Report> {
         .items
         .iter()
         .map(|item| {
-            Question::read(&item.record).map_err(|why| Failure::Failed(format!("record {}: {why}", item.id)))
+            Question::read(item.record.as_str())
+                .map_err(|why| Failure::Failed(format!("record {}: {why}", item.id)))
         })
         .collect::<Outcome<_>>()?;
     let mut units: Vec<Input> = Vec::new();
     for item in &data.items {
         for arm in &run.arms {
-            units.push(run.unit(item, &arm.name, "likelihood", &basis)?);
+            units.push(run.unit(item, &arm.name, "likelihood", &basis));
         }
     }
     let mut runner = run.runner(&units)?;

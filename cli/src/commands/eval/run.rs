@@ -8,17 +8,17 @@ use super::data::Item;
 use super::pair_judge::PairJudge;
 use super::scorer::{Scorer, ScorerIdentity};
 use super::table;
-use crate::failure::{Failure, Outcome};
+use crate::failure::Outcome;
 use crate::fingerprint::{ModelIdentity, PairJudgeIdentity, Settings};
-use crate::input;
-use crate::journal::{Input, Journal};
+use crate::journal::{ITEM, Input, Journal};
 use crate::measure::report::Report;
 use crate::measure::{ArmSpec, Bootstrap};
 use crate::prompts::Prompter;
-use crate::record::{self, EvalReport, EvalResult, Unit};
+use crate::record::{self, EvalReport, EvalResult};
 use crate::runner::{Names, Runner};
 use crate::session::Session;
 use crate::ui::console::{note, print};
+use crate::verbatim::Verbatim;
 
 /// One evaluation: the model, the arms, and how they are drawn.
 pub struct Run<'m, 'a> {
@@ -83,10 +83,11 @@ impl Run<'_, '_> {
     }
 
     /// A unit of work: an item in an arm.
-    pub fn unit(&self, item: &Item, arm: &str, kind: &str, basis: &impl Serialize) -> Outcome<Input> {
-        let unit = Unit { id: format!("{} {kind} {arm}", item.id), arm, item: &item.record };
-        let fields = input::typed(record::value(&unit)).map_err(Failure::Failed)?;
-        Input::new(item.line, fields, basis).map_err(Failure::Failed)
+    pub fn unit(&self, item: &Item, arm: &str, kind: &str, basis: &impl Serialize) -> Input {
+        let id = format!("{} {kind} {arm}", item.id);
+        let hashed = (basis, arm, item.record.fields());
+        let fields = [("id", Verbatim::of(&id)), ("arm", Verbatim::of(&arm)), (ITEM, item.record.clone())];
+        Input::new(item.line, id, fields, &hashed)
     }
 
     /// A run of units, of which the output file may hold some already.

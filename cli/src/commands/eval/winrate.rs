@@ -25,7 +25,7 @@ pub fn run(run: &Run, data: &Data) -> Outcome<Report> {
     let judge = run.pair_judge.as_ref().expect("the options were checked");
     let mut batch = answers::batch(run, run.prompter.n_singles()?)?;
     let items: Vec<Result<Read, String>> =
-        data.items.iter().map(|item| run.args.dataset.read(&item.record)).collect();
+        data.items.iter().map(|item| run.args.dataset.read(item.record.as_str())).collect();
     let unreadable: Vec<String> = data
         .items
         .iter()
@@ -61,11 +61,11 @@ fn units(run: &Run, data: &Data, judge: &PairJudge) -> Outcome<Units> {
     let compared = run.basis()?.compared(judge.identity(), &run.args.against);
     for item in &data.items {
         for arm in &run.arms {
-            units.answers.push(run.unit(item, &arm.name, "answer", &basis)?);
+            units.answers.push(run.unit(item, &arm.name, "answer", &basis));
             units.comparisons.push(if arm.name == run.args.against {
                 None
             } else {
-                Some(run.unit(item, &arm.name, "comparison", &compared)?)
+                Some(run.unit(item, &arm.name, "comparison", &compared))
             });
         }
     }

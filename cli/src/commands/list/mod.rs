@@ -72,9 +72,8 @@ pub fn run(args: &GenerateArgs, list: &Path) -> Outcome {
 
 /// Reads the list and the answers' strengths and seeds in it.
 fn records(list: &Path, args: &GenerateArgs) -> Outcome<Vec<Record>> {
-    let inputs = journal::read(list, &())?;
     let records: Result<Vec<Record>, String> =
-        inputs.into_iter().map(|input| Record::new(input, &args.common.steering)).collect();
+        journal::read(list)?.into_iter().map(|given| Record::new(given, &args.common.steering)).collect();
     records.map_err(|why| Failure::Failed(format!("{}: {why}", list.display())))
 }
 

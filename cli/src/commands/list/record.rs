@@ -2,20 +2,15 @@
 
 use sda::text::Instruction;
 use sda::{Params, Strength};
+use serde_json::Value;
 
 use crate::args::SteeringArgs;
-use crate::input::Fields;
-use crate::journal::Input;
+use crate::journal::Given;
 use crate::record::Query;
 
 /// A record whose fields are in range.
 pub struct Record {
-    /// Line of the file.
-    pub line: usize,
-    /// The record as it goes to the output, with the query under its one name.
-    pub fields: Fields,
-    /// Its `id`, or "line N".
-    pub name: String,
+    pub given: Given,
     pub query: String,
     /// Its own instructions, in place of the command line's.
     pub instructions: Option<Vec<Instruction>>,
@@ -35,10 +30,20 @@ impl Record {
     ///
     /// # Errors
     /// A sentence that names the line and the field.
-    pub fn new(mut input: Input, steering: &SteeringArgs) -> Result<Record, String> {
-        let line = input.line;
+    pub fn new(given: Given, steering: &SteeringArgs) -> Result<Record, String> {
+        let line = given.line;
         let at = |why: String| format!("line {line}: {why}");
-        let asked: Query = input.typed()?;
+        let mut asked: Query = given.typed()?;
+        let mut error = match asked.error.take() {
+            None | Some(Value::Null) => None,
+            Some(Value::String(text)) => Some(text),
+            Some(other) => Some(other.to_string()),
+        };
+        match given.scored() {
+            Some(Ok(score)) => asked.score = Some(score),
+            Some(Err(why)) => error = Some(why),
+            None => {}
+        }
         let strength = strength(&asked, steering).map_err(at)?;
         let none = Params::default();
         let budgets = Params {
@@ -51,12 +56,7 @@ impl Record {
             (Some(_), Some(_)) => {
                 return Err(at("has a \"query\" and a \"prompt\", must have one of them".into()));
             }
-            (Some(query), None) => query,
-            (None, Some(prompt)) => {
-                input.fields.remove("prompt");
-                input.fields.insert("query".to_owned(), prompt.as_str().into());
-                prompt
-            }
+            (Some(query), None) | (None, Some(query)) => query,
             (None, None) => return Err(at("has no \"query\"".into())),
         };
         if query.trim().is_empty() {
@@ -72,16 +72,14 @@ impl Record {
             }
         };
         Ok(Record {
-            line,
-            name: input.name,
+            given,
             query,
             instructions: asked.instruction.map(|instructions| instructions.0),
             strength,
             max_kl: asked.max_kl,
             mean_kl: asked.mean_kl,
             seed,
-            fields: input.fields,
-            error: input.error,
+            error,
         })
     }
 }
@@ -90,9 +88,9 @@ impl Record {
 fn strength(asked: &Query, steering: &SteeringArgs) -> Result<Option<Strength>, String> {
     let strength = match (asked.score, asked.amplification, asked.guidance) {
         (None, None, None) => return Ok(None),
-        (Some(score), None, None) => Strength::score(score, steering.amplify),
-        (None, Some(amplification), None) => Strength::amplification(amplification),
-        (None, None, Some(guidance)) => Strength::guidance(guidance),
+        (Some(score), None, None) => Strength::score(score as f32, steering.amplify),
+        (None, Some(amplification), None) => Strength::amplification(amplification as f32),
+        (None, None, Some(guidance)) => Strength::guidance(guidance as f32),
         _ => return Err("must have at most one of \"score\", \"amplification\" and \"guidance\"".into()),
     };
     match strength.apply(&steering.params()) {

@@ -5,13 +5,12 @@ use sda::engine::{Arm, Generation, Job, Prompts};
 use sda::llama::Model;
 use sda::text::Instruction;
 use serde::Serialize;
-use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::record::Record;
 use crate::args::GenerateArgs;
 use crate::assess::Assessor;
-use crate::failure::{Failure, Outcome};
+use crate::failure::Outcome;
 use crate::fingerprint::{JudgeIdentity, ModelIdentity, Settings};
 use crate::journal::Input;
 use crate::prompts::Prompter;
@@ -98,7 +97,8 @@ impl TaskMaker<'_> {
         let mut settings = self.settings.clone();
         settings.params.max_kl = record.max_kl.unwrap_or(settings.params.max_kl);
         settings.params.mean_kl = record.mean_kl.unwrap_or(settings.params.mean_kl);
-        settings.sampling.seed = record.seed.unwrap_or_else(|| seed_of(settings.sampling.seed, &record.name));
+        settings.sampling.seed =
+            record.seed.unwrap_or_else(|| seed_of(settings.sampling.seed, &record.given.name));
         let (given, assessor) = match (record.strength, self.source) {
             (Some(given), _) => (Some(given), None),
             (None, Source::Given(given)) => (Some(*given), None),
@@ -127,8 +127,6 @@ impl TaskMaker<'_> {
             } else {
                 settings.steer_after_think = false;
             }
-            let mut fields = record.fields.clone();
-            fields.insert("arm".to_owned(), Value::from(arm.name()));
             let (plain, instructed) = match arm {
                 Arm::Plain => (&*set.pair.plain, ""),
                 Arm::Instructed => ("", &*set.pair.instructed),
@@ -136,7 +134,7 @@ impl TaskMaker<'_> {
             };
             let weighted = if arm == Arm::Steered { set.beyond_pair() } else { None };
             let basis = self.basis(record, [plain, instructed], weighted, &settings, judge);
-            let input = Input::new(record.line, fields, &basis).map_err(Failure::Failed)?;
+            let input = record.given.input(&record.query, Some(arm.name()), &basis);
             let draft = match (judge, &blocked) {
                 (Some(_), None) => tasks.first().map(|plain| plain.input.key.clone()),
                 _ => None,

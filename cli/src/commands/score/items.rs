@@ -2,16 +2,17 @@
 
 use sda::Quality;
 use sda::text::Instruction;
+use serde::Serialize;
 
 use super::args::ScoreArgs;
 use crate::failure::{Failure, Outcome};
-use crate::journal::Input;
+use crate::journal::{Given, Input};
 use crate::record::Draft;
 use crate::runner;
 
 /// One record, checked.
-pub struct Item<'a> {
-    pub input: &'a Input,
+pub struct Item {
+    pub input: Input,
     pub query: String,
     /// The draft that the record brings; None is to be written.
     pub draft: Option<String>,
@@ -19,7 +20,7 @@ pub struct Item<'a> {
     dimension: Option<Quality>,
 }
 
-impl Item<'_> {
+impl Item {
     /// A draft, the record's own or a written one, on its way to the judge.
     pub fn to_judge(&self, text: sda::Result<String>) -> runner::Draft {
         let Item { query, instruction, dimension, .. } = self;
@@ -28,14 +29,25 @@ impl Item<'_> {
 }
 
 /// Checks all records before any work is done.
-pub fn read<'a>(args: &ScoreArgs, instruction: &str, inputs: &'a [Input]) -> Outcome<Vec<Item<'a>>> {
-    let items: Result<_, String> = inputs.iter().map(|input| item(args, input, instruction)).collect();
+pub fn read(
+    args: &ScoreArgs,
+    instruction: &str,
+    records: &[Given],
+    settings: &impl Serialize,
+) -> Outcome<Vec<Item>> {
+    let items: Result<_, String> =
+        records.iter().map(|given| item(args, given, instruction, settings)).collect();
     items.map_err(|why| Failure::Failed(format!("{}: {why}", args.file.display())))
 }
 
-fn item<'a>(args: &ScoreArgs, input: &'a Input, instruction: &str) -> Result<Item<'a>, String> {
-    let wrong = |what: &str| Err(format!("line {}: {what}", input.line));
-    let Draft { query, draft, answer, instruction: own, dimension } = input.typed()?;
+fn item(
+    args: &ScoreArgs,
+    given: &Given,
+    instruction: &str,
+    settings: &impl Serialize,
+) -> Result<Item, String> {
+    let wrong = |what: &str| Err(format!("line {}: {what}", given.line));
+    let Draft { query, draft, answer, instruction: own, dimension } = given.typed()?;
     let Some(query) = query else { return wrong("there is no \"query\"") };
     let draft = draft.or(answer);
     if draft.is_none() && args.model().is_none() {
@@ -57,5 +69,6 @@ fn item<'a>(args: &ScoreArgs, input: &'a Input, instruction: &str) -> Result<Ite
              command -i, --preset or --judge-dimension",
         );
     }
+    let input = given.input(&query, None, settings);
     Ok(Item { input, query, draft, instruction, dimension })
 }

@@ -15,7 +15,7 @@ use crate::args::ModelArgs;
 use crate::assess::Assessor;
 use crate::failure::{Failure, Outcome};
 use crate::fingerprint::{JudgeIdentity, ModelIdentity, Settings};
-use crate::journal::{self, Journal};
+use crate::journal::{self, Input, Journal};
 use crate::prompts::{PromptTexts, Prompter};
 use crate::record::Scored;
 use crate::runner::{Draft, Drafts, Names, Runner};
@@ -36,9 +36,9 @@ pub fn run(args: &ScoreArgs) -> Outcome {
     }
     let session = Session::with(generation(args)?, PromptTexts::read(&args.prompt)?, args.verbose)?;
     let Session { settings, texts, interrupt, .. } = &session;
-    let inputs =
-        journal::read(&args.file, &Basis::new(args, writer_args.as_ref(), texts, &assessor, settings))?;
-    let items = items::read(args, &texts.instruction, &inputs)?;
+    let basis = Basis::new(args, writer_args.as_ref(), texts, &assessor, settings);
+    let items = items::read(args, &texts.instruction, &journal::read(&args.file)?, &basis)?;
+    let inputs: Vec<Input> = items.iter().map(|item| item.input.clone()).collect();
     let journal = Journal::open(args.output.as_deref(), &inputs, args.restart)?;
     let pending: Vec<&Item> = items.iter().filter(|i| journal.result(&i.input.key).is_none()).collect();
     if pending.len() < items.len() {
@@ -72,9 +72,9 @@ pub fn run(args: &ScoreArgs) -> Outcome {
     runner.score(&assessor, args.parallel.into(), &mut drafts, |runner, item, draft, assessment| {
         let draft = draft.text.ok().filter(|_| item.draft.is_none());
         let scored = Scored { assessed: assessment.record(), draft };
-        let Err(error) = &assessment.verdict else { return runner.append(item.input, scored) };
+        let Err(error) = &assessment.verdict else { return runner.append(&item.input, scored) };
         let why = error.to_string();
-        runner.append_failure(item.input, &why, &scored)?;
+        runner.append_failure(&item.input, &why, &scored)?;
         if runner.failures().len() <= SHOWN_FAILURES {
             runner.say(&format!("line {}: {why}", item.input.line));
         }
@@ -175,10 +175,10 @@ struct ItemDrafts<'w, 'a, I> {
     writer: &'w mut Option<Writer<'a>>,
 }
 
-impl<'i, I: Iterator<Item = (&'i Item<'i>, Option<String>)>> Drafts for ItemDrafts<'_, '_, I> {
-    type Unit = &'i Item<'i>;
+impl<'i, I: Iterator<Item = (&'i Item, Option<String>)>> Drafts for ItemDrafts<'_, '_, I> {
+    type Unit = &'i Item;
 
-    fn next(&mut self) -> Option<(&'i Item<'i>, Draft)> {
+    fn next(&mut self) -> Option<(&'i Item, Draft)> {
         let (item, earlier) = self.items.next()?;
         let text = match (item.draft.clone().or(earlier), &mut *self.writer) {
             (Some(text), _) => Ok(text),

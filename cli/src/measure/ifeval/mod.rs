@@ -51,8 +51,8 @@ impl Record {
     ///
     /// # Errors
     /// A sentence that says what is wrong.
-    pub fn read(record: &Fields) -> Result<Record, String> {
-        let Published { prompt, ids, kwargs, topic } = input::typed(record)?;
+    pub fn read(record: &str) -> Result<Record, String> {
+        let Published { prompt, ids, kwargs, topic } = input::object(record)?;
         if prompt.trim().is_empty() {
             return Err("\"prompt\" is empty".into());
         }
@@ -154,7 +154,7 @@ mod tests {
     use super::*;
 
     fn read(record: &Value) -> Result<Record, String> {
-        Record::read(record.as_object().unwrap())
+        Record::read(&record.to_string())
     }
 
     fn record() -> Record {
