@@ -790,24 +790,24 @@ typedef struct sda_engine_params {
      */
     size_t struct_size;
     /*
-     Tokens that each of the two branches can hold; 0 is the model's training length, at most 4096.
-     Default 0. The KV cache has twice as many cells, or more with `max_instructions`.
+     Tokens that each of the two branches can hold, 2 to 1073741696; 0 is the model's training length, at most
+     4096. Default 0. The KV cache has twice as many cells.
      */
     uint32_t n_ctx;
     /*
-     The most tokens of one decode. At least 2. Default 2048.
+     The most tokens of one decode, 3 to 1048576. Default 2048.
      */
     uint32_t n_batch;
     /*
-     The most tokens computed at once. At least 1. Default 512.
+     The most tokens computed at once, 1 to 1048576. Default 512.
      */
     uint32_t n_ubatch;
     /*
-     Threads; 0 is one per core. Default 0.
+     Threads, at most 512; 0 is one per core. Default 0.
      */
     uint32_t n_threads;
     /*
-     Threads while prompts are read; 0 is the same as `n_threads`. Default 0.
+     Threads while prompts are read, at most 512; 0 is the same as `n_threads`. Default 0.
      */
     uint32_t n_threads_batch;
     /*
@@ -1734,7 +1734,7 @@ int32_t sda_model_params_init(struct sda_model_params *params,
 /*
  Loads a GGUF file.
 
- `path` is its name in UTF-8. `params` may be NULL for the defaults.
+ `path` is its name, on Unix in any bytes, elsewhere in UTF-8. `params` may be NULL for the defaults.
 
  `model` receives the handle; free it with sda_model_free().
 

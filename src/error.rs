@@ -1,5 +1,6 @@
 //! The library's one error type and its stable integer codes.
 
+use std::borrow::Cow;
 use std::fmt;
 
 /// Result of a fallible `sda` call.
@@ -21,7 +22,7 @@ pub enum Error {
         /// The value given.
         value: String,
         /// What would have been accepted.
-        allowed: &'static str,
+        allowed: Cow<'static, str>,
     },
     /// Two arrays that must have the same length have not.
     Length {
@@ -135,8 +136,12 @@ impl Error {
     }
 
     /// A setting that is outside its range.
-    pub fn param(field: &'static str, value: impl fmt::Display, allowed: &'static str) -> Self {
-        Error::Param { field, value: value.to_string(), allowed }
+    pub fn param(
+        field: &'static str,
+        value: impl fmt::Display,
+        allowed: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        Error::Param { field, value: value.to_string(), allowed: allowed.into() }
     }
 }
 

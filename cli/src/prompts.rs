@@ -84,7 +84,7 @@ impl PromptTexts {
         let template = text_or_file(args.chat_template.clone(), args.chat_template_file.as_ref())?;
         if template.as_ref().is_some_and(|template| template.trim().is_empty()) {
             let allowed = "a Jinja template or the name of one of llama.cpp's; --no-template is none";
-            return Err(sda::Error::Param { field: "chat_template", value: "empty".into(), allowed }.into());
+            return Err(sda::Error::param("chat_template", "empty", allowed).into());
         }
         let kwargs = args.chat_template_kwargs.as_deref();
         let variables = kwargs.map(TemplateVariables::from_json).transpose()?.unwrap_or_default();

@@ -4,10 +4,10 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::local_judge::{ScoreDistribution, score};
 use super::scheduler::Scheduler;
+use super::sizes::Sizes;
 use super::types::{Jobs, OnEvent};
-use super::{branch_length, check_singles};
 use crate::branch::{Pair, Progress, SharedPair, lock};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::host::{Context, SeqId, Token};
 use crate::llama::{ContextOptions, Model};
 
@@ -43,7 +43,8 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// Makes a context for `n_pairs` answers at once. `n_ctx` is as in [`Engine::new`](super::Engine::new):
+    /// Makes a context for `n_pairs` answers at once, at most [`MAX_PAIRS`](super::MAX_PAIRS), with
+    /// `options.n_batch` at least two for each and one more. `n_ctx` is as in [`Engine::new`](super::Engine::new):
     /// the most tokens that each branch can hold, 0 leaves it to us. The KV cache gets twice as many cells a
     /// pair, in sliding-window layers too, so that no answer can take another's.
     pub fn new(model: &Model, n_pairs: usize, n_ctx: usize, options: &ContextOptions) -> Result<Batch> {
@@ -52,27 +53,9 @@ impl Batch {
 
     /// As [`Batch::new`], of any size.
     pub fn with_size(model: &Model, size: &BatchSize, options: &ContextOptions) -> Result<Batch> {
-        let BatchSize { n_pairs, n_singles, .. } = *size;
-        check_singles(n_singles)?;
-        let n_ctx = branch_length(model, size.n_ctx);
-        if n_pairs == 0 {
-            return Err(Error::param("n_pairs", n_pairs, "at least 1"));
-        }
-        let branches = 2 + n_singles;
-        let cells = size.cells.unwrap_or(branches * n_ctx * n_pairs);
-        if cells < branches * n_ctx {
-            return Err(Error::param("cells", cells, "at least n_ctx for each branch of a pair"));
-        }
-        let cells = u32::try_from(cells)
-            .map_err(|_| Error::param("cells", cells, "at most 4294967295, as are those of all branches"))?;
-        // One more sequence is the local judge's.
-        let n_seq_max = u32::try_from(branches * n_pairs + 1)
-            .map_err(|_| Error::param("n_pairs", n_pairs, "at most 2147483647"))?;
-        if (options.n_batch as usize) < branches * n_pairs {
-            let allowed = "at least 2 a pair, and one for each single instruction";
-            return Err(Error::param("n_batch", options.n_batch, allowed));
-        }
-        let options = ContextOptions { n_ctx: cells, n_seq_max, ..*options };
+        let sizes = Sizes::new(model, size, options)?;
+        let (branches, judge_seq) = (sizes.branches(), sizes.judge());
+        let Sizes { n_ctx, n_pairs, options, .. } = sizes;
         let context = model.new_context(&options)?;
         let pairs = (0..n_pairs).map(|i| {
             let first = (branches * i) as SeqId;
@@ -82,7 +65,7 @@ impl Batch {
             Ok(Arc::new(Mutex::new(pair)))
         });
         let pairs = pairs.collect::<Result<_>>()?;
-        Ok(Batch { pairs, judge: context, judge_seq: n_seq_max as SeqId - 1, model: model.clone(), n_ctx })
+        Ok(Batch { pairs, judge: context, judge_seq, model: model.clone(), n_ctx })
     }
 
     /// The model.

@@ -8,7 +8,7 @@ use crate::branch::Progress;
 use crate::error::{Error, Result};
 use crate::host::{Context, SeqId, Token};
 use crate::judge::{Judge, JudgeRequest, Verdict, local_question};
-use crate::llama::{ContextOptions, Model};
+use crate::llama::{ContextOptions, MAX_CELLS, Model};
 use crate::text::{ChatTemplate, Message, Role, TemplateVariables};
 
 /// Where the model continues with the number.
@@ -109,8 +109,11 @@ impl JudgeModel {
     /// [`Error::Model`] without memory, [`Error::Prompt`] for a template that does not compile.
     pub fn new(model: &Model, n_ctx: usize, options: &ContextOptions) -> Result<JudgeModel> {
         let n_ctx = branch_length(model, n_ctx);
-        let cells = u32::try_from(n_ctx + NUMBER_TOKENS)
-            .map_err(|_| Error::param("n_ctx", n_ctx, "at most 4294967293"))?;
+        let most = MAX_CELLS as usize - NUMBER_TOKENS;
+        if n_ctx > most {
+            return Err(Error::param("n_ctx", n_ctx, format!("at most {most}")));
+        }
+        let cells = (n_ctx + NUMBER_TOKENS) as u32;
         let template = model.template(None, &TemplateVariables::default())?;
         let context = model.new_context(&ContextOptions { n_ctx: cells, n_seq_max: 1, ..*options })?;
         Ok(JudgeModel { reader: JudgeContext { context, model: model.clone(), n_ctx }, template })

@@ -12,6 +12,7 @@ mod local_judge;
 mod run;
 mod scheduler;
 mod single;
+mod sizes;
 mod top;
 mod types;
 
@@ -19,28 +20,9 @@ pub use batch::{Batch, BatchSize};
 pub use judge::{JudgeModel, LocalJudge};
 pub use local_judge::ScoreDistribution;
 pub use single::Engine;
+pub use sizes::{MAX_N_CTX, MAX_PAIRS, MIN_N_CTX, branch_length};
 pub use top::{RankedToken, TopTokens};
 pub use types::{Answer, Arm, BatchEvent, Event, Finish, Generation, Job, Prompts, StepRecord, Timings};
 
-use crate::error::{Error, Result};
-use crate::llama::Model;
-use crate::steer::MOST_INSTRUCTIONS;
-
 /// Context length of a branch when none is asked for, unless the model was trained for less.
 pub const DEFAULT_N_CTX: usize = 4096;
-
-/// The most tokens that a branch can hold: `n_ctx`, or for 0 the model's training length, at most [`DEFAULT_N_CTX`].
-pub fn branch_length(model: &Model, n_ctx: usize) -> usize {
-    match n_ctx {
-        0 => model.n_ctx_train().clamp(1, DEFAULT_N_CTX),
-        n => n,
-    }
-}
-
-/// Error if a pair cannot have as many branches of single instructions.
-fn check_singles(n_singles: usize) -> Result<()> {
-    if n_singles > MOST_INSTRUCTIONS {
-        return Err(Error::param("n_singles", n_singles, "at most 8"));
-    }
-    Ok(())
-}

@@ -3,10 +3,11 @@
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
 
+use super::BatchSize;
 use super::local_judge::{ScoreDistribution, score};
 use super::run::{Next, Run};
+use super::sizes::Sizes;
 use super::types::{Answer, Arm, Event, Finish, Generation, Prompts};
-use super::{branch_length, check_singles};
 use crate::branch::{Pair, Progress, SharedPair, lock};
 use crate::error::{Error, Result};
 use crate::host::{Context, SeqId, Token};
@@ -29,29 +30,26 @@ pub struct Engine {
 
 impl Engine {
     /// Makes the context. `n_ctx` is the most tokens that each branch can hold (0: the model's training
-    /// length, at most [`DEFAULT_N_CTX`](super::DEFAULT_N_CTX)); the KV cache gets twice as many cells.
-    /// `options.n_ctx` and `options.n_seq_max` are set from it.
+    /// length, at most [`DEFAULT_N_CTX`](super::DEFAULT_N_CTX)), from [`MIN_N_CTX`](super::MIN_N_CTX) to
+    /// [`MAX_N_CTX`](super::MAX_N_CTX); the KV cache gets twice as many cells. `options.n_ctx` and `options.n_seq_max`
+    /// are set from it, and `options.n_batch` must be at least 3.
     pub fn new(model: &Model, n_ctx: usize, options: &ContextOptions) -> Result<Engine> {
         Engine::with_singles(model, n_ctx, 0, options)
     }
 
     /// As [`Engine::new`], with room for `n_singles` branches of single instructions beside the two: the most
-    /// [`Prompts::singles`] that can be generated from. The KV cache gets the cells of as many branches more.
+    /// [`Prompts::singles`] that can be generated from. The KV cache gets the cells of as many branches more, and
+    /// `options.n_batch` must be at least `3 + n_singles`.
     pub fn with_singles(
         model: &Model,
         n_ctx: usize,
         n_singles: usize,
         options: &ContextOptions,
     ) -> Result<Engine> {
-        check_singles(n_singles)?;
-        let n_ctx = branch_length(model, n_ctx);
-        let cells = u32::try_from((2 + n_singles) * n_ctx)
-            .map_err(|_| Error::param("n_ctx", n_ctx, "at most 4294967295 cells for all branches"))?;
-        let judge_seq = FIRST_SINGLE_SEQ + n_singles as SeqId;
-        let options = ContextOptions { n_ctx: cells, n_seq_max: judge_seq as u32 + 1, ..*options };
-        if (options.n_batch as usize) < 2 + n_singles {
-            return Err(Error::param("n_batch", options.n_batch, "at least one for each branch"));
-        }
+        let size = BatchSize { n_pairs: 1, n_ctx, n_singles, cells: None };
+        let sizes = Sizes::new(model, &size, options)?;
+        let judge_seq = sizes.judge();
+        let Sizes { n_ctx, options, .. } = sizes;
         let context = model.new_context(&options)?;
         let singles: Vec<SeqId> = (FIRST_SINGLE_SEQ..judge_seq).collect();
         let mut pair = Pair::with_singles(context.clone(), PLAIN_SEQ, INSTRUCTED_SEQ, &singles)?;

@@ -41,7 +41,8 @@ impl Chain {
             let add = |sampler| sys::llama_sampler_chain_add(chain, sampler);
             add(head);
             if settings.has_penalties() {
-                let last_n = if settings.repeat_last_n < 0 { n_ctx as i32 } else { settings.repeat_last_n };
+                // There are never more tokens than the context holds, and llama.cpp makes room for all at once.
+                let last_n = usize::try_from(settings.repeat_last_n).map_or(n_ctx, |n| n.min(n_ctx)) as i32;
                 add(sys::llama_sampler_init_penalties(
                     n_vocab as i32,
                     last_n,

@@ -5,63 +5,23 @@ use std::sync::Arc;
 
 use llama_cpp_2::DecodeError;
 use llama_cpp_2::context::LlamaContext;
-use llama_cpp_2::context::params::{KvCacheType, LlamaContextParams};
+use llama_cpp_2::context::params::LlamaContextParams;
 use llama_cpp_2::llama_batch::LlamaBatch;
 use llama_cpp_2::model::LlamaModel;
 use llama_cpp_2::token::LlamaToken;
 use llama_cpp_sys_2 as sys;
 
 use super::model::{Model, backend};
+use super::options::{ContextOptions, MAX_THREADS};
 use crate::error::{Error, Result};
 use crate::guard::guard_or;
 use crate::host::{self, Host, HostTable, Row, SeqId};
 
-/// How to make a context.
-#[derive(Clone, Copy, Debug)]
-pub struct ContextOptions {
-    /// KV cells, shared by all sequences.
-    pub n_ctx: u32,
-    /// The most rows of one decode.
-    pub n_batch: u32,
-    /// The most rows computed at once.
-    pub n_ubatch: u32,
-    /// The most sequences.
-    pub n_seq_max: u32,
-    /// Threads for single tokens; 0 for as many as there are cores.
-    pub n_threads: u32,
-    /// Threads for prompts; 0 for the same as `n_threads`.
-    pub n_threads_batch: u32,
-    /// Flash attention: None lets llama.cpp decide.
-    pub flash_attn: Option<bool>,
-    /// Type of the keys in the KV cache.
-    pub cache_type_k: KvCacheType,
-    /// Type of the values in the KV cache.
-    pub cache_type_v: KvCacheType,
-    /// Keep all cells of sliding-window layers. Default true: without, they have room for a few windows only,
-    /// and llama.cpp never lets go of a cell that two sequences share, so that a pair with more than about a
-    /// thousand shared tokens runs out of room. It also lets a chat rewind.
-    pub swa_full: bool,
-}
-
-impl Default for ContextOptions {
-    fn default() -> Self {
-        ContextOptions {
-            n_ctx: 4096,
-            n_batch: 2048,
-            n_ubatch: 512,
-            n_seq_max: 2,
-            n_threads: 0,
-            n_threads_batch: 0,
-            flash_attn: None,
-            cache_type_k: KvCacheType::F16,
-            cache_type_v: KvCacheType::F16,
-            swa_full: true,
-        }
-    }
-}
-
 impl Model {
     /// Makes a context. It keeps the model, and is freed with the last object that works in it.
+    ///
+    /// # Errors
+    /// Those of [`ContextOptions::validate`]; [`Error::Model`] if llama.cpp could not make it, for want of memory for one.
     pub fn new_context(&self, options: &ContextOptions) -> Result<host::Context> {
         let state = Box::into_raw(Box::new(State::new(self, options)?));
         // SAFETY: the table's functions take a pointer to `State`, from any thread, and need nothing else.
@@ -102,17 +62,8 @@ const TABLE: HostTable = HostTable {
 
 impl State {
     fn new(model: &Model, options: &ContextOptions) -> Result<State> {
-        // SAFETY: it takes nothing and returns a constant.
-        let most = unsafe { sys::llama_max_parallel_sequences() };
-        if options.n_seq_max as usize > most {
-            let value = format_args!("{} (llama.cpp's most is {most})", options.n_seq_max);
-            return Err(Error::param(
-                "n_seq_max",
-                value,
-                "no more than llama.cpp allows: fewer answers at once",
-            ));
-        }
-        let cores = std::thread::available_parallelism().map_or(1, |n| n.get() as u32);
+        options.validate()?;
+        let cores = std::thread::available_parallelism().map_or(1, |n| n.get() as u32).min(MAX_THREADS);
         let threads = if options.n_threads == 0 { cores } else { options.n_threads };
         let threads_batch = if options.n_threads_batch == 0 { threads } else { options.n_threads_batch };
         let flash_attn = match options.flash_attn {

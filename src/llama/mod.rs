@@ -8,6 +8,7 @@ mod chain;
 mod context;
 mod log;
 mod model;
+mod options;
 mod path;
 mod sampling;
 mod template;
@@ -15,7 +16,7 @@ mod template;
 pub use llama_cpp_2::context::params::KvCacheType;
 
 pub use chain::{Chain, Head};
-pub use context::ContextOptions;
 pub use log::{LogLine, set_log};
 pub use model::{Model, ModelOptions, backend};
+pub use options::{ContextOptions, MAX_CELLS, MAX_ROWS, MAX_SEQUENCES, MAX_THREADS};
 pub use sampling::Sampling;

@@ -409,12 +409,30 @@ fn models_and_engines_are_refused_with_a_reason_and_null_is_no_crash() {
         assert_eq!(sda_model_new(manifest.as_ptr(), null(), null_mut(), 9, &mut model), SDA_ERR_MODEL);
         assert_eq!(open(null(), &mut error, &mut model), SDA_ERR_NULL);
         assert_eq!(open(good.as_ptr(), &mut error, null_mut()), SDA_ERR_NULL);
-        assert_eq!(open(c"\xff".as_ptr(), &mut error, &mut model), SDA_ERR_ENCODING);
+        let any_bytes = if cfg!(unix) { SDA_ERR_IO } else { SDA_ERR_ENCODING };
+        assert_eq!(open(c"\xff".as_ptr(), &mut error, &mut model), any_bytes);
         assert!(model.is_null());
         assert_eq!(open(good.as_ptr(), &mut error, &mut model), SDA_OK);
         let params = made(sda_engine_params_init);
         let new = |params: CEngineParams, engine| sda_engine_new(model, &params, null_mut(), 0, engine);
-        assert_eq!(new(CEngineParams { n_batch: 1, ..params }, &mut engine), SDA_ERR_PARAM);
+        // Of each, llama.cpp would end the process for one.
+        for n_batch in [0, 1, 2, u32::MAX] {
+            assert_eq!(new(CEngineParams { n_batch, ..params }, &mut engine), SDA_ERR_PARAM, "{n_batch}");
+            assert_eq!(new(CEngineParams { n_ctx: 64, n_batch, ..params }, &mut engine), SDA_ERR_PARAM);
+        }
+        for n_ctx in [1, i32::MAX as u32, u32::MAX] {
+            assert_eq!(new(CEngineParams { n_ctx, ..params }, &mut engine), SDA_ERR_PARAM, "{n_ctx}");
+        }
+        for threads in [513, i32::MAX as u32, u32::MAX] {
+            assert_eq!(new(CEngineParams { n_threads: threads, ..params }, &mut engine), SDA_ERR_PARAM);
+            assert_eq!(new(CEngineParams { n_threads_batch: threads, ..params }, &mut engine), SDA_ERR_PARAM);
+        }
+        let small = CEngineParams { n_ctx: 64, n_batch: 2, ..params };
+        assert_eq!(
+            sda_engine_new(model, &small, error.as_mut_ptr(), error.len(), &mut engine),
+            SDA_ERR_PARAM
+        );
+        assert!(text(error.as_ptr()).starts_with("n_batch is 2, must be a"), "{}", text(error.as_ptr()));
         assert_eq!(new(CEngineParams { n_ubatch: 0, ..params }, &mut engine), SDA_ERR_PARAM);
         assert_eq!(new(CEngineParams { flash_attn: 2, ..params }, &mut engine), SDA_ERR_PARAM);
         assert_eq!(new(CEngineParams { struct_size: 8, ..params }, &mut engine), SDA_ERR_VERSION);

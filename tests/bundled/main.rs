@@ -10,3 +10,4 @@ mod owned;
 mod pair;
 mod rows;
 mod several;
+mod sizes;

@@ -16,7 +16,7 @@ fn status_codes_are_those_of_the_errors() {
     let text = || String::new();
     let all = [
         (Error::Null { name: "" }, SDA_ERR_NULL),
-        (Error::Param { field: "", value: text(), allowed: "" }, SDA_ERR_PARAM),
+        (Error::Param { field: "", value: text(), allowed: "".into() }, SDA_ERR_PARAM),
         (Error::Length { what: "", got: 0, expected: 0 }, SDA_ERR_LENGTH),
         (Error::NotFinite { branch: "", token: 0, value: 0.0 }, SDA_ERR_NOT_FINITE),
         (Error::AllMasked { branch: "" }, SDA_ERR_ALL_MASKED),

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use sda::engine::Arm;
+use sda::engine::{Arm, MAX_PAIRS};
 
 #[derive(Args)]
 #[command(next_help_heading = "List of queries (-f FILE.jsonl)")]
@@ -12,7 +12,7 @@ pub struct ListArgs {
     #[arg(long, requires = "file")]
     pub batch: bool,
     /// Answers that are generated at once. [also -np]
-    #[arg(long, default_value_t = 4, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    #[arg(long, default_value_t = 4, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=MAX_PAIRS as i64))]
     pub parallel: u16,
     /// Where the answers go, one JSON record a line; a stopped run continues there. [default: standard output]
     #[arg(short, long, value_name = "FILE", requires = "file")]

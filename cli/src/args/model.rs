@@ -2,8 +2,10 @@
 
 use std::path::PathBuf;
 
+use clap::builder::RangedI64ValueParser;
 use clap::{Args, ValueEnum};
-use sda::llama::{ContextOptions, KvCacheType, ModelOptions};
+use sda::engine::{MAX_N_CTX, MIN_N_CTX};
+use sda::llama::{ContextOptions, KvCacheType, MAX_ROWS, MAX_THREADS, ModelOptions};
 
 #[derive(Args, Clone)]
 #[command(next_help_heading = "Model")]
@@ -20,19 +22,19 @@ pub struct ModelArgs {
 #[command(next_help_heading = "Model")]
 pub struct LoadArgs {
     /// Tokens that each of the two branches can hold; 0 is the model's training length, at most 4096.
-    #[arg(short, long, default_value_t = 0, value_name = "N")]
+    #[arg(short, long, default_value_t = 0, value_name = "N", value_parser = ctx_size)]
     pub ctx_size: u32,
     /// Threads; 0 is one per core.
-    #[arg(short, long, default_value_t = 0, value_name = "N")]
+    #[arg(short, long, default_value_t = 0, value_name = "N", value_parser = up_to(0, MAX_THREADS))]
     pub threads: u32,
     /// Threads while prompts are read; 0 is the same as --threads. [also -tb]
-    #[arg(long, default_value_t = 0, value_name = "N")]
+    #[arg(long, default_value_t = 0, value_name = "N", value_parser = up_to(0, MAX_THREADS))]
     pub threads_batch: u32,
-    /// The most tokens of one decode.
-    #[arg(short, long, default_value_t = 2048, value_name = "N", value_parser = clap::value_parser!(u32).range(2..=1 << 20))]
+    /// The most tokens of one decode; at least two for each answer at once, and one more.
+    #[arg(short, long, default_value_t = 2048, value_name = "N", value_parser = up_to(3, MAX_ROWS))]
     pub batch_size: u32,
     /// The most tokens computed at once. [also -ub]
-    #[arg(long, default_value_t = 512, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
+    #[arg(long, default_value_t = 512, value_name = "N", value_parser = up_to(1, MAX_ROWS))]
     pub ubatch_size: u32,
     /// Layers to keep on the GPU, in builds with a GPU backend. [also -ngl]
     #[arg(long, visible_alias = "gpu-layers", default_value_t = 0, value_name = "N")]
@@ -99,6 +101,18 @@ impl From<CacheType> for KvCacheType {
             CacheType::Q4 => KvCacheType::Q4_0,
         }
     }
+}
+
+/// Parses a number in a range, for clap.
+fn up_to(least: u32, most: u32) -> RangedI64ValueParser<u32> {
+    RangedI64ValueParser::new().range(i64::from(least)..=i64::from(most))
+}
+
+/// Parses a branch's length, for clap.
+fn ctx_size(text: &str) -> Result<u32, String> {
+    let length =
+        text.parse().ok().filter(|&n: &u32| n == 0 || (MIN_N_CTX..=MAX_N_CTX).contains(&(n as usize)));
+    length.ok_or_else(|| format!("must be 0, or at least {MIN_N_CTX} and at most {MAX_N_CTX}"))
 }
 
 impl LoadArgs {

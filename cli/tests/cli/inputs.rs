@@ -195,3 +195,54 @@ fn a_list_is_known_by_its_name_in_any_case_and_must_hold_a_record() {
         assert!(stderr(&output).contains("b.jsonl: holds no record"), "{}", stderr(&output));
     }
 }
+
+#[test]
+fn sizes_are_refused_by_name_and_range_and_never_end_the_process() {
+    let cases: [(&[&str], &str); 12] = [
+        (&["-c", "1"], "'--ctx-size <N>': must be 0, or at least 2 and at most 1073741696"),
+        (&["-c", "4294967295"], "'--ctx-size <N>': must be 0, or at least 2"),
+        (&["-b", "2"], "'--batch-size <N>': 2 is not in 3..=1048576"),
+        (&["-b", "4294967296"], "'--batch-size <N>': 4294967296 is not in 3..=1048576"),
+        (&["-ub", "0"], "'--ubatch-size <N>': 0 is not in 1..=1048576"),
+        (&["-t", "513"], "'--threads <N>': 513 is not in 0..=512"),
+        (&["-tb", "2147483647"], "'--threads-batch <N>': 2147483647 is not in 0..=512"),
+        (&["-np", "128"], "'--parallel <N>': 128 is not in 1..=127"),
+        (&["-np", "0"], "'--parallel <N>': 0 is not in 1..=127"),
+        (&["-fa", "off", "-ctv", "q8_0"], "cache_type_v is q8_0, must be f32, f16 or bf16 without flash"),
+        (&["-np", "4", "-b", "8"], "n_batch is 8, must be at least 9"),
+        (&["-np", "4", "-c", "300000000"], "n_ctx is 300000000, must be at least 2 and at most 268435424"),
+    ];
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.jsonl");
+    let lines: String = (0..130).map(|n| format!("{{\"query\":\"Count to {n}.\"}}\n")).collect();
+    std::fs::write(&path, lines).unwrap();
+    let (model, path) = (model(), path.to_str().unwrap().to_owned());
+    let run = |args: &[&str]| sda_with(&[&["-m", &model, "-f", &path, "-i", "x", "-s", "1"], args].concat());
+    for (args, message) in cases {
+        let output = run(args);
+        assert_eq!(output.status.code(), Some(2), "{args:?}: {}", stderr(&output));
+        assert!(stderr(&output).contains(message), "{args:?}: {}", stderr(&output));
+    }
+    // The most that the options promise.
+    let output = run(&[
+        "-np",
+        "127",
+        "-b",
+        "255",
+        "-ub",
+        "1048576",
+        "-n",
+        "1",
+        "-c",
+        "16",
+        "--no-template",
+        "-t",
+        "1",
+    ]);
+    assert_eq!(records(&stdout(&output)).len(), 130);
+}
+
+/// `sda generate` without options of these tests' own.
+fn sda_with(args: &[&str]) -> Output {
+    crate::command::run(&[&["generate"], args].concat())
+}

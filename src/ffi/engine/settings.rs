@@ -13,16 +13,16 @@ use crate::steer::MOST_INSTRUCTIONS;
 pub struct CEngineParams {
     /// Size of this struct as the caller knows it; sda_engine_params_init() sets it.
     pub struct_size: usize,
-    /// Tokens that each of the two branches can hold; 0 is the model's training length, at most 4096.
-    /// Default 0. The KV cache has twice as many cells, or more with `max_instructions`.
+    /// Tokens that each of the two branches can hold, 2 to 1073741696; 0 is the model's training length, at most
+    /// 4096. Default 0. The KV cache has twice as many cells, or more with `max_instructions`.
     pub n_ctx: u32,
-    /// The most tokens of one decode. At least 2. Default 2048.
+    /// The most tokens of one decode, 3 to 1048576. Default 2048.
     pub n_batch: u32,
-    /// The most tokens computed at once. At least 1. Default 512.
+    /// The most tokens computed at once, 1 to 1048576. Default 512.
     pub n_ubatch: u32,
-    /// Threads; 0 is one per core. Default 0.
+    /// Threads, at most 512; 0 is one per core. Default 0.
     pub n_threads: u32,
-    /// Threads while prompts are read; 0 is the same as `n_threads`. Default 0.
+    /// Threads while prompts are read, at most 512; 0 is the same as `n_threads`. Default 0.
     pub n_threads_batch: u32,
     /// Flash attention: 0 off, 1 on, -1 where llama.cpp thinks it of use. Default -1.
     pub flash_attn: i32,
@@ -109,12 +109,6 @@ pub(super) unsafe fn read_engine<'a>(params: *const CEngineParams) -> Result<Set
     let judge_model = unsafe { p.judge_model.as_ref() }.map(ModelHandle::model);
     if judge_model.is_none() && p.judge_n_ctx != 0 {
         return Err(Error::param("judge_n_ctx", p.judge_n_ctx, "0 where judge_model is NULL"));
-    }
-    if p.n_batch < 2 {
-        return Err(Error::param("n_batch", p.n_batch, "at least 2"));
-    }
-    if p.n_ubatch < 1 {
-        return Err(Error::param("n_ubatch", p.n_ubatch, "at least 1"));
     }
     let flash_attn = match p.flash_attn {
         -1 => None,

@@ -20,7 +20,7 @@ impl Endpoint {
     /// A path that ends in `/chat/completions` is taken as it is, any other path gets that appended,
     /// and a bare host gets `/v1/chat/completions`. A query string stays.
     pub(crate) fn parse(url: &str) -> Result<Self> {
-        let bad = |allowed| Error::param(FIELD, printable(url), allowed);
+        let bad = |allowed: &'static str| Error::param(FIELD, printable(url), allowed);
         let uri: Uri = url.trim().parse().map_err(|_| bad("an http or https URL"))?;
         if !matches!(uri.scheme_str(), Some("http" | "https")) {
             return Err(bad("an http or https URL"));

@@ -10,18 +10,21 @@ use crate::failure::{Failure, Outcome};
 use crate::ui::interrupt::Interrupt;
 use crate::ui::progress::Progress;
 
+/// The longest text that is measured, in tokens.
+const MOST: i64 = 1 << 20;
+
 #[derive(Args)]
 pub struct BenchArgs {
     #[command(flatten)]
     pub model: ModelArgs,
     /// Tokens that both prompts begin with.
-    #[arg(short = 'p', long, default_value_t = 128, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(short = 'p', long, default_value_t = 128, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=MOST))]
     pub n_prompt: u32,
     /// Tokens of the instruction, after them.
-    #[arg(short = 'i', long, default_value_t = 32, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(short = 'i', long, default_value_t = 32, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=MOST))]
     pub n_instruction: u32,
     /// Tokens to generate in each measurement.
-    #[arg(short = 'n', long, default_value_t = 32, value_name = "N", value_parser = clap::value_parser!(u32).range(2..))]
+    #[arg(short = 'n', long, default_value_t = 32, value_name = "N", value_parser = clap::value_parser!(u32).range(2..=MOST))]
     pub n_gen: u32,
     /// Rounds: everything is measured once in each.
     #[arg(short = 'r', long, default_value_t = 5, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
@@ -95,13 +98,9 @@ fn words(model: &Model, n: usize) -> Outcome<Vec<Token>> {
         little. A cold wind came from the north. The captain had told nobody where they were going, only \
         that there was food for forty days and that he would pay twice what any other ship paid. When the \
         coast was out of sight he opened an old map and laid it on the table. ";
-    let mut text = String::new();
-    loop {
-        text.push_str(STORY);
-        let mut tokens = model.tokenize_prompt(&text)?;
-        if tokens.len() >= n {
-            tokens.truncate(n);
-            return Ok(tokens);
-        }
-    }
+    // Joined texts may have fewer tokens than each by itself, but never as few as half of them.
+    let one = model.tokenize_prompt(STORY)?.len().max(1);
+    let mut tokens = model.tokenize_prompt(&STORY.repeat(2 * n / one + 1))?;
+    tokens.truncate(n);
+    Ok(tokens)
 }

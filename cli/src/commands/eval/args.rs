@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::measure::ArmSpec;
 use crate::measure::winrate::Dataset;
 use clap::{Args, ValueEnum};
+use sda::engine::MAX_PAIRS;
 use sda::judge::OnFailure;
 
 use crate::args::CommonArgs;
@@ -53,7 +54,7 @@ pub struct EvalArgs {
     #[arg(long, value_name = "FILE", help_heading = "Single tasks")]
     pub query_model: Option<PathBuf>,
     /// Answers that are written at once, and drafts that a judge at a URL scores at once.
-    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=256))]
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=MAX_PAIRS as i64))]
     pub parallel: u32,
     /// Draws of the bootstrap that gives the 95% intervals.
     #[arg(long, value_name = "N", default_value_t = 2000, value_parser = clap::value_parser!(u32).range(100..=1_000_000))]

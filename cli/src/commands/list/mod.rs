@@ -6,7 +6,7 @@ mod work;
 
 use std::path::Path;
 
-use sda::engine::{Batch, BatchSize};
+use sda::engine::{Batch, BatchSize, MIN_N_CTX};
 use sda::llama::Model;
 
 use crate::args::GenerateArgs;
@@ -91,7 +91,7 @@ fn branch_length(args: &GenerateArgs, model: &Model, tasks: &[Task], source: &So
                 Source::Judged(assessor) if assessor.is_local() => JUDGE_TOKENS / 2,
                 _ => 0,
             };
-            (longest + n_predict + judge).clamp(1, most)
+            (longest + n_predict + judge).clamp(MIN_N_CTX, most)
         }
         (0, Err(_)) => most,
         (n, _) => n,
