@@ -43,7 +43,7 @@ fn main() -> Result<()> {
 }
 
 fn time_model(model: &Model, temperature: f32, n_threads: u32) -> Result<()> {
-    let tokens = |text: &str| model.tokenize(text, true, true);
+    let tokens = |text: &str| model.tokenize_prompt(text);
     let prompts = Prompts::new(tokens(QUERY)?, tokens(&format!("{QUERY}{INSTRUCTION}"))?);
     let mut engine = Engine::new(model, 512, &ContextOptions { n_threads, ..ContextOptions::default() })?;
     let (mut bare, mut steered) = (Vec::new(), Vec::new());

@@ -954,7 +954,7 @@ typedef struct sda_generate_params {
      */
     size_t n_history;
     /*
-     Texts that end the answer and are no part of it, `n_stop` of them. Default NULL.
+     Texts that end the answer and are no part of it, `n_stop` of them; texts of control tokens count. Default NULL.
      */
     const char *const *stop;
     /*
@@ -1020,7 +1020,8 @@ typedef struct sda_generate_params {
      */
     float presence_penalty;
     /*
-     Steer only after the model has ended its thinking with `</think>`, if not 0. Default 0.
+     Steer only after the model has ended its thinking with `</think>`, if not 0: the block that the chat template
+     has opened, or that the answer begins with. Default 0.
      */
     int32_t steer_after_think;
     /*

@@ -28,12 +28,12 @@ pub struct Check<'a> {
 }
 
 impl Check<'_> {
-    /// Runs the command in a shell, with the answer but its reasoning on standard input. Its exit status is the
-    /// outcome: 0 passes, 1 to 125 fail.
+    /// Runs the command in a shell, with the answer but its reasoning on standard input; `thinking` as in its
+    /// prompts. Its exit status is the outcome: 0 passes, 1 to 125 fail.
     ///
     /// # Errors
     /// Any other end, with the command and its status; [`Failure::Interrupted`] after Ctrl-C.
-    pub fn run(&self, answer: &str) -> Outcome<Checked> {
+    pub fn run(&self, answer: &str, thinking: bool) -> Outcome<Checked> {
         let stderr = if self.verbose { Stdio::inherit() } else { Stdio::null() };
         let mut child = shell(self.command)
             .stdin(Stdio::piped())
@@ -42,7 +42,7 @@ impl Check<'_> {
             .spawn()
             .map_err(|error| self.broken(&error))?;
         if let Some(mut stdin) = child.stdin.take() {
-            let text = strip_think(answer).text.to_owned();
+            let text = strip_think(answer, thinking).text.to_owned();
             // A command need not read all of it, nor any. What it started may hold the pipe after its end, so nobody
             // waits for this thread.
             thread::spawn(move || drop(stdin.write_all(text.as_bytes())));
@@ -108,7 +108,7 @@ mod tests {
 
     fn run(command: &str, answer: &str) -> Outcome<Checked> {
         let interrupt = Interrupt::default();
-        Check { command, verbose: false, interrupt: &interrupt }.run(answer)
+        Check { command, verbose: false, interrupt: &interrupt }.run(answer, false)
     }
 
     #[test]
@@ -155,7 +155,7 @@ mod tests {
         let interrupt = Interrupt::default();
         interrupt.ask();
         let start = std::time::Instant::now();
-        let ended = Check { command: "sleep 60", verbose: false, interrupt: &interrupt }.run("x");
+        let ended = Check { command: "sleep 60", verbose: false, interrupt: &interrupt }.run("x", false);
         assert!(matches!(ended, Err(Failure::Interrupted)), "{ended:?}");
         assert!(start.elapsed() < Duration::from_secs(30));
     }

@@ -3,7 +3,8 @@
 use sda::engine::Prompts;
 use sda::llama::Model;
 use sda::text::{
-    ChatTemplate, Instruction, InstructionPlacement, PairBuilder, PromptSet, TemplateVariables, Turn,
+    ChatTemplate, Instruction, InstructionPlacement, PairBuilder, PromptPair, PromptSet, TemplateVariables,
+    Turn,
 };
 use serde::Serialize;
 
@@ -175,9 +176,9 @@ impl Prompter {
         self.template.as_ref()
     }
 
-    /// The plain prompt alone, for a draft.
-    pub fn plain(&self, query: &str) -> sda::Result<String> {
-        Ok(self.builder(&[], query).build()?.plain)
+    /// Both prompts of a query that stands alone.
+    pub fn single(&self, query: &str) -> sda::Result<PromptPair> {
+        self.builder(&[], query).build()
     }
 
     /// The prompts as text.

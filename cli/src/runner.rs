@@ -228,6 +228,8 @@ pub struct Draft {
     pub dimension: Option<Quality>,
     /// The draft, or why there is none. Reasoning is not judged.
     pub text: sda::Result<String>,
+    /// It begins in a `<think>` block that its prompt has opened.
+    pub thinking: bool,
 }
 
 impl Draft {
@@ -238,7 +240,7 @@ impl Draft {
             Ok(text) => {
                 let request = JudgeRequest {
                     query: &self.query,
-                    draft: strip_think(text).text,
+                    draft: strip_think(text, self.thinking).text,
                     instruction: &self.instruction,
                     dimension: self.dimension,
                 };

@@ -105,7 +105,7 @@ pub fn resolve(
     let draft = write_draft(engine, scene, output)?;
     let request = JudgeRequest {
         query: scene.query,
-        draft: strip_think(&draft.text).text,
+        draft: strip_think(&draft.text, scene.prompts.thinking).text,
         instruction: &scene.prompter.instruction,
         dimension: assessor.dimension,
     };

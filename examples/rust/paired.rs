@@ -51,7 +51,8 @@ fn run(model: &Path, prompt: &str, instruction: &str, settings: &Generation, ids
     let builder =
         PairBuilder { template: Some(&template), query: prompt, instruction, ..PairBuilder::default() };
     let pair = builder.build()?;
-    let prompts = Prompts::new(model.tokenize_prompt(&pair.plain)?, model.tokenize_prompt(&pair.instructed)?);
+    let (plain, instructed) = (model.tokenize_prompt(&pair.plain)?, model.tokenize_prompt(&pair.instructed)?);
+    let prompts = Prompts { thinking: pair.thinking, ..Prompts::new(plain, instructed) };
 
     let mut engine = Engine::new(&model, 2048, &ContextOptions::default())?;
     let mut out = std::io::stdout();

@@ -13,7 +13,7 @@ use crate::host::Token;
 use crate::llama::Model;
 use crate::params::Params;
 use crate::steer::Step;
-use crate::text::{StopMatcher, ThinkTracker, Utf8Stream};
+use crate::text::{StopMatcher, ThinkTracker, Utf8Stream, is_think_tag};
 
 /// What an answer waits for.
 pub(super) enum Next {
@@ -80,9 +80,7 @@ impl Run {
         }
         self.drawer.set_weights(&prompts.weights)?;
         if self.settings.steer_after_think && self.is_steered() {
-            let mut think = ThinkTracker::default();
-            think.push(&self.model.text(&prompts.instructed));
-            self.think = Some(think);
+            self.think = Some(ThinkTracker::new(prompts.thinking));
             self.set_steering()?;
         }
         let start = Instant::now();
@@ -120,12 +118,20 @@ impl Run {
             return Ok(Next::End(Finish::EndOfGeneration));
         }
         let mut record = self.record(token)?;
-        let text = self.utf8.push(&self.model.piece(token)).to_owned();
-        if let Some(think) = &mut self.think {
-            think.push(&text);
-            self.set_steering()?;
-        }
-        let (text, stopped) = self.stop.push(&text);
+        let (text, stopped) = match self.model.control_text(token) {
+            Some(text) if !is_think_tag(&text) => self.stop.push_hidden(&text),
+            tag => {
+                let text = match tag {
+                    Some(tag) => self.utf8.finish() + &tag,
+                    None => self.utf8.push(&self.model.piece(token)).to_owned(),
+                };
+                if let Some(think) = &mut self.think {
+                    think.push(&text);
+                    self.set_steering()?;
+                }
+                self.stop.push(&text)
+            }
+        };
         record.text = text;
         self.text.push_str(&record.text);
         self.tokens.push(token);

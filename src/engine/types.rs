@@ -22,6 +22,9 @@ pub struct Prompts {
     pub singles: Vec<Vec<Token>>,
     /// How much each branch counts in the steering; one weight for each of `singles`.
     pub weights: Weights,
+    /// The answer begins in a `<think>` block that the prompts have opened
+    /// ([`PromptPair::thinking`](crate::text::PromptPair::thinking)).
+    pub thinking: bool,
 }
 
 impl Prompts {
@@ -38,6 +41,7 @@ impl Prompts {
             instructed: tokens(&set.pair.instructed)?,
             singles: set.singles.iter().map(tokens).collect::<Result<_>>()?,
             weights: set.weights.clone(),
+            thinking: set.pair.thinking,
         })
     }
 
@@ -89,10 +93,10 @@ pub struct Generation {
     pub sampling: Sampling,
     /// The most tokens; None continues until the model or the context ends.
     pub n_predict: Option<usize>,
-    /// Texts that end the answer; they are not part of it.
+    /// Texts that end the answer; they are not part of it. Control tokens are matched by their texts, too.
     pub stop: Vec<String>,
-    /// Do not steer before the model has closed its `<think>` block, which the instructed prompt may have
-    /// opened.
+    /// Do not steer before the model has closed the `<think>` block that its answer begins with, or that the prompts
+    /// have opened ([`Prompts::thinking`]).
     pub steer_after_think: bool,
     /// Compute each token's log-probability in both branches for [`StepRecord`].
     pub trace: bool,
@@ -107,7 +111,8 @@ pub struct StepRecord {
     pub step: usize,
     /// Token id.
     pub token: Token,
-    /// Text that is complete with this token; may be empty while a character is not.
+    /// Text that is complete with this token; may be empty while a character is not. Control tokens have none, but for
+    /// `<think>` and `</think>`.
     pub text: String,
     /// Divergence of the two branches in nats, in the steered arm. None, too, where nothing depends on it
     /// and it is not traced ([`Params::needs_plain`]): the plain branch is then not computed.

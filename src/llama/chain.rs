@@ -118,6 +118,13 @@ impl Chain {
     }
 }
 
+/// The seed for llama.cpp, which takes `LLAMA_DEFAULT_SEED` for a wish for a new seed each time. It draws as another
+/// one does instead, and so the same each time.
+fn dist_seed(seed: u32) -> u32 {
+    const LLAMA_DEFAULT_SEED: u32 = u32::MAX;
+    if seed == LLAMA_DEFAULT_SEED { 0x5eed_5eed } else { seed }
+}
+
 /// Adds the samplers behind top-k and top-p.
 ///
 /// # Safety
@@ -132,7 +139,7 @@ unsafe fn add_last(chain: *mut sys::llama_sampler, settings: &Sampling) {
         if settings.min_p > 0.0 {
             add(sys::llama_sampler_init_min_p(settings.min_p, 1));
         }
-        add(sys::llama_sampler_init_dist(settings.seed));
+        add(sys::llama_sampler_init_dist(dist_seed(settings.seed)));
     }
 }
 

@@ -8,6 +8,7 @@ use llama_cpp_2::model::LlamaModel;
 use llama_cpp_2::model::params::LlamaModelParams;
 use llama_cpp_2::token::LlamaToken;
 use llama_cpp_2::token_type::LlamaTokenAttr;
+use llama_cpp_2::vocab::VocabType;
 use once_cell::sync::OnceCell;
 
 use super::path::TextPath;
@@ -154,22 +155,31 @@ impl Model {
         })
     }
 
-    /// Tokens of a whole prompt: with the begin-of-sequence token where the model wants one and the
-    /// text does not bring it, and with special tokens recognised in the text.
+    /// Tokens of a whole prompt that is to be continued: with the begin-of-sequence token where the model wants one
+    /// and the text does not bring it, and with special tokens recognised in the text. It ends as the text does: what
+    /// the model's file may want at the end of a text (`tokenizer.ggml.add_eos_token`) would end the answer before it
+    /// begins.
     pub fn tokenize_prompt(&self, text: &str) -> Result<Vec<Token>> {
-        let bos = self.bos_text();
-        let has_bos = !bos.is_empty() && text.starts_with(&bos);
-        self.tokenize(text, !has_bos, true)
+        let vocab = self.model.vocab();
+        let (bos, bos_text) = (vocab.bos(), self.bos_text());
+        let has_bos = !bos_text.is_empty() && text.starts_with(&bos_text);
+        let tokens = self.tokenize(text, true)?;
+        let is_added = vocab.should_add_bos() && bos.0 >= 0 && !has_bos;
+        Ok(is_added.then_some(bos.0).into_iter().chain(tokens).collect())
     }
 
-    /// Tokens of a text.
-    pub fn tokenize(&self, text: &str, add_special: bool, parse_special: bool) -> Result<Vec<Token>> {
+    /// Tokens of a text and of nothing else; with `parse_special`, special tokens are recognised in it.
+    pub fn tokenize(&self, text: &str, parse_special: bool) -> Result<Vec<Token>> {
         if i32::try_from(text.len()).is_err() {
             return Err(Error::Prompt {
                 reason: format!("it is {} bytes long, must be at most {}", text.len(), i32::MAX),
             });
         }
-        let tokens = self.model.vocab().tokenize(text.as_bytes(), add_special, parse_special);
+        let vocab = self.model.vocab();
+        if vocab.vocab_type() == VocabType::NONE {
+            return Err(Error::Model { reason: format!("{} has no tokenizer", self.path) });
+        }
+        let tokens = vocab.tokenize(text.as_bytes(), false, parse_special);
         Ok(tokens.into_iter().map(|token| token.0).collect())
     }
 
@@ -178,6 +188,11 @@ impl Model {
         let pieces =
             tokens.iter().map(|&token| self.model.vocab().token_to_piece(LlamaToken(token), true, None));
         String::from_utf8_lossy(&pieces.collect::<Vec<_>>().concat()).into_owned()
+    }
+
+    /// The text of a control token, which is no part of an answer's text; None for others.
+    pub fn control_text(&self, token: Token) -> Option<String> {
+        self.is_control(token).then(|| self.special_text(LlamaToken(token)))
     }
 
     /// Bytes of a token, which may be a part of a character; nothing for special tokens.

@@ -11,5 +11,5 @@ pub use pair::{InstructionPlacement, PairBuilder, PromptPair, Turn};
 pub use several::{Instruction, PromptSet};
 pub use stop::StopMatcher;
 pub use template::{ChatTemplate, Message, Role, TemplateVariables};
-pub use think::{Stripped, ThinkTracker, strip_think};
+pub use think::{Stripped, ThinkTracker, is_think_tag, strip_think};
 pub use utf8::Utf8Stream;

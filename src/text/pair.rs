@@ -1,6 +1,7 @@
 //! The prompt pair: one conversation, rendered without and with the instruction.
 
 use super::template::{ChatTemplate, Message, Role};
+use super::think::{ends_open, is_left_open};
 use crate::error::{Error, Result, excerpt};
 
 /// Where the instruction stands.
@@ -32,6 +33,9 @@ pub struct PromptPair {
     pub plain: String,
     /// The query and the instruction.
     pub instructed: String,
+    /// The chat template has opened a `<think>` block for the answer, or raw text ends with one: the answer begins in
+    /// it. What a user's texts hold of such tags does not count.
+    pub thinking: bool,
 }
 
 /// What a prompt pair is made of.
@@ -67,9 +71,8 @@ impl PairBuilder<'_> {
                 reason: "the query is empty, must hold at least one character".into(),
             });
         }
-        let pair =
-            PromptPair { plain: self.branch(self.negative)?, instructed: self.branch(self.instruction)? };
-        if !self.instruction.is_empty() && pair.plain == pair.instructed {
+        let (plain, instructed) = (self.branch(self.negative)?, self.branch(self.instruction)?);
+        if !self.instruction.is_empty() && plain == instructed {
             return Err(Error::Prompt {
                 reason: format!(
                     "the instruction \"{}\" makes no difference to it, must hold at least one character and be no \
@@ -78,7 +81,22 @@ impl PairBuilder<'_> {
                 ),
             });
         }
-        Ok(pair)
+        let thinking = self.leaves_think_open(&instructed);
+        Ok(PromptPair { plain, instructed, thinking })
+    }
+
+    fn leaves_think_open(&self, instructed: &str) -> bool {
+        let Some(template) = self.template else { return ends_open(instructed) };
+        // What the template puts behind the last message is what the prompt has in common with one whose last message
+        // ends in another letter.
+        let mut messages = self.messages(self.instruction);
+        if let Some(last) = messages.last_mut() {
+            last.content = if last.content.trim_end().ends_with('a') { "b" } else { "a" }.to_owned();
+        }
+        let Ok(other) = template.render(&messages, true) else { return false };
+        let common = instructed.chars().rev().zip(other.chars().rev()).take_while(|(a, b)| a == b);
+        let behind: usize = common.map(|(c, _)| c.len_utf8()).sum();
+        is_left_open(&instructed[instructed.len() - behind..])
     }
 
     fn branch(&self, instruction: &str) -> Result<String> {
@@ -179,6 +197,34 @@ mod tests {
         let system = PairBuilder { placement: InstructionPlacement::System, ..base }.build().unwrap();
         assert_eq!(system.instructed, "<system>I<user>Q<assistant>");
         assert_eq!(system.plain, "<user>Q<assistant>");
+    }
+
+    #[test]
+    fn only_the_template_opens_a_think_block_in_a_prompt() {
+        let body = "{% for m in messages %}<{{ m.role }}>{{ m.content|trim }}</s>{% endfor %}";
+        let thinking = |end: &str, query: &str, instruction: &str| {
+            let template = ChatTemplate::compile(&format!("{body}{end}"), "", "").unwrap();
+            let history = [Turn { query: "<think>".into(), answer: "<think>so".into() }];
+            let system = Some("Use <think>.");
+            let base = PairBuilder {
+                template: Some(&template),
+                system,
+                history: &history,
+                ..PairBuilder::default()
+            };
+            PairBuilder { query, instruction, ..base }.build().unwrap().thinking
+        };
+        for (query, instruction) in
+            [("Q", "I"), ("What is <think>", "I"), ("Q", "End with <think>\n"), ("Q", "a")]
+        {
+            assert!(!thinking("<assistant>", query, instruction), "{query} {instruction}");
+            assert!(!thinking("<assistant><think>\n\n</think>\n\n", query, instruction));
+            assert!(thinking("<assistant><think>\n", query, instruction));
+        }
+        let raw = |query| PairBuilder { query, instruction: "<think>", ..PairBuilder::default() };
+        let raw =
+            |query| PairBuilder { placement: InstructionPlacement::Before, ..raw(query) }.build().unwrap();
+        assert!(!raw("What is <think> in HTML?").thinking && raw("A: <think>\n").thinking);
     }
 
     #[test]

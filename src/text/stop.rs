@@ -8,6 +8,8 @@ use crate::error::{Error, Result};
 pub struct StopMatcher {
     stops: Vec<String>,
     held: String,
+    /// For each byte of it, whether it is shown.
+    shown: Vec<bool>,
 }
 
 impl StopMatcher {
@@ -16,25 +18,41 @@ impl StopMatcher {
         if stops.iter().any(String::is_empty) {
             return Err(Error::param("stop", "\"\"", "a text of at least one character"));
         }
-        Ok(StopMatcher { stops: stops.to_vec(), held: String::new() })
+        Ok(StopMatcher { stops: stops.to_vec(), held: String::new(), shown: Vec::new() })
     }
 
     /// Adds text. Returns what may be shown now, and whether a stop text has come; after that nothing
     /// more may be added.
     pub fn push(&mut self, text: &str) -> (String, bool) {
+        self.add(text, true)
+    }
+
+    /// Adds text that is not shown, such as a control token's, and may be a stop text or a part of one.
+    pub fn push_hidden(&mut self, text: &str) -> (String, bool) {
+        self.add(text, false)
+    }
+
+    fn add(&mut self, text: &str, shown: bool) -> (String, bool) {
         self.held.push_str(text);
+        self.shown.resize(self.held.len(), shown);
         if let Some(start) = self.stops.iter().filter_map(|stop| self.held.find(stop.as_str())).min() {
-            self.held.truncate(start);
-            return (std::mem::take(&mut self.held), true);
+            return (self.release(start), true);
         }
         let keep = self.stops.iter().map(|stop| overlap(&self.held, stop)).max().unwrap_or(0);
-        let rest = self.held.split_off(self.held.len() - keep);
-        (std::mem::replace(&mut self.held, rest), false)
+        (self.release(self.held.len() - keep), false)
+    }
+
+    /// Lets go of the first bytes, and returns what is shown of them.
+    fn release(&mut self, bytes: usize) -> String {
+        let mut shown = self.shown.drain(..bytes);
+        // All bytes of a character are alike.
+        let is_shown = |c: &char| shown.by_ref().take(c.len_utf8()).fold(true, |all, one| all && one);
+        self.held.drain(..bytes).filter(is_shown).collect()
     }
 
     /// Ends the stream; returns what was held back.
     pub fn finish(&mut self) -> String {
-        std::mem::take(&mut self.held)
+        self.release(self.held.len())
     }
 }
 
@@ -74,6 +92,24 @@ mod tests {
     fn a_false_start_is_shown_in_the_end() {
         let pieces = ["a\nUs", "ing"].map(String::from);
         assert_eq!(stream(&pieces, &["\nUser:".into()]), ("a\nUsing".into(), false));
+    }
+
+    #[test]
+    fn hidden_text_is_matched_and_never_shown() {
+        let stops = ["<|user|>".to_owned(), "a<|b|>".to_owned()];
+        let mut matcher = StopMatcher::new(&stops).unwrap();
+        let told = |(text, stopped): (String, bool)| format!("{text} {stopped}");
+        assert_eq!(told(matcher.push("é")), "é false");
+        assert_eq!(told(matcher.push_hidden("<|im|>")), " false");
+        assert_eq!(told(matcher.push("xa")), "x false");
+        assert_eq!(told(matcher.push_hidden("<|c|>")), "a false");
+        assert_eq!(told(matcher.push("ya")), "y false");
+        assert_eq!(told(matcher.push_hidden("<|b|>")), " true");
+        let mut matcher = StopMatcher::new(&stops).unwrap();
+        assert_eq!(told(matcher.push_hidden("<|user|>")), " true");
+        let mut matcher = StopMatcher::new(&stops).unwrap();
+        assert_eq!(told(matcher.push("z<|us")), "z false");
+        assert_eq!(matcher.finish(), "<|us");
     }
 
     proptest! {

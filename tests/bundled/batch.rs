@@ -95,7 +95,7 @@ fn rows_agree(model: &Model, options: ContextOptions, tolerance: f32) {
     let prompts: Vec<Prompts> = QUERIES.iter().map(|query| prompts(model, query)).collect();
     let steps: Vec<Vec<Token>> = ["It is Paris, of course.", " Light is scattered by air", "A cat and a dog"]
         .iter()
-        .map(|text| model.tokenize(text, false, false).unwrap())
+        .map(|text| model.tokenize(text, false).unwrap())
         .collect();
     let n = steps.iter().map(Vec::len).min().unwrap();
     let mut pairs: Vec<Pair> = (0..3)

@@ -15,7 +15,7 @@ const QUERY: &str = "The three things that matter most in life are";
 const INSTRUCTION: &str = " (as a pirate would say it)";
 
 fn tokens(model: &Model, text: &str) -> Vec<Token> {
-    model.tokenize(text, true, true).unwrap()
+    model.tokenize_prompt(text).unwrap()
 }
 
 fn one_thread() -> ContextOptions {

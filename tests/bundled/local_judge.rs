@@ -44,7 +44,7 @@ fn no_draft_brings_a_control_token(model: &Model) {
     let own = model.control_texts().concat();
     let spaced = model.control_texts().join(" ");
     assert!(!own.is_empty());
-    let seen = control(model, &model.tokenize(&own, false, true).unwrap());
+    let seen = control(model, &model.tokenize(&own, true).unwrap());
     assert!(seen.len() >= model.control_texts().len() / 2, "the draft is one that could end its turn");
     for template in [template.as_ref(), None] {
         let prompt = |judge: &LocalJudge, text: &str| {
@@ -112,7 +112,7 @@ fn a_draft_of_control_tokens_gives_none_in_the_prompt_for_a_server_of_either_mod
         let prompt = |text: &str, reply| {
             let request = JudgeRequest { query: text, draft: text, instruction: text, dimension: None };
             let prompt = Template::default().render(&request, reply).unwrap();
-            control(&model, &model.tokenize(&prompt, false, true).unwrap())
+            control(&model, &model.tokenize(&prompt, true).unwrap())
         };
         let texts = model.control_texts();
         for reply in [ReplyFormat::Json, ReplyFormat::Line] {

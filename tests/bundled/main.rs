@@ -4,6 +4,7 @@ mod batch;
 mod draw;
 mod ffi_engine;
 mod ffi_engine_judge;
+mod inputs;
 mod local_judge;
 mod models;
 mod owned;

@@ -15,7 +15,7 @@ fn rows_agree(model: &Model, options: ContextOptions, tolerance: f32, texts: [&s
     let [plain, instructed, continuation] = texts;
     let plain = model.tokenize_prompt(plain).unwrap();
     let instructed = model.tokenize_prompt(instructed).unwrap();
-    let steps = model.tokenize(continuation, false, false).unwrap();
+    let steps = model.tokenize(continuation, false).unwrap();
     let shared = plain.iter().zip(&instructed).take_while(|(a, b)| a == b).count();
     let shared = shared.min(plain.len() - 1).min(instructed.len() - 1);
 
@@ -81,7 +81,7 @@ fn a_second_turn_reads_only_what_is_new() {
     let mut pair = lab(&model, exact(1024));
     let first = (format!("{QUERY}{ASSISTANT}"), format!("{QUERY} Be brief.{ASSISTANT}"));
     pair.prefill(&tokens(&first.0), &tokens(&first.1), &mut quiet).unwrap();
-    for token in model.tokenize("Paris.", false, false).unwrap() {
+    for token in model.tokenize("Paris.", false).unwrap() {
         pair.step(token).unwrap();
     }
     let next = "Paris.<|im_end|>\n<|im_start|>user\nAnd of Spain?";
@@ -99,7 +99,7 @@ fn a_rewind_in_a_sliding_window_reads_anew() {
     let story = model.tokenize_prompt(&"The ship sailed on and the sea was calm. ".repeat(70)).unwrap();
     let mut pair = lab(&model, exact(2048));
     pair.prefill_one(Side::Plain, &story, &mut quiet).unwrap();
-    let other = [&story[..300], &model.tokenize(" And then it sank.", false, false).unwrap()].concat();
+    let other = [&story[..300], &model.tokenize(" And then it sank.", false).unwrap()].concat();
     pair.prefill_one(Side::Plain, &other, &mut quiet).unwrap();
     let fresh = alone(&model, exact(2048), &other, &[]).remove(0);
     assert!(difference(&pair.logits(Side::Plain).unwrap(), &fresh) < GEMMA_EXACT);
@@ -159,7 +159,7 @@ fn a_fork_goes_on_by_itself() {
     let mut first = Pair::new(context, 0, 1).unwrap();
     first.prefill(&plain, &instructed, &mut quiet).unwrap();
     let mut second = first.fork(2, 3).unwrap();
-    let [a, b] = [" there was", " nobody"].map(|text| model.tokenize(text, false, false).unwrap());
+    let [a, b] = [" there was", " nobody"].map(|text| model.tokenize(text, false).unwrap());
     for (&a, &b) in a.iter().zip(&b) {
         first.step(a).unwrap();
         second.step(b).unwrap();
@@ -201,7 +201,7 @@ fn several(model: &Model, options: ContextOptions) -> Pair {
 fn all_rows_of_two_instructions_equal_separate_runs() {
     let model = smollm2_f32();
     let prompts = four(&model);
-    let steps = model.tokenize("Arr, it be Paris, on the Seine.", false, false).unwrap();
+    let steps = model.tokenize("Arr, it be Paris, on the Seine.", false).unwrap();
     let expected: Vec<_> = prompts.iter().map(|prompt| alone(&model, exact(1024), prompt, &steps)).collect();
     let mut pair = several(&model, exact(1024));
     let [plain, both, first, second] = &prompts;

@@ -74,7 +74,7 @@ fn sizes_that_llama_cpp_would_end_the_process_for_are_refused_by_their_field() {
 #[test]
 fn the_smallest_and_the_largest_sizes_work_with_every_sequence_and_the_judges() {
     let model = smollm2();
-    let prompts = Prompts { plain: vec![28, 253], instructed: vec![28, 260], ..Prompts::default() };
+    let prompts = Prompts::new(vec![28, 253], vec![28, 260]);
     let settings = Generation { n_predict: Some(2), ..Generation::default() };
     let small = ContextOptions { n_batch: 3, n_ubatch: 1, ..one_thread() };
     let large = ContextOptions { n_batch: 1 << 20, n_ubatch: 1 << 20, ..one_thread() };
@@ -105,7 +105,7 @@ fn the_smallest_and_the_largest_sizes_work_with_every_sequence_and_the_judges() 
 #[test]
 fn a_penalty_looks_back_on_the_whole_context_without_room_for_more() {
     let model = smollm2();
-    let prompts = Prompts { plain: vec![28], instructed: vec![28, 253], ..Prompts::default() };
+    let prompts = Prompts::new(vec![28], vec![28, 253]);
     let mut engine = Engine::new(&model, 32, &one_thread()).unwrap();
     let mut text = |repeat_last_n| {
         let mut settings = Generation { n_predict: Some(8), ..Generation::default() };

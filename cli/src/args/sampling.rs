@@ -39,7 +39,7 @@ pub struct SamplingArgs {
     /// Seed of the draw; -1 takes a new one each time, and shows it.
     #[arg(short, long, default_value_t = -1, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(i64).range(-1..=u32::MAX as i64))]
     pub seed: i64,
-    /// End the answer at this text; may be given several times.
+    /// End the answer at this text, which may be that of a control token; may be given several times.
     #[arg(short, long, value_name = "TEXT")]
     pub reverse_prompt: Vec<String>,
 }

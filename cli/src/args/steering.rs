@@ -60,7 +60,8 @@ pub struct SteeringArgs {
     /// The paper's method: no KL budget, and a guidance of 1.5 where nothing else says how strongly to steer.
     #[arg(long, conflicts_with_all = ["mean_kl", "max_kl"])]
     pub paper: bool,
-    /// Steer only after the model has closed its <think> block.
+    /// Steer only after the model has closed its <think> block: one that the chat template has opened, or that the
+    /// answer begins with. In raw text, a prompt that ends in <think> has opened one.
     #[arg(long)]
     pub steer_after_think: bool,
 }

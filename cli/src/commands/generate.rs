@@ -71,7 +71,7 @@ fn instructed(
         engine.generate(arm, scene.prompts, settings, &mut output.events(arm, json, scene.interrupt))?;
     let checked = match answer.finish {
         Finish::Cancelled => Err(Failure::Interrupted),
-        _ => check.run(&answer.text),
+        _ => check.run(&answer.text, scene.prompts.thinking),
     };
     let record = record::Answer::new(arm, &answer);
     if matches!(checked, Ok(Checked::Passed)) {

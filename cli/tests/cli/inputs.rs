@@ -3,6 +3,9 @@
 use std::io::Write;
 use std::process::{Output, Stdio};
 
+use sda_test_kit::fault_server::{FaultServer, chat};
+use serde_json::{Value, json};
+
 use crate::command::{model, one_thread, records, stderr, stdout};
 
 fn sda(args: &[&str]) -> Output {
@@ -11,7 +14,8 @@ fn sda(args: &[&str]) -> Output {
 
 fn generate(args: &[&str]) -> Output {
     let model = model();
-    sda(&[&["generate", "-m", &model, "-c", "256", "--temp", "0"], args].concat())
+    let greedy: &[&str] = if args.contains(&"--temp") { &[] } else { &["--temp", "0"] };
+    sda(&[&["generate", "-m", &model, "-c", "256"], greedy, args].concat())
 }
 
 #[cfg(unix)]
@@ -245,4 +249,87 @@ fn sizes_are_refused_by_name_and_range_and_never_end_the_process() {
 /// `sda generate` without options of these tests' own.
 fn sda_with(args: &[&str]) -> Output {
     crate::command::run(&[&["generate"], args].concat())
+}
+
+#[test]
+fn only_a_think_block_that_the_template_or_the_model_opens_holds_the_steering_off() {
+    let guidance = |args: &[&str]| -> Vec<f64> {
+        let output = generate(&[&["--steer-after-think", "--json", "-n", "6"], args].concat());
+        let tokens = records(&stdout(&output)).into_iter().filter(|record| record["type"] == "token");
+        tokens.map(|token| token["guidance"].as_f64().unwrap()).collect()
+    };
+    let pirate = "Answer like a pirate.";
+    for args in [
+        ["-p", "What does the <think> tag mean in HTML?", "-i", pirate],
+        ["-p", "Say hello.", "-i", "End with the tag <think>"],
+        ["-p", "Explain <think>", "-sys", "Use <think>."],
+    ] {
+        let guidance = guidance(&args);
+        assert!(guidance.iter().all(|&g| g == 1.5), "{args:?}: {guidance:?}");
+    }
+    let template = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}<|im_start|>assistant\n";
+    let with_end = |end: &str| {
+        let template = format!("{template}{end}");
+        guidance(&["-p", "Say hello.", "-i", pirate, "--chat-template", &template])
+    };
+    assert!(with_end("<think>\n").iter().all(|&g| g == 1.0));
+    assert!(with_end("<think>\n\n</think>\n\n").iter().all(|&g| g == 1.5));
+}
+
+#[test]
+fn a_judge_reads_all_of_a_draft_but_the_think_block_that_it_begins_with() {
+    let server = FaultServer::start(|request, _| {
+        let wanted = ["It ends with </think>, like so: <think>.", "the rest", "All </think> of this."];
+        let found = wanted.iter().position(|text| request.prompt().replace('\u{2060}', "").contains(text));
+        let hidden = request.prompt().contains("secret");
+        chat(&format!("{{\"score\": {}}}", found.filter(|_| !hidden).map_or(1, |n| 10 * (n + 1))))
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("d.jsonl");
+    let drafts = [
+        "It ends with </think>, like so: <think>.",
+        "<think>secret</think>the rest",
+        "All </think> of this.",
+    ];
+    let lines: String =
+        drafts.iter().map(|draft| format!("{}\n", json!({ "query": "q", "draft": draft }))).collect();
+    std::fs::write(&path, lines).unwrap();
+    let url = server.url();
+    let args = ["score", "-f", path.to_str().unwrap(), "--judge", &url, "-i", "x", "--parallel", "1"];
+    let scores: Vec<Value> =
+        records(&stdout(&crate::command::run(&args))).iter().map(|record| record["score"].clone()).collect();
+    assert_eq!(scores, [json!(10.0), json!(20.0), json!(30.0)]);
+    // A draft that never leaves the block that the template has opened is none.
+    let template = "{% for m in messages %}{{ m.content }}\n{% endfor %}<think>";
+    let judged = ["--chat-template", template, "-n", "4", "--judge", &url, "-p", "q", "-i", "x"];
+    let output = generate(&judged);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("draft"), "{}", stderr(&output));
+}
+
+#[test]
+fn a_stop_text_may_be_a_control_token_and_every_seed_repeats_itself() {
+    let turn = ["--no-template", "-p", "<|im_start|>user\\nHi<|im_end|>\\n", "-n", "30", "--json"];
+    let answer = |args: &[&str]| records(&stdout(&generate(&[&turn[..], args].concat()))).pop().unwrap();
+    assert_ne!(answer(&[])["finish"], "stop");
+    let stopped = answer(&["-r", "<|im_start|>"]);
+    assert_eq!((&stopped["finish"], &stopped["text"]), (&"stop".into(), &"".into()));
+
+    let model = model();
+    let drawn = |args: &[&str]| {
+        let args =
+            [&["generate", "-m", &model, "-c", "256", "-n", "6", "--temp", "2", "-i", "x"], args].concat();
+        let answer = records(&stdout(&sda(&[&args[..], &["--json"]].concat()))).pop().unwrap();
+        (answer["text"].clone(), answer["seed"].clone())
+    };
+    let seed = ["-p", "Tell a story.", "-s", "4294967295"];
+    assert_eq!(drawn(&seed), drawn(&seed));
+    assert_eq!(drawn(&seed).1, json!(u32::MAX));
+    let line = "{\"query\":\"Tell a story.\",\"seed\":4294967295}\n";
+    let listed = || records(&stdout(&list("a.jsonl", line, &["--temp", "2"]))).pop().unwrap()["text"].clone();
+    let listed = [listed(), listed()];
+    assert_eq!(listed[0], listed[1]);
+    let output = generate(&["-p", "x", "--judge", "http://127.0.0.1:1", "--judge-seed", "4294967295"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("judge seed is 4294967295, must be from 0 to 4294967294"));
 }

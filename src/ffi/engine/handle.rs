@@ -178,7 +178,7 @@ fn generate(judged: &mut Judged, request: &Request, cancel: &AtomicBool) -> Resu
                 return Ok(stopped(draft.tokens.len()));
             }
             let mut judge = judged.judge(template.as_ref());
-            match Decided::by_judge(&mut judge, request, judging, &draft, &is_cancelled) {
+            match Decided::by_judge(&mut judge, request, judging, &draft, prompts.thinking, &is_cancelled) {
                 Err(Error::Cancelled) => return Ok(stopped(draft.tokens.len())),
                 decided => decided?,
             }

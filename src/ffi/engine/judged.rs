@@ -28,17 +28,18 @@ impl Decided {
         Decided { arm, params, n_draft: 0, status: SDA_OK, score: 0.0, spread: 0.0 }
     }
 
-    /// By the judge's score of a draft.
+    /// By the judge's score of a draft; `thinking` as in its prompts.
     pub(super) fn by_judge(
         judge: &mut LocalJudge,
         request: &Request,
         judging: &Judging,
         draft: &Answer,
+        thinking: bool,
         cancel: &dyn Fn() -> bool,
     ) -> Result<Decided> {
         let asked = JudgeRequest {
             query: request.prompt,
-            draft: strip_think(&draft.text).text,
+            draft: strip_think(&draft.text, thinking).text,
             instruction: &Instruction::joined(&request.instructions),
             dimension: judging.dimension,
         };

@@ -81,7 +81,7 @@ pub struct CGenerateParams {
     pub history: *const CTurn,
     /// Number of earlier turns.
     pub n_history: usize,
-    /// Texts that end the answer and are no part of it, `n_stop` of them. Default NULL.
+    /// Texts that end the answer and are no part of it, `n_stop` of them; texts of control tokens count. Default NULL.
     pub stop: *const *const c_char,
     /// Number of stop texts.
     pub n_stop: usize,
@@ -115,7 +115,8 @@ pub struct CGenerateParams {
     pub frequency_penalty: f32,
     /// Penalty for any earlier use of a token. Default 0.
     pub presence_penalty: f32,
-    /// Steer only after the model has ended its thinking with `</think>`, if not 0. Default 0.
+    /// Steer only after the model has ended its thinking with `</think>`, if not 0: the block that the chat template
+    /// has opened, or that the answer begins with. Default 0.
     pub steer_after_think: i32,
     /// Compute the log-probabilities of sda_token, if not 0. Default 0.
     pub trace: i32,

@@ -86,7 +86,8 @@ pub struct Settings {
     /// Sampling temperature of the judge, 0 to 2, default 0. `None` sends none, since some models
     /// refuse it.
     pub temperature: Option<f32>,
-    /// Seed of the first sample, default 1; further samples count up. `None` sends none.
+    /// Seed of the first sample, default 1; further samples count up. `None` sends none. All are below 4294967295, which
+    /// llama.cpp's server takes for a wish for a new seed each time.
     pub seed: Option<u32>,
     /// Longest reply in tokens, default 1024; room for models that think first. `None` sends none.
     pub max_tokens: Option<u32>,
@@ -155,6 +156,12 @@ impl Settings {
         if let Some(t) = self.temperature.filter(|t| !(0.0..=2.0).contains(t)) {
             return Err(Error::param("judge temperature", t, "from 0 to 2"));
         }
+        if let Some(seed) = self.seed
+            && seed >= u32::MAX - (self.samples.clamp(1, 100) - 1)
+        {
+            let allowed = "from 0 to 4294967294, for every sample: they count up";
+            return Err(Error::param("judge seed", seed, allowed));
+        }
         if self.max_tokens == Some(0) {
             return Err(Error::param("judge max tokens", 0, "at least 1"));
         }
@@ -217,6 +224,8 @@ mod tests {
             (refused(|s| s.retry.retry_after_cap = Duration::MAX), "retry-after"),
             (refused(|s| s.temperature = Some(f32::NAN)), "temperature"),
             (refused(|s| s.temperature = Some(-0.1)), "temperature"),
+            (refused(|s| s.seed = Some(u32::MAX)), "judge seed"),
+            (refused(|s| (s.seed, s.samples) = (Some(u32::MAX - 9), 10)), "judge seed"),
             (refused(|s| s.max_tokens = Some(0)), "max tokens"),
             (refused(|s| s.samples = 0), "samples"),
             (refused(|s| s.samples = 101), "samples"),

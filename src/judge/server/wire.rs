@@ -93,7 +93,7 @@ pub(crate) fn body(settings: &Settings, dialect: Dialect, prompt: &str, sample: 
         body.insert("temperature".into(), json!(t.to_string().parse::<f64>().unwrap_or_default()));
     }
     if let Some(seed) = settings.seed.filter(|_| !dialect.no_seed) {
-        body.insert("seed".into(), json!(seed.wrapping_add(sample)));
+        body.insert("seed".into(), json!(seed.saturating_add(sample)));
     }
     if let Some(limit) = settings.max_tokens {
         let name = if dialect.new_token_limit { "max_completion_tokens" } else { "max_tokens" };

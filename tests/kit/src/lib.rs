@@ -4,6 +4,7 @@ pub mod again;
 pub mod fake_host;
 pub mod fault_server;
 pub mod ffi;
+pub mod gguf;
 pub mod maths;
 pub mod oracle;
 pub mod rng;

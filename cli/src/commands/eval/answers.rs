@@ -39,8 +39,8 @@ pub struct Question<'a> {
 }
 
 /// The answer in a result's record, without its reasoning; the rest is verbatim.
-pub fn answer<'j>(runner: &'j Runner<EvalResult>, unit: &Input) -> Option<&'j str> {
-    whole_answer(runner, unit).map(|text| strip_think(text).text)
+pub fn answer<'j>(run: &Run, runner: &'j Runner<EvalResult>, unit: &Input) -> Option<&'j str> {
+    whole_answer(runner, unit).map(|text| strip_think(text, run.thinking).text)
 }
 
 fn whole_answer<'j>(runner: &'j Runner<EvalResult>, unit: &Input) -> Option<&'j str> {
@@ -190,6 +190,7 @@ impl Work<'_, '_, '_, '_> {
             instruction: Instruction::joined(&question.instructions),
             dimension: assessor.dimension,
             text: text.map(str::to_owned).ok_or_else(none),
+            thinking: self.run.thinking,
         }
     }
 

@@ -59,7 +59,7 @@ pub fn run(run: &Run, data: &Data) -> Outcome<Report> {
     answers::write(run, &mut batch, &questions, &mut runner)?;
     drop(batch);
     if let Some(model) = &mut query_model {
-        find_queries(model, &records, &units, &mut runner)?;
+        find_queries(run, model, &records, &units, &mut runner)?;
     }
     run.end(&runner);
     Ok(report(run, &records, &units, &runner))
@@ -131,6 +131,7 @@ fn others(records: &[Result<Record, String>], n: usize) -> Vec<&str> {
 
 /// Has the model find the queries of answers that it has not been shown yet.
 fn find_queries(
+    run: &Run,
     model: &mut QueryModel,
     records: &[Result<Record, String>],
     units: &Units,
@@ -143,7 +144,7 @@ fn find_queries(
         }
         let n = units.item(at);
         let Ok(record) = &records[n] else { continue };
-        let Some(answer) = answers::answer(runner, &units.answers[at]) else {
+        let Some(answer) = answers::answer(run, runner, &units.answers[at]) else {
             runner.fail(unit, "there is no answer")?;
             continue;
         };
@@ -165,7 +166,7 @@ fn report(
     for (at, unit) in units.answers.iter().enumerate() {
         let (n, arm) = (units.item(at), &run.arms[at % units.arms]);
         let record = records[n].as_ref().ok();
-        let verdict = record.and_then(|record| Some(record.check(answers::answer(runner, unit)?)));
+        let verdict = record.and_then(|record| Some(record.check(answers::answer(run, runner, unit)?)));
         let Some((record, verdict)) = record.zip(verdict) else {
             let has_topic = record.is_some_and(|record| !record.topic.is_empty());
             let found = FOUND_METRICS.iter().filter(|_| !units.recognitions.is_empty());

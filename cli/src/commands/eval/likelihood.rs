@@ -84,7 +84,7 @@ impl Work<'_, '_, '_> {
         // In raw text the last place before the question is after the primer, which both branches then share.
         let at = text.rfind("Q: ").unwrap_or(0);
         let instructed = format!("{}{}\n\n{}", &text[..at], prompter.instruction, &text[at..]);
-        Ok(PromptPair { plain: text, instructed })
+        Ok(PromptPair { plain: text, instructed, thinking: false })
     }
 
     /// Tokens of an answer as they follow the prompt, tokenized together with it as lm-eval does.
@@ -120,6 +120,7 @@ impl Work<'_, '_, '_> {
             instruction: self.run.prompter.instruction.clone(),
             dimension: assessor.dimension,
             text: Ok(draft.text.trim().to_owned()),
+            thinking: prompts.thinking,
         };
         let (engine, template) = (&mut *self.engine, self.run.prompter.template());
         let mut judge = assessor.judge(|| engine.judge(template), |_, _| ());

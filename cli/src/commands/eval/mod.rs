@@ -64,7 +64,8 @@ pub fn run(mut args: EvalArgs) -> Outcome {
         judge.load(&session, &model, scorer.assessor(), branch)?;
     }
     session.interrupt.begin();
-    let run = Run { args, arms, session, model: &model, prompter, scorer, pair_judge };
+    let thinking = prompter.single("QUERY")?.thinking;
+    let run = Run { args, arms, session, model: &model, prompter, scorer, pair_judge, thinking };
     let report = match args.task {
         Task::TruthfulqaMc => {
             likelihood::run(&run, &data, &mut run.session.engine(&args.common.model, &model, 0)?)?

@@ -49,7 +49,7 @@ impl QueryModel {
             None => format!("{QUESTION}\n\nRequest: "),
         };
         let (before, after) = prompt.split_once(ANSWER).unwrap_or((&prompt, ""));
-        let around = [model.tokenize_prompt(before)?, model.tokenize(after, false, true)?];
+        let around = [model.tokenize_prompt(before)?, model.tokenize(after, true)?];
         let options = ContextOptions { n_threads: args.threads, ..ContextOptions::default() };
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let row = vec![0.0; model.n_vocab()];
@@ -83,10 +83,10 @@ impl QueryModel {
         // Without control tokens: an answer cannot end the turn that it is quoted in.
         let prompt = |answer: &str| -> sda::Result<Vec<Token>> {
             let [before, after] = &self.around;
-            Ok([&before[..], &model.tokenize(answer, false, false)?, after].concat())
+            Ok([&before[..], &model.tokenize(answer, false)?, after].concat())
         };
         let prompts = Prompts::new(prompt("")?, prompt(answer)?);
-        let query = model.tokenize(query, false, false)?;
+        let query = model.tokenize(query, false)?;
         let row = &mut self.row;
         let mut lift = 0.0;
         self.engine.continuation(&prompts, &query, &mut |n, without, with| {

@@ -32,6 +32,8 @@ pub struct Run<'m, 'a> {
     pub scorer: Scorer,
     /// Who compares answers, in winrate.
     pub pair_judge: Option<PairJudge>,
+    /// Answers begin in a `<think>` block that the chat template has opened.
+    pub thinking: bool,
 }
 
 /// Everything that a result depends on beside its item and arm.

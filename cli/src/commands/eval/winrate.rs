@@ -86,7 +86,7 @@ fn compare(
         let Some(unit) = unit.as_ref().filter(|unit| runner.result(&unit.key).is_none()) else { continue };
         let (item, arm) = (index / units.arms, index % units.arms);
         let Ok(read) = &items[item] else { continue };
-        let text = |arm: usize| answers::answer(runner, &units.answers[item * units.arms + arm]);
+        let text = |arm: usize| answers::answer(run, runner, &units.answers[item * units.arms + arm]);
         match (text(arm), text(reference)) {
             (Some(answer), Some(against)) => comparisons.push(Comparison {
                 unit: index,
@@ -122,7 +122,7 @@ fn report(run: &Run, items: &[Result<Read, String>], units: &Units, runner: &Run
     let reference = run.arms.iter().position(|arm| arm.name == run.args.against).unwrap_or(0);
     for (metric, refined) in [("omega", false), ("omega_refined", true)] {
         for (n, read) in items.iter().enumerate() {
-            let base = answers::answer(runner, &units.answers[n * units.arms + reference]);
+            let base = answers::answer(run, runner, &units.answers[n * units.arms + reference]);
             if refined && base.is_some_and(is_gibberish) {
                 continue;
             }

@@ -61,6 +61,11 @@ impl Task {
         Ok(())
     }
 
+    /// True if its answer begins in a `<think>` block that the prompts have opened.
+    pub fn is_thinking(&self) -> bool {
+        self.prompts.thinking
+    }
+
     /// Tokens of the longest prompt that it may read.
     pub fn longest_prompt(&self) -> usize {
         let prompts = &self.prompts;

@@ -82,7 +82,7 @@ impl Work<'_> {
                 Ok(answer) => answer,
                 Err(error) => return runner.fail(&task.input, &error.to_string()),
             };
-            match check.run(&answer.text) {
+            match check.run(&answer.text, task.is_thinking()) {
                 Ok(Checked::Passed) => {
                     let instructed = Resolved { arm: Arm::Instructed, strength: None };
                     let record = record(task, &instructed, &answer);
@@ -155,6 +155,7 @@ impl Work<'_> {
             instruction: Instruction::joined(instructions),
             dimension: *dimension,
             text,
+            thinking: task.is_thinking(),
         }
     }
 }

@@ -22,9 +22,10 @@ pub struct Item {
 
 impl Item {
     /// A draft, the record's own or a written one, on its way to the judge.
-    pub fn to_judge(&self, text: sda::Result<String>) -> runner::Draft {
+    pub fn to_judge(&self, text: sda::Result<String>, thinking: bool) -> runner::Draft {
         let Item { query, instruction, dimension, .. } = self;
-        runner::Draft { query: query.clone(), instruction: instruction.clone(), dimension: *dimension, text }
+        let (query, instruction) = (query.clone(), instruction.clone());
+        runner::Draft { query, instruction, dimension: *dimension, text, thinking }
     }
 }
 

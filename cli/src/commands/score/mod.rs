@@ -157,8 +157,9 @@ struct Writer<'a> {
 impl Writer<'_> {
     /// The plain answer to a query. Cancelled is Ctrl-C; any other failure is this record's alone.
     fn draft(&mut self, query: &str) -> sda::Result<String> {
-        let plain = self.model.tokenize_prompt(&self.prompter.plain(query)?)?;
-        let prompts = Prompts::new(plain, Vec::new());
+        let pair = self.prompter.single(query)?;
+        let plain = self.model.tokenize_prompt(&pair.plain)?;
+        let prompts = Prompts { thinking: pair.thinking, ..Prompts::new(plain, Vec::new()) };
         let answer = self
             .engine
             .generate(Arm::Plain, &prompts, self.settings, &mut |_| !self.interrupt.is_wanted())?;
@@ -180,6 +181,12 @@ impl<'i, I: Iterator<Item = (&'i Item, Option<String>)>> Drafts for ItemDrafts<'
 
     fn next(&mut self) -> Option<(&'i Item, Draft)> {
         let (item, earlier) = self.items.next()?;
+        // Of a draft that was brought nobody knows the prompt.
+        let thinking = item.draft.is_none()
+            && self
+                .writer
+                .as_ref()
+                .is_some_and(|writer| writer.prompter.single(&item.query).is_ok_and(|pair| pair.thinking));
         let text = match (item.draft.clone().or(earlier), &mut *self.writer) {
             (Some(text), _) => Ok(text),
             (None, Some(writer)) => writer.draft(&item.query),
@@ -188,7 +195,7 @@ impl<'i, I: Iterator<Item = (&'i Item, Option<String>)>> Drafts for ItemDrafts<'
                 Err(Error::Judge { reason: "there is no draft, and no model to write one".into() })
             }
         };
-        Some((item, item.to_judge(text)))
+        Some((item, item.to_judge(text, thinking)))
     }
 
     fn local(&mut self) -> LocalJudge<'_> {
