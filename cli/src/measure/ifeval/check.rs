@@ -2,23 +2,30 @@
 
 use std::sync::OnceLock;
 
-use regex::{Regex, RegexBuilder};
+use fancy_regex::Regex;
 
 use super::instruction::{CONSTRAINED, Instruction};
-use super::text::{Language, count_capital_words, count_sentences, count_words, is_lower, is_upper, regex};
+use super::python::{self, is_lower, is_upper, strip};
+use super::text::{Language, count_sentences, count_words};
+use super::treebank::count_capital_words;
+
+/// A regular expression that is part of this program.
+fn regex(cell: &'static OnceLock<Regex>, pattern: &str) -> &'static Regex {
+    cell.get_or_init(|| python::regex(pattern, false))
+}
 
 impl Instruction {
     /// True if a text follows the instruction.
     pub fn is_followed(&self, text: &str) -> bool {
         match self {
             Instruction::KeywordsExistence { keywords } => {
-                keywords.iter().all(|keyword| pattern(keyword).is_match(text))
+                keywords.iter().all(|keyword| python::is_match(&pattern(keyword), text))
             }
             Instruction::KeywordFrequency { keyword, relation, frequency } => {
-                relation.holds(pattern(keyword).find_iter(text).count(), *frequency)
+                relation.holds(python::count(&pattern(keyword), text), *frequency)
             }
             Instruction::ForbiddenWords { words } => {
-                !words.iter().any(|word| pattern(&format!(r"\b{word}\b")).is_match(text))
+                !words.iter().any(|word| python::is_match(&pattern(&format!(r"\b{word}\b")), text))
             }
             Instruction::LetterFrequency { letter, relation, frequency } => {
                 relation.holds(text.to_lowercase().matches(letter.as_str()).count(), *frequency)
@@ -35,35 +42,35 @@ impl Instruction {
             }
             Instruction::NumberPlaceholders { placeholders } => {
                 static BRACKETS: OnceLock<Regex> = OnceLock::new();
-                regex(&BRACKETS, r"\[.*?\]").find_iter(text).count() >= *placeholders
+                python::count(regex(&BRACKETS, r"\[.*?\]"), text) >= *placeholders
             }
             Instruction::Postscript { marker } => has_postscript(text, marker),
             Instruction::NumberBulletLists { bullets } => {
                 static STAR: OnceLock<Regex> = OnceLock::new();
                 static DASH: OnceLock<Regex> = OnceLock::new();
-                let stars = regex(&STAR, r"(?m)^\s*\*[^\*].*$").find_iter(text).count();
-                let dashes = regex(&DASH, r"(?m)^\s*-.*$").find_iter(text).count();
+                let stars = python::count(regex(&STAR, r"(?m)^\s*\*[^\*].*$"), text);
+                let dashes = python::count(regex(&DASH, r"(?m)^\s*-.*$"), text);
                 stars + dashes == *bullets
             }
             Instruction::ConstrainedResponse {} => CONSTRAINED.iter().any(|option| text.contains(option)),
             Instruction::NumberHighlightedSections { highlights } => count_highlights(text) >= *highlights,
             Instruction::MultipleSections { splitter, sections } => {
-                pattern_with_case(&format!(r"\s?{splitter}\s?\d+\s?")).split(text).count() > *sections
+                python::count(&python::regex(&format!(r"\s?{splitter}\s?\d+\s?"), false), text) >= *sections
             }
             Instruction::JsonFormat {} => is_json(text),
             Instruction::Title {} => {
                 static TITLE: OnceLock<Regex> = OnceLock::new();
-                let mut titles = regex(&TITLE, r"<<[^\n]+>>").find_iter(text);
-                titles.any(|title| {
-                    !title.as_str().trim_start_matches('<').trim_end_matches('>').trim().is_empty()
-                })
+                let titles = python::matches(regex(&TITLE, r"<<[^\n]+>>"), text);
+                titles
+                    .iter()
+                    .any(|title| !strip(title.trim_start_matches('<').trim_end_matches('>')).is_empty())
             }
             Instruction::TwoResponses {} => is_two_responses(text),
             Instruction::RepeatPrompt { prompt } => {
-                text.trim().to_lowercase().starts_with(&prompt.to_lowercase())
+                strip(text).to_lowercase().starts_with(&prompt.to_lowercase())
             }
             Instruction::EndChecker { phrase } => {
-                text.trim().trim_matches('"').to_lowercase().ends_with(&phrase.to_lowercase())
+                strip(text).trim_matches('"').to_lowercase().ends_with(&phrase.to_lowercase())
             }
             Instruction::CapitalWordFrequency { relation, frequency } => {
                 relation.holds(count_capital_words(text), *frequency)
@@ -72,7 +79,7 @@ impl Instruction {
             Instruction::EnglishLowercase {} => is_lower(text) && Language::ENGLISH.may_be_of(text),
             Instruction::NoComma {} => !text.contains(','),
             Instruction::Quotation {} => {
-                let text = text.trim();
+                let text = strip(text);
                 text.len() > 1 && text.starts_with('"') && text.ends_with('"')
             }
         }
@@ -81,26 +88,15 @@ impl Instruction {
 
 /// A keyword as the published checks take it: a regular expression. One that is not valid is matched literally.
 pub(super) fn pattern(keyword: &str) -> Regex {
-    build(keyword, true)
-}
-
-fn pattern_with_case(keyword: &str) -> Regex {
-    build(keyword, false)
-}
-
-fn build(keyword: &str, ignore_case: bool) -> Regex {
-    let build = |text: &str| RegexBuilder::new(text).case_insensitive(ignore_case).build();
-    build(keyword)
-        .or_else(|_| build(&regex::escape(keyword)))
-        .expect("an escaped text is an expression, if it is not megabytes long")
+    python::regex(keyword, true)
 }
 
 /// Number of paragraphs between dividers `***`; None if one between two others is empty.
 fn count_divided(text: &str) -> Option<usize> {
     static DIVIDER: OnceLock<Regex> = OnceLock::new();
-    let parts: Vec<&str> = regex(&DIVIDER, r"\s?\*\*\*\s?").split(text).collect();
+    let parts = python::parts(regex(&DIVIDER, r"\s?\*\*\*\s?"), text);
     let last = parts.len() - 1;
-    let is_empty = |part: &&str| part.trim().is_empty();
+    let is_empty = |part: &&str| strip(part).is_empty();
     if parts.iter().enumerate().any(|(i, part)| is_empty(part) && i != 0 && i != last) {
         return None;
     }
@@ -111,17 +107,18 @@ fn count_divided(text: &str) -> Option<usize> {
 /// but shift the place of others; both as published.
 fn nth_paragraph(text: &str, paragraphs: usize, nth: usize) -> Option<&str> {
     let parts: Vec<&str> = text.split("\n\n").collect();
-    let count = parts.iter().filter(|part| !part.trim().is_empty()).count();
-    let paragraph = parts.get(nth.checked_sub(1)?)?.trim();
+    let count = parts.iter().filter(|part| !strip(part).is_empty()).count();
+    let paragraph = strip(parts.get(nth.checked_sub(1)?)?);
     (count == paragraphs && nth <= count && !paragraph.is_empty()).then_some(paragraph)
 }
 
 /// True if the first word, without quotation marks before and punctuation after it, is this one.
 fn starts_with(paragraph: &str, word: &str) -> bool {
-    let first = paragraph.split_whitespace().next().unwrap_or_default();
+    let first = python::split(paragraph).next().unwrap_or_default();
     let first = first.trim_start_matches('\'').trim_start_matches('"');
     let end = first.find(['.', ',', '?', '!', '\'', '"']).unwrap_or(first.len());
-    first[..end].to_lowercase() == word
+    // Letter by letter, so that no sigma is a final one.
+    first[..end].chars().flat_map(char::to_lowercase).collect::<String>() == word
 }
 
 fn has_postscript(text: &str, marker: &str) -> bool {
@@ -131,25 +128,26 @@ fn has_postscript(text: &str, marker: &str) -> bool {
         "P.S." => r"(?m)\s*p\.\s?s\..*$".to_owned(),
         other => format!(r"(?m)\s*{}.*$", other.to_lowercase()),
     };
-    pattern_with_case(&expression).is_match(&text)
+    python::is_match(&python::regex(&expression, false), &text)
 }
 
 /// Parts between single and between double asterisks; the latter count in both ways, as published.
 fn count_highlights(text: &str) -> usize {
     static SINGLE: OnceLock<Regex> = OnceLock::new();
     static DOUBLE: OnceLock<Regex> = OnceLock::new();
-    let filled = |found: &regex::Match| !found.as_str().trim_matches('*').trim().is_empty();
-    let single = regex(&SINGLE, r"\*[^\n\*]*\*").find_iter(text).filter(filled).count();
-    single + regex(&DOUBLE, r"\*\*[^\n\*]*\*\*").find_iter(text).filter(filled).count()
+    let filled = |pattern| {
+        let found = python::matches(pattern, text);
+        found.iter().filter(|found| !strip(found.trim_matches('*')).is_empty()).count()
+    };
+    filled(regex(&SINGLE, r"\*[^\n\*]*\*")) + filled(regex(&DOUBLE, r"\*\*[^\n\*]*\*\*"))
 }
 
 fn is_json(text: &str) -> bool {
-    let mut text = text.trim();
+    let mut text = strip(text);
     for fence in ["```json", "```Json", "```JSON", "```"] {
         text = text.strip_prefix(fence).unwrap_or(text);
     }
-    let text = text.strip_suffix("```").unwrap_or(text).trim();
-    serde_json::from_str::<serde_json::Value>(text).is_ok()
+    python::is_json(strip(text.strip_suffix("```").unwrap_or(text)))
 }
 
 fn is_two_responses(text: &str) -> bool {
@@ -157,7 +155,7 @@ fn is_two_responses(text: &str) -> bool {
     let last = parts.len() - 1;
     let mut filled = Vec::new();
     for (i, part) in parts.iter().enumerate() {
-        match part.trim() {
+        match strip(part) {
             "" if i != 0 && i != last => return false,
             "" => {}
             text => filled.push(text),

@@ -5,14 +5,19 @@
 //! an instruction also counts if it is followed once asterisks, the first line, the last line or several of
 //! these are taken away.
 //!
-//! Checks do what the published ones do, with these differences: sentences end where Unicode's rules and
+//! Checks do what the published ones do, Python's notions of words, white space and JSON included, with these
+//! differences: sentences end where Unicode's rules and
 //! a list of abbreviations say (there: a trained model), languages are detected by `whatlang` (there:
 //! `langdetect`, whose answers differ from call to call), and a letter to count may be any character (there:
 //! one that is not a letter is replaced by a random letter).
 
 mod check;
 mod instruction;
+#[cfg(test)]
+mod published;
+mod python;
 mod text;
+mod treebank;
 
 pub use instruction::Instruction;
 
@@ -20,6 +25,7 @@ use serde::Deserialize;
 
 use super::Part;
 use crate::input::{self, Fields};
+use python::strip;
 
 /// One prompt with its instructions, in IFEval's own field names.
 #[derive(Clone, Debug, PartialEq)]
@@ -79,7 +85,7 @@ impl Record {
     pub fn check(&self, response: &str) -> Verdict {
         let loose = loosened(response);
         let followed =
-            |instruction: &Instruction, text: &str| !text.trim().is_empty() && instruction.is_followed(text);
+            |instruction: &Instruction, text: &str| !strip(text).is_empty() && instruction.is_followed(text);
         Verdict {
             strict: self.instructions.iter().map(|i| followed(i, response)).collect(),
             loose: self.instructions.iter().map(|i| loose.iter().any(|text| followed(i, text))).collect(),
@@ -89,8 +95,8 @@ impl Record {
 
     fn keeps_to_topic(&self, response: &str) -> Option<bool> {
         let names = |word: &String| {
-            let whole = format!(r"\b{}(s|es)?\b", regex::escape(word));
-            check::pattern(&whole).is_match(response)
+            let whole = format!(r"\b{}(s|es)?\b", fancy_regex::escape(word));
+            python::is_match(&check::pattern(&whole), response)
         };
         (!self.topic.is_empty()).then(|| self.topic.iter().any(names))
     }
@@ -141,7 +147,8 @@ impl Verdict {
 fn loosened(response: &str) -> Vec<String> {
     let lines: Vec<&str> = response.split('\n').collect();
     let last = lines.len() - 1;
-    let join = |from: usize, to: usize| lines.get(from..to).unwrap_or_default().join("\n").trim().to_owned();
+    let join = |from: usize, to: usize| lines.get(from..to).unwrap_or_default().join("\n");
+    let join = |from, to| strip(&join(from, to)).to_owned();
     let cut = [response.to_owned(), join(1, lines.len()), join(0, last), join(1, last)];
     let bare = cut.clone().map(|text| text.replace('*', ""));
     cut.into_iter().chain(bare).collect()

@@ -2,19 +2,16 @@
 
 use std::sync::OnceLock;
 
-use regex::Regex;
+use fancy_regex::Regex;
 use unicode_segmentation::UnicodeSegmentation;
 use whatlang::Lang;
 
-/// A regular expression that is part of this program.
-pub(super) fn regex(cell: &'static OnceLock<Regex>, pattern: &str) -> &'static Regex {
-    cell.get_or_init(|| Regex::new(pattern).expect("the pattern is well-formed"))
-}
+use super::python;
 
 /// Number of words: runs of letters, digits and underscores.
 pub(super) fn count_words(text: &str) -> usize {
     static WORD: OnceLock<Regex> = OnceLock::new();
-    regex(&WORD, r"\w+").find_iter(text).count()
+    python::count(WORD.get_or_init(|| python::nltk_regex(r"\w+")), text)
 }
 
 /// After these a full stop does not end a sentence.
@@ -42,33 +39,6 @@ pub(super) fn count_sentences(text: &str) -> usize {
         }
     }
     count + usize::from(open)
-}
-
-/// Number of words in capital letters only, cut into words as a treebank does: punctuation stands apart,
-/// hyphens join, and what follows an apostrophe is a word of its own.
-pub(super) fn count_capital_words(text: &str) -> usize {
-    static TOKEN: OnceLock<Regex> = OnceLock::new();
-    static CONTRACTION: OnceLock<Regex> = OnceLock::new();
-    let token = regex(&TOKEN, r#"[^\s()\[\]{}<>"“”,;:@#$%&?!…*`]+"#);
-    let contraction = regex(&CONTRACTION, r"^(.+?)(N['’]T|['’](?:S|M|D|LL|RE|VE))\W*$");
-    token
-        .find_iter(text)
-        .flat_map(|token| match contraction.captures(token.as_str()) {
-            Some(parts) => vec![parts[1].to_owned(), parts[2].to_owned()],
-            None => token.as_str().split("--").map(str::to_owned).collect(),
-        })
-        .filter(|token| is_upper(token))
-        .count()
-}
-
-/// True if there is a letter with a case, and none in lower case.
-pub(super) fn is_upper(text: &str) -> bool {
-    text.chars().any(char::is_uppercase) && !text.chars().any(char::is_lowercase)
-}
-
-/// True if there is a letter with a case, and none in upper case.
-pub(super) fn is_lower(text: &str) -> bool {
-    text.chars().any(char::is_lowercase) && !text.chars().any(char::is_uppercase)
 }
 
 /// A language that can be detected.
@@ -180,20 +150,6 @@ mod tests {
         ];
         for (text, count) in cases {
             assert_eq!(count_sentences(text), count, "{text}");
-        }
-    }
-
-    #[test]
-    fn capital_words_are_counted_as_a_treebank_cuts_them() {
-        let cases = [
-            ("I AM here, NASA.", 3),
-            ("DON'T", 2),
-            ("WELL-KNOWN and/OR A/B", 2),
-            ("(USA) [EU] \"UK\"", 3),
-            ("none at all 12", 0),
-        ];
-        for (text, count) in cases {
-            assert_eq!(count_capital_words(text), count, "{text}");
         }
     }
 
