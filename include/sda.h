@@ -791,7 +791,7 @@ typedef struct sda_engine_params {
     size_t struct_size;
     /*
      Tokens that each of the two branches can hold, 2 to 1073741696; 0 is the model's training length, at most
-     4096. Default 0. The KV cache has twice as many cells.
+     4096. Default 0. The KV cache has twice as many cells, or more with `max_instructions`.
      */
     uint32_t n_ctx;
     /*

@@ -45,8 +45,8 @@ impl StopMatcher {
     /// Lets go of the first bytes, and returns what is shown of them.
     fn release(&mut self, bytes: usize) -> String {
         let mut shown = self.shown.drain(..bytes);
-        // All bytes of a character are alike.
-        let is_shown = |c: &char| shown.by_ref().take(c.len_utf8()).fold(true, |all, one| all && one);
+        // All bytes of a character are alike, and all are taken.
+        let is_shown = |c: &char| shown.by_ref().take(c.len_utf8()).filter(|shown| !shown).count() == 0;
         self.held.drain(..bytes).filter(is_shown).collect()
     }
 

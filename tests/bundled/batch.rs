@@ -309,10 +309,16 @@ fn sizes_out_of_range_are_named() {
         let size = BatchSize { n_pairs, n_ctx, cells: Some(cells), ..BatchSize::default() };
         Batch::with_size(&model, &size, &options).err().unwrap().to_string()
     };
-    assert_eq!(error(0, 64, 128, 64), "n_pairs is 0, must be at least 1");
-    assert_eq!(error(2, 64, 127, 64), "cells is 127, must be at least n_ctx for each branch of a pair");
+    assert_eq!(
+        error(0, 64, 128, 64),
+        "n_pairs is 0, must be at least 1 and at most 127, with 2 branches each"
+    );
+    assert_eq!(
+        error(2, 64, 127, 64),
+        "cells is 127, must be at least 128, n_ctx for each branch of an answer and one a sequence, and at most 2147483392"
+    );
     assert_eq!(
         error(2, 64, 128, 3),
-        "n_batch is 3, must be at least 2 a pair, and one for each single instruction"
+        "n_batch is 3, must be at least 5, two for each answer at once and one for a judge"
     );
 }
