@@ -83,7 +83,7 @@ impl Batch {
         self.pairs.len()
     }
 
-    /// One of the pairs, for programs that run their own loop. [`Error::Panic`] if a panic has left it in an
+    /// One of the pairs, for programs that run their own loop. [`Error::Panic`](crate::Error::Panic) if a panic has left it in an
     /// unknown state.
     ///
     /// # Panics

@@ -193,8 +193,11 @@ fn more_instructions_than_there_is_room_for_are_refused_with_both_numbers() {
         Engine::with_singles(&model, 64, n_singles, &options).err().unwrap().to_string()
     };
     assert_eq!(refused(9, 64), "n_singles is 9, must be at most 8");
-    assert_eq!(refused(2, 3), "n_batch is 3, must be at least one for each branch");
+    assert_eq!(
+        refused(2, 3),
+        "n_batch is 3, must be at least 5, 4 for each answer at once and one for a judge"
+    );
     let size = BatchSize { n_pairs: 64, n_ctx: 64, n_singles: 2, cells: Some(256) };
     let error = Batch::with_size(&model, &size, &options).err().unwrap().to_string();
-    assert!(error.starts_with("n_seq_max is 257 (llama.cpp's most is 256), must be no more"), "{error}");
+    assert_eq!(error, "n_pairs is 64, must be at least 1 and at most 63, with 4 branches each");
 }
