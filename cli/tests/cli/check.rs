@@ -204,8 +204,12 @@ fn a_list_has_an_answer_for_each_record_instructed_where_it_passes_and_steered_w
         json!(["france", "instructed", "passed", null, null, instructed[1]["text"]]),
         json!(["hello", "steered", "failed", 3.0, null, steered[2]["text"]]),
     ];
-    let found = fields(&checked, &["id", "arm", "check", "guidance", "topic", "text"]);
-    assert_eq!(found.iter().map(|fields| json!(fields)).collect::<Vec<_>>(), expected);
+    let found = checked.iter().map(|answer| {
+        let [id, arm, check, guidance, text] =
+            ["id", "arm", "check", "guidance", "text"].map(|name| &answer[name]);
+        json!([id, arm, check, guidance, answer["record"]["topic"], text])
+    });
+    assert_eq!(found.collect::<Vec<_>>(), expected);
     // Each by itself, as well.
     let all = |check| answers(&["--check", check]).0;
     assert_eq!(fields(&all("true"), &["text", "seed"]), fields(&instructed, &["text", "seed"]));

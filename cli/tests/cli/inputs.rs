@@ -254,7 +254,7 @@ fn sda_with(args: &[&str]) -> Output {
 #[test]
 fn only_a_think_block_that_the_template_or_the_model_opens_holds_the_steering_off() {
     let guidance = |args: &[&str]| -> Vec<f64> {
-        let output = generate(&[&["--steer-after-think", "--json", "-n", "6"], args].concat());
+        let output = generate(&[&["--steer-after-think", "--paper", "--json", "-n", "6"], args].concat());
         let tokens = records(&stdout(&output)).into_iter().filter(|record| record["type"] == "token");
         tokens.map(|token| token["guidance"].as_f64().unwrap()).collect()
     };

@@ -134,7 +134,7 @@ fn a_list_may_bring_several_instructions_and_is_continued_by_their_weights() {
     };
     assert_eq!(out.len(), 6);
     assert_eq!(of("", "steered")["weights"], json!([1.0, 0.5]));
-    assert_eq!(of("", "steered")["instruction"], json!([PIRATE, {"text": SHORT, "weight": 0.5}]));
+    assert_eq!(of("", "steered")["record"]["instruction"], json!([PIRATE, {"text": SHORT, "weight": 0.5}]));
     assert_eq!(of("all", "steered")["weights"], json!([1.0, -1.0]));
     assert_eq!((of("one", "steered").get("weights"), of("all", "instructed").get("weights")), (None, None));
     assert!(stderr(&list(&args)).contains("all 6 answers are there already"));
