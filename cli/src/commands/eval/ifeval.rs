@@ -39,7 +39,7 @@ pub fn run(run: &Run, data: &Data) -> Outcome<Report> {
     let parts = records.iter().flatten().map(|record| record.instructions.len()).filter(|&n| n > 1).max();
     let is_split = run.arms.iter().any(|arm| arm.is_split);
     let mut batch = answers::batch(run, parts.filter(|_| is_split).unwrap_or(0))?;
-    let mut query_model = run.args.query_model.as_ref().map(|path| QueryModel::new(run, path)).transpose()?;
+    let query_model = run.args.query_model.as_ref().map(|path| QueryModel::new(run, path)).transpose()?;
     let units = Units::new(run, data, &records, &basis, query_model.as_ref());
     let mut runner = run.runner(&units.all())?;
     let questions: Vec<Question> = (units.answers.chunks(run.arms.len()).enumerate())
@@ -58,7 +58,7 @@ pub fn run(run: &Run, data: &Data) -> Outcome<Report> {
         .collect();
     answers::write(run, &mut batch, &questions, &mut runner)?;
     drop(batch);
-    if let Some(model) = &mut query_model {
+    if let Some(model) = &query_model {
         find_queries(run, model, &records, &units, &mut runner)?;
     }
     run.end(&runner);
@@ -132,11 +132,12 @@ fn others(records: &[Result<Record, String>], n: usize) -> Vec<&str> {
 /// Has the model find the queries of answers that it has not been shown yet.
 fn find_queries(
     run: &Run,
-    model: &mut QueryModel,
+    model: &QueryModel,
     records: &[Result<Record, String>],
     units: &Units,
     runner: &mut Runner<EvalResult>,
 ) -> Outcome {
+    let mut reader = None;
     for (at, unit) in units.recognitions.iter().enumerate() {
         runner.check()?;
         if runner.result(&unit.key).is_some() {
@@ -148,7 +149,11 @@ fn find_queries(
             runner.fail(unit, "there is no answer")?;
             continue;
         };
-        match model.recognise(answer, &record.prompt, &others(records, n)) {
+        let reader = match &mut reader {
+            Some(reader) => reader,
+            none => none.insert(model.load(run)?),
+        };
+        match reader.recognise(answer, &record.prompt, &others(records, n)) {
             Ok(found) => runner.append(unit, EvalResult::Recognition(found))?,
             Err(error) => runner.fail(unit, &error.to_string())?,
         }

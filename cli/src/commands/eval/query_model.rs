@@ -9,7 +9,7 @@ use std::path::Path;
 
 use sda::engine::{Engine, Prompts};
 use sda::host::Token;
-use sda::llama::ContextOptions;
+use sda::llama::{ContextOptions, Model};
 use sda::steer::temper;
 use sda::text::{Message, Role, TemplateVariables};
 
@@ -29,9 +29,15 @@ const ANSWER: &str = "\u{fffc}";
 const QUESTION: &str = "Here is an answer that somebody gave:\n\n\u{fffc}\n\nWhat was the request? Reply with the \
                         request alone, as short as it was.";
 
-pub struct QueryModel {
-    engine: Engine,
+/// Which model it is. It is loaded when there is an answer to show it: never in a run whose results are there.
+pub struct QueryModel<'p> {
+    path: &'p Path,
     identity: ModelIdentity,
+}
+
+/// The loaded model.
+pub struct Reader {
+    engine: Engine,
     name: String,
     /// The prompt before and after the answer.
     around: [Vec<Token>; 2],
@@ -39,9 +45,19 @@ pub struct QueryModel {
     row: Vec<f32>,
 }
 
-impl QueryModel {
-    pub fn new(run: &Run, path: &Path) -> Outcome<QueryModel> {
-        let args = &run.args.common.model.load;
+impl<'p> QueryModel<'p> {
+    pub fn new(run: &Run, path: &'p Path) -> Outcome<QueryModel<'p>> {
+        Model::check_file(path)?;
+        Ok(QueryModel { path, identity: ModelIdentity::of_file(path, &run.args.common.model.load) })
+    }
+
+    /// What results depend on.
+    pub fn identity<'a>(&self, others: &'a [&'a str]) -> RecognitionIdentity<'a> {
+        RecognitionIdentity { model: self.identity.clone(), others }
+    }
+
+    pub fn load(&self, run: &Run) -> Outcome<Reader> {
+        let (path, args) = (self.path, &run.args.common.model.load);
         let model = load::model(path, args, &run.session.log, &run.session.interrupt)?;
         run.session.interrupt.begin();
         let prompt = match model.template(None, &TemplateVariables::default())? {
@@ -53,20 +69,11 @@ impl QueryModel {
         let options = ContextOptions { n_threads: args.threads, ..ContextOptions::default() };
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let row = vec![0.0; model.n_vocab()];
-        Ok(QueryModel {
-            engine: Engine::new(&model, 0, &options)?,
-            identity: ModelIdentity::of_file(path, args),
-            name,
-            around,
-            row,
-        })
+        Ok(Reader { engine: Engine::new(&model, 0, &options)?, name, around, row })
     }
+}
 
-    /// What results depend on.
-    pub fn identity<'a>(&self, others: &'a [&'a str]) -> RecognitionIdentity<'a> {
-        RecognitionIdentity { model: self.identity.clone(), others }
-    }
-
+impl Reader {
     /// Compares the query that was answered with others.
     pub fn recognise(&mut self, answer: &str, query: &str, others: &[&str]) -> sda::Result<Recognition> {
         let mut lifts = Vec::with_capacity(1 + others.len());
