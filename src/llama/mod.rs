@@ -4,11 +4,13 @@
 // Calls llama.cpp's C API where llama-cpp-2 has no safe wrapper (samplers, log).
 #![allow(unsafe_code)]
 
+mod architecture;
 mod chain;
 mod context;
 mod log;
 mod model;
 mod options;
+mod parts;
 mod path;
 mod sampling;
 mod template;

@@ -8,10 +8,10 @@ use llama_cpp_2::model::LlamaModel;
 use llama_cpp_2::model::params::LlamaModelParams;
 use llama_cpp_2::token::LlamaToken;
 use llama_cpp_2::token_type::LlamaTokenAttr;
-use llama_cpp_2::vocab::VocabType;
 use once_cell::sync::OnceCell;
 
 use super::path::TextPath;
+use super::{architecture, parts};
 use crate::error::{Error, Result};
 use crate::host::Token;
 
@@ -49,7 +49,12 @@ pub struct Model {
 }
 
 impl Model {
-    /// Loads a GGUF file. `progress` gets the share that is done, 0 to 1; false stops the load.
+    /// Loads a GGUF file, or the first part of a model in several. `progress` gets the share that is done, 0 to 1; false
+    /// stops the load.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; [`Error::Model`] if llama.cpp cannot load it, or if it cannot continue a text: encoders, also
+    /// those with a decoder, and diffusion models.
     pub fn load(
         path: &Path,
         options: &ModelOptions,
@@ -65,8 +70,10 @@ impl Model {
         let readable =
             TextPath::new(path).map_err(|e| Error::Io { path: shown.clone(), reason: e.to_string() })?;
         let model = LlamaModel::load_from_file(backend()?, readable.get(), &params).map_err(|e| {
-            Error::Model { reason: format!("llama.cpp could not load {shown} ({e}); its log says why") }
+            let unknown = || format!("llama.cpp could not load {shown} ({e}); its log says why");
+            Error::Model { reason: parts::complaint(path).unwrap_or_else(unknown) }
         })?;
+        architecture::check(&shown, |key| model.meta_val_str(key).ok())?;
         Ok(Model { model: Arc::new(model), path: shown.into(), control_texts: Arc::default() })
     }
 
@@ -119,26 +126,37 @@ impl Model {
 
     /// Text of the begin-of-sequence token, empty if there is none.
     pub fn bos_text(&self) -> String {
-        self.special_text(self.model.vocab().bos())
+        self.bos().map_or_else(String::new, |token| self.special_text(token))
     }
 
     /// Text of the end-of-sequence token, empty if there is none.
     pub fn eos_text(&self) -> String {
-        self.special_text(self.model.vocab().eos())
+        self.eos().map_or_else(String::new, |token| self.special_text(token))
+    }
+
+    fn bos(&self) -> Option<LlamaToken> {
+        self.is_given("tokenizer.ggml.bos_token_id", self.model.vocab().bos())
+    }
+
+    fn eos(&self) -> Option<LlamaToken> {
+        self.is_given("tokenizer.ggml.eos_token_id", self.model.vocab().eos())
+    }
+
+    /// Where a file does not name a special token, llama.cpp takes one by its number: token 11 of a byte-level BPE, a
+    /// comma. It is none unless it is a control token.
+    fn is_given(&self, key: &str, token: LlamaToken) -> Option<LlamaToken> {
+        let is_one = |token: LlamaToken| self.is_control(token.0) || self.metadata(key).is_some();
+        Some(token).filter(|&token| token.0 >= 0 && is_one(token))
     }
 
     fn special_text(&self, token: LlamaToken) -> String {
-        match token.0 {
-            0.. => {
-                String::from_utf8_lossy(&self.model.vocab().token_to_piece(token, true, None)).into_owned()
-            }
-            _ => String::new(),
-        }
+        String::from_utf8_lossy(&self.model.vocab().token_to_piece(token, true, None)).into_owned()
     }
 
     /// True if the token ends the answer.
     pub fn is_eog(&self, token: Token) -> bool {
-        self.model.vocab().is_eog(LlamaToken(token))
+        let vocab = self.model.vocab();
+        vocab.is_eog(LlamaToken(token)) && (vocab.eos().0 != token || self.eos().is_some())
     }
 
     /// True for a token that gives a prompt its structure, such as `<|im_end|>`, and stands for no text.
@@ -160,12 +178,11 @@ impl Model {
     /// the model's file may want at the end of a text (`tokenizer.ggml.add_eos_token`) would end the answer before it
     /// begins.
     pub fn tokenize_prompt(&self, text: &str) -> Result<Vec<Token>> {
-        let vocab = self.model.vocab();
-        let (bos, bos_text) = (vocab.bos(), self.bos_text());
+        let bos_text = self.bos_text();
         let has_bos = !bos_text.is_empty() && text.starts_with(&bos_text);
         let tokens = self.tokenize(text, true)?;
-        let is_added = vocab.should_add_bos() && bos.0 >= 0 && !has_bos;
-        Ok(is_added.then_some(bos.0).into_iter().chain(tokens).collect())
+        let added = self.bos().filter(|_| self.model.vocab().should_add_bos() && !has_bos);
+        Ok(added.map(|bos| bos.0).into_iter().chain(tokens).collect())
     }
 
     /// Tokens of a text and of nothing else; with `parse_special`, special tokens are recognised in it.
@@ -175,11 +192,11 @@ impl Model {
                 reason: format!("it is {} bytes long, must be at most {}", text.len(), i32::MAX),
             });
         }
-        let vocab = self.model.vocab();
-        if vocab.vocab_type() == VocabType::NONE {
+        // llama-cpp-2's `vocab_type` panics for RWKV's tokenizer, and others that are new to it.
+        if matches!(self.metadata("tokenizer.ggml.model").as_deref(), Some("none" | "no_vocab")) {
             return Err(Error::Model { reason: format!("{} has no tokenizer", self.path) });
         }
-        let tokens = vocab.tokenize(text.as_bytes(), false, parse_special);
+        let tokens = self.model.vocab().tokenize(text.as_bytes(), false, parse_special);
         Ok(tokens.into_iter().map(|token| token.0).collect())
     }
 

@@ -4,6 +4,9 @@ use std::borrow::Cow;
 use std::io;
 use std::path::Path;
 
+#[cfg(unix)]
+use super::parts::Part;
+
 /// A name for a model's file that is text, as long as the value lives.
 pub(super) struct TextPath<'p> {
     path: Cow<'p, Path>,
@@ -35,36 +38,26 @@ fn link<'p>(path: &Path) -> io::Result<TextPath<'p>> {
     let whole = std::path::absolute(path)?;
     let name = whole.file_name().unwrap_or_default().as_bytes();
     // llama.cpp finds the other parts of a model by the name of its first.
-    let Some((prefix, n_parts)) = split(name) else {
+    let Some(Part { prefix, number: 1, of }) = Part::of_name(name) else {
         let link = folder.path().join("model.gguf");
         symlink(&whole, &link)?;
         return Ok(TextPath { path: link.into(), _folder: Some(folder) });
     };
-    for part in 1..=n_parts {
-        let ending = format!("-{part:05}-of-{n_parts:05}.gguf");
+    for part in 1..=of {
+        let ending = Part::ending(part, of);
         let file = [prefix, ending.as_bytes()].concat();
         symlink(
             whole.with_file_name(OsStr::from_bytes(&file)),
             folder.path().join(format!("model{ending}")),
         )?;
     }
-    let first = folder.path().join(format!("model-00001-of-{n_parts:05}.gguf"));
+    let first = folder.path().join(format!("model{}", Part::ending(1, of)));
     Ok(TextPath { path: first.into(), _folder: Some(folder) })
 }
 
 #[cfg(not(unix))]
 fn link<'p>(_: &Path) -> io::Result<TextPath<'p>> {
     Err(io::Error::new(io::ErrorKind::InvalidFilename, "the name is not UTF-8"))
-}
-
-/// The name's beginning and the number of parts, for the first part of a split model.
-#[cfg(unix)]
-fn split(name: &[u8]) -> Option<(&[u8], usize)> {
-    const OF: &[u8] = b"-00001-of-";
-    let name = name.strip_suffix(b".gguf")?;
-    let (rest, digits) = name.split_at(name.len().checked_sub(5)?);
-    let n_parts = std::str::from_utf8(digits).ok().filter(|text| text.bytes().all(|b| b.is_ascii_digit()))?;
-    Some((rest.strip_suffix(OF)?, n_parts.parse().ok()?))
 }
 
 #[cfg(all(test, unix))]

@@ -64,14 +64,14 @@ pub unsafe extern "C" fn sda_model_params_init(params: *mut CModelParams, size: 
     guard(|| unsafe { init_sized(params, size) })
 }
 
-/// Loads a GGUF file.
+/// Loads a GGUF file, or the first part of a model in several.
 ///
 /// `path` is its name, on Unix in any bytes, elsewhere in UTF-8. `params` may be NULL for the defaults.
 ///
 /// `model` receives the handle; free it with sda_model_free().
 ///
-/// SDA_ERR_IO if there is no such file, SDA_ERR_MODEL if it is not a model that llama.cpp can load, or if
-/// `progress` stopped it.
+/// SDA_ERR_IO if there is no such file, SDA_ERR_MODEL if it is not a model that llama.cpp can load, if it cannot
+/// continue a text (encoders, diffusion models), or if `progress` stopped it.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sda_model_new(
     path: *const c_char,
