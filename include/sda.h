@@ -590,7 +590,7 @@ typedef struct sda_host {
     /*
      `llama_memory_seq_pos_min`: smallest position still held, -1 if none. Optional: without it the
      library takes position 0 to be held always, which is wrong only for sliding-window models that
-     rewind.
+     rewind. Recurrent models are then told by `seq_rm`, which refuses a part.
      */
     int32_t (*seq_pos_min)(struct llama_context *ctx,
                            int32_t seq);

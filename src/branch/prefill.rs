@@ -148,8 +148,14 @@ impl Reading<'_> {
         let gone = donor.len() > self.shared && self.context.seq_pos_min(donor.id())? > 0;
         if whole || gone {
             self.branches.iter_mut().try_for_each(|branch| branch.clear(self.context))?;
+        } else if !self.context.has_seq_pos_min() {
+            // Only the attempt tells a recurrent state: it refuses, and is read again.
+            let shared = self.shared;
+            self.branches
+                .iter_mut()
+                .try_for_each(|branch| branch.truncate(self.context, shared).map(drop))?;
         }
-        Ok(self.branches[kept].len())
+        Ok(self.branches[self.longest()].len())
     }
 
     /// The branch that holds most tokens, the first of several.

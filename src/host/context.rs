@@ -303,7 +303,12 @@ impl Context {
         Ok(unsafe { rm(self.shared.ctx, seq, p0 as i32, -1) } != 0)
     }
 
-    /// Smallest position that is still held of a sequence, -1 if none.
+    /// True if the host can tell the smallest position that is held.
+    pub(crate) fn has_seq_pos_min(&self) -> bool {
+        self.shared.table().seq_pos_min.is_some()
+    }
+
+    /// Smallest position that is still held of a sequence, -1 if none; 0 where the host cannot tell.
     pub fn seq_pos_min(&self, seq: SeqId) -> Result<i32> {
         let Some(pos_min) = self.shared.table().seq_pos_min else { return Ok(0) };
         let _lock = self.shared.lock()?;

@@ -64,7 +64,7 @@ pub struct HostTable {
     pub seq_rm: Option<unsafe extern "C" fn(ctx: *mut LlamaContext, seq: SeqId, p0: i32, p1: i32) -> i32>,
     /// `llama_memory_seq_pos_min`: smallest position still held, -1 if none. Optional: without it the
     /// library takes position 0 to be held always, which is wrong only for sliding-window models that
-    /// rewind.
+    /// rewind. Recurrent models are then told by `seq_rm`, which refuses a part.
     pub seq_pos_min: Option<unsafe extern "C" fn(ctx: *mut LlamaContext, seq: SeqId) -> i32>,
     /// `llama_vocab_n_tokens`. Required.
     pub n_vocab: Option<unsafe extern "C" fn(ctx: *mut LlamaContext) -> i32>,

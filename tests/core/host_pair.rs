@@ -85,17 +85,13 @@ fn beginning(tokens: &[Token], share: f64) -> Vec<Token> {
 
 fn config() -> impl Strategy<Value = Config> {
     let memory = prop_oneof![
-        3 => Just((None, false)),
-        2 => (2..9i32).prop_map(|w| (Some(w), false)),
-        1 => Just((None, true)),
+        3 => Just((None, false, true)),
+        2 => (2..9i32).prop_map(|w| (Some(w), false, true)),
+        1 => Just((None, true, true)),
+        1 => any::<bool>().prop_map(|recurrent| (None, recurrent, false)),
     ];
-    (memory, any::<bool>(), 2..20usize).prop_map(|((window, recurrent), unified, n_batch)| Config {
-        n_ctx: 4096,
-        n_batch,
-        unified,
-        window,
-        recurrent,
-        ..Config::default()
+    (memory, any::<bool>(), 2..20usize).prop_map(|((window, recurrent, tells_pos_min), unified, n_batch)| {
+        Config { n_ctx: 4096, n_batch, unified, window, recurrent, tells_pos_min, ..Config::default() }
     })
 }
 
@@ -121,7 +117,7 @@ fn run(config: Config, edits: &[Edit]) {
                 let longest = new[0].len().max(new[1].len());
                 assert!(cost.reused < longest && cost.shared < longest, "{cost:?}");
                 assert!(decoded <= new[0].len() + new[1].len() - cost.shared, "{cost:?}");
-                if config.unified && config.window.is_none() && !config.recurrent {
+                if config.unified && config.window.is_none() && !config.recurrent && config.tells_pos_min {
                     let old = [&old[0][..], &old[1]];
                     assert_eq!(decoded, rows_needed(old, [&new[0], &new[1]]));
                 }
@@ -204,8 +200,10 @@ fn separate_kv_buffers_share_the_work_but_not_the_cells() {
 /// prompt now begins like the plain one, whose early cells it would need.
 #[test]
 fn cells_that_the_window_or_the_state_has_left_are_not_shared() {
-    for (window, recurrent) in [(Some(4), false), (None, true)] {
-        let config = Config { window, recurrent, ..Config::default() };
+    for (window, recurrent, tells_pos_min) in
+        [(Some(4), false, true), (None, true, true), (None, true, false)]
+    {
+        let config = Config { window, recurrent, tells_pos_min, ..Config::default() };
         let host = FakeHost::new(config);
         let mut pair = pair(&host);
         let long: Vec<Token> = (0..20).collect();

@@ -224,17 +224,13 @@ fn tokens(most: usize) -> impl Strategy<Value = Vec<Token>> {
 
 fn config() -> impl Strategy<Value = Config> {
     let memory = prop_oneof![
-        3 => Just((None, false)),
-        2 => (2..9i32).prop_map(|w| (Some(w), false)),
-        1 => Just((None, true)),
+        3 => Just((None, false, true)),
+        2 => (2..9i32).prop_map(|w| (Some(w), false, true)),
+        1 => Just((None, true, true)),
+        1 => any::<bool>().prop_map(|recurrent| (None, recurrent, false)),
     ];
-    (memory, any::<bool>(), 6..20usize).prop_map(|((window, recurrent), unified, n_batch)| Config {
-        n_ctx: 8192,
-        n_batch,
-        unified,
-        window,
-        recurrent,
-        ..Config::default()
+    (memory, any::<bool>(), 6..20usize).prop_map(|((window, recurrent, tells_pos_min), unified, n_batch)| {
+        Config { n_ctx: 8192, n_batch, unified, window, recurrent, tells_pos_min, ..Config::default() }
     })
 }
 

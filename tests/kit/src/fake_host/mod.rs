@@ -45,14 +45,15 @@ impl FakeHost {
         (&raw const self.0.state).cast_mut().cast()
     }
 
-    /// Every function filled in.
+    /// Every function filled in, but for those that the context is said to lack.
     pub fn table(&self) -> HostTable {
+        let tells_pos_min = self.state().config.tells_pos_min;
         HostTable {
             decode: Some(decode),
             get_logits_ith: Some(get_logits_ith),
             seq_cp: Some(seq_cp),
             seq_rm: Some(seq_rm),
-            seq_pos_min: Some(seq_pos_min),
+            seq_pos_min: tells_pos_min.then_some(seq_pos_min),
             n_vocab: Some(n_vocab),
             n_ctx: Some(n_ctx),
             n_ctx_seq: Some(n_ctx_seq),

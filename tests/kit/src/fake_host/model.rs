@@ -20,6 +20,8 @@ pub struct Config {
     pub window: Option<i32>,
     /// Keeps one state per sequence, which cannot be rewound.
     pub recurrent: bool,
+    /// Tells the smallest position of a sequence; llama.cpp does since June 2025.
+    pub tells_pos_min: bool,
     /// How long a decode takes at least.
     pub pause: Duration,
 }
@@ -34,6 +36,7 @@ impl Default for Config {
             unified: true,
             window: None,
             recurrent: false,
+            tells_pos_min: true,
             pause: Duration::ZERO,
         }
     }
