@@ -3,7 +3,8 @@
 .PHONY: hosts bundled-hosts test-hosts test-old-llama test-llama-cpp-python
 
 # tests/hosts.rs drives them. It needs no llama.cpp itself, only what these variables name.
-HOSTS_TEST = SDA_DIR="$(SDA_DIR)" SDA_TEST_MODEL="$${SDA_TEST_MODEL:-$$($(FETCH) smollm2)}" scripts/tools.sh run \
+HOSTS_TEST = SDA_DIR="$(SDA_DIR)" SDA_TEST_MODELS_DIR="$(TINY_MODELS)" \
+    SDA_TEST_MODEL="$${SDA_TEST_MODEL:-$$($(FETCH) smollm2)}" scripts/tools.sh run \
     "$(CARGO)" test --locked --test hosts $(TESTFLAGS) -- --ignored --nocapture --test-threads 1
 
 # A shared llama.cpp: SDA_LLAMA_DIR names another than the one inside this crate.
@@ -13,10 +14,10 @@ LLAMA_DIR = $${SDA_LLAMA_DIR:-$$($(RUN) scripts/build-llama-shared.sh)}
 bundled-hosts: bundled
 	$(RUN) "$(CARGO)" build --release --locked -p sda --features bundled,judge --example paired
 
-test-hosts: bundled-hosts tree ## run the example hosts, which must say the same token for token
+test-hosts: bundled-hosts tree tiny-models ## run the example hosts, which must say the same token for token
 	llama="$(LLAMA_DIR)" && SDA_LLAMA_DIR="$$llama" SDA_BUNDLED="$(CARGO_TARGET_DIR)/release" $(HOSTS_TEST) hosts::
 
-test-old-llama: setup tree ## run the example hosts on five older releases of llama.cpp
+test-old-llama: setup tree tiny-models ## run the example hosts on five older releases of llama.cpp
 	$(HOSTS_TEST) old::
 
 # The build of llama-cpp-python takes some minutes; CMAKE_ARGS is its own.

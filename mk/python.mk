@@ -1,6 +1,7 @@
-# Tests with real programs around the command: a browser, a judge's server, jinja2. Included by the Makefile.
+# Tests with real programs around the command: a browser, a judge's server, jinja2, models that gguf writes. Included by
+# the Makefile.
 
-.PHONY: python-tests test-viewer test-judge-server test-templates
+.PHONY: python-tests test-viewer test-judge-server test-templates tiny-models test-models
 
 PYTEST := $(CACHE)/python-tests/bin/python -m pytest -q -p no:cacheprovider
 python-tests:
@@ -24,6 +25,17 @@ test-templates: setup python-tests ## compare chat templates with jinja2, set up
 	    --seed $(SEED) --count $(COUNT)
 	SDA_TEMPLATE_CASES="$(CARGO_TARGET_DIR)/templates.json" $(RUN) "$(CARGO)" test --release --locked \
 	    --features bundled,judge --lib template::differential $(TESTFLAGS) -- --include-ignored
+
+# Models of a few hundred KiB with random weights, of the architectures and settings that the real test models lack.
+TINY_MODELS := $(CARGO_TARGET_DIR)/tiny-models
+tiny-models: python-tests
+	@"$(CACHE)/python-tests/bin/python" tests/python/models/make_models.py "$(TINY_MODELS)"
+
+test-models: bundled tiny-models ## test models beyond attention: recurrent, hybrid, in parts, without an end or a template
+	export SDA_TEST_MODELS_DIR="$(TINY_MODELS)" SDA_BUNDLED_LIB="$(CARGO_TARGET_DIR)/release/libsda.so" && set -x && \
+	$(RUN) "$(CARGO)" test --release --locked --features bundled,judge --test bundled $(TESTFLAGS) \
+	    architectures:: -- --ignored && \
+	$(RUN) "$(CARGO)" test --release --locked -p sda-cli --test cli $(TESTFLAGS) architectures:: -- --ignored
 
 # lm-evaluation-harness's checks of IFEval, out of its wheel and without its dependencies. IFEVAL_TEXTS a check: more,
 # and another OUT, for a longer comparison (SDA_IFEVAL_PUBLISHED=FILE cargo test -p sda-cli --bin sda published).

@@ -32,6 +32,7 @@ struct Hosts {
     folder: PathBuf,
     llama: PathBuf,
     python: String,
+    model: String,
 }
 
 impl Hosts {
@@ -52,7 +53,19 @@ impl Hosts {
         );
         prepare(Command::new("cmake").arg("--build").arg(&folder));
         let python = std::env::var("PYTHON").unwrap_or_else(|_| "python3".into());
-        Hosts { folder, llama: llama.join(format!("lib/libllama{DLL_SUFFIX}")), python }
+        let llama = llama.join(format!("lib/libllama{DLL_SUFFIX}"));
+        Hosts { folder, llama, python, model: given("SDA_TEST_MODEL") }
+    }
+
+    /// The same with one of the tiny models of tests/python/models.
+    fn with_tiny(&self, name: &str) -> Hosts {
+        let model = Path::new(&given("SDA_TEST_MODELS_DIR")).join(format!("{name}.gguf"));
+        Hosts {
+            folder: self.folder.clone(),
+            llama: self.llama.clone(),
+            python: self.python.clone(),
+            model: model.to_str().unwrap().to_owned(),
+        }
     }
 
     fn run(&self, host: &str, arguments: &[&str]) -> Output {
@@ -74,8 +87,7 @@ impl Hosts {
     }
 
     fn answer(&self, host: &str, instruction: &str, amplification: &str, seed: &str, ids: bool) -> String {
-        let model = given("SDA_TEST_MODEL");
-        let mut arguments = vec![model.as_str(), PROMPT, instruction, amplification, seed, "40"];
+        let mut arguments = vec![self.model.as_str(), PROMPT, instruction, amplification, seed, "40"];
         arguments.extend(ids.then_some("--ids"));
         let output = self.run(host, &arguments);
         let [out, err] = [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
@@ -109,7 +121,7 @@ impl Hosts {
 
     /// tests/hosts/behaviour.c says what holds, line by line.
     fn behave(&self) {
-        print!("{}", prepare(Command::new(self.folder.join("behaviour")).arg(given("SDA_TEST_MODEL"))));
+        print!("{}", prepare(Command::new(self.folder.join("behaviour")).arg(&self.model)));
     }
 }
 
@@ -172,6 +184,21 @@ mod hosts {
         HOSTS.behave();
     }
 
+    /// Mamba, RWKV and two hybrids: a context keeps one state of each sequence, and no earlier one.
+    #[test]
+    #[ignore = "needs llama.cpp as a shared library: make test-hosts"]
+    fn models_with_recurrent_memory_are_steered_as_others() {
+        for name in ["mamba", "rwkv7", "jamba", "lfm2"] {
+            let hosts = HOSTS.with_tiny(name);
+            hosts.behave();
+            hosts.steering_has_an_effect("paired");
+            hosts.steering_has_an_effect("dropin");
+            for setting in [("1", "7"), ("-0.5", "7"), ("2.5", "-1")] {
+                hosts.all_say_the_same(&ALL, setting.0, setting.1);
+            }
+        }
+    }
+
     #[test]
     #[ignore = "needs llama.cpp as a shared library: make test-hosts"]
     fn a_missing_model_and_a_wrong_setting_are_errors() {
@@ -198,7 +225,7 @@ mod old {
     use super::*;
 
     /// `api` is what sda_llama.h must be told; the headers adapt the examples, which are written for today.
-    fn check(version: &str, api: Option<u32>, headers: &str) {
+    fn check(version: &str, api: Option<u32>, headers: &str) -> Hosts {
         let script = format!("{ROOT}/scripts/build-llama-shared.sh");
         let folder = prepare(Command::new(script).arg(version).stderr(Stdio::inherit()));
         let mut settings = vec!["-DSANITIZE=OFF".to_owned(), format!("-DINCLUDE_FIRST={headers}")];
@@ -210,36 +237,47 @@ mod old {
         hosts.steering_has_an_effect("paired");
         hosts.steering_has_an_effect("dropin");
         hosts.all_say_the_same(&built, "1", "7");
+        hosts
+    }
+
+    /// Before June 2025 a host cannot tell at which position a state is.
+    fn check_recurrent(hosts: &Hosts) {
+        let recurrent = hosts.with_tiny("mamba");
+        recurrent.behave();
+        recurrent.steering_has_an_effect("paired");
+        recurrent.all_say_the_same(&["paired", "dropin"], "1", "7");
     }
 
     #[test]
     #[ignore = "builds llama.cpp: make test-old-llama"]
     fn hosts_steer_llama_cpp_of_2024_09_with_6_callbacks_and_no_vocab() {
-        check("0.1.84", Some(202_409), "llama_2024.h;flash_attn.h");
+        check_recurrent(&check("0.1.84", Some(202_409), "llama_2024.h;flash_attn.h"));
     }
 
     #[test]
     #[ignore = "builds llama.cpp: make test-old-llama"]
     fn hosts_steer_llama_cpp_of_2025_01_with_llama_kv_cache() {
-        check("0.1.89", Some(202_501), "flash_attn.h");
+        check_recurrent(&check("0.1.89", Some(202_501), "flash_attn.h"));
     }
 
     #[test]
     #[ignore = "builds llama.cpp: make test-old-llama"]
     fn hosts_steer_llama_cpp_of_2025_05_with_llama_kv_self() {
-        check("0.1.103", None, "flash_attn.h");
+        let hosts = check("0.1.103", None, "flash_attn.h");
+        // This release gives two sequences of a recurrent model other rows in one context than in one for each.
+        hosts.with_tiny("mamba").steering_has_an_effect("dropin");
     }
 
     #[test]
     #[ignore = "builds llama.cpp: make test-old-llama"]
     fn hosts_steer_llama_cpp_of_2025_08_with_llama_memory_and_kv_unified() {
-        check("0.1.118", Some(202_507), "flash_attn.h");
+        check_recurrent(&check("0.1.118", Some(202_507), "flash_attn.h"));
     }
 
     #[test]
     #[ignore = "builds llama.cpp: make test-old-llama"]
     fn hosts_steer_llama_cpp_of_2026_02_with_10_callbacks() {
-        check("0.1.135", None, "");
+        check_recurrent(&check("0.1.135", None, ""));
     }
 }
 
@@ -255,7 +293,7 @@ mod llama_cpp_python {
         let folder = prepare(Command::new(&python).args(["-c", find]));
         let llama = Path::new(folder.trim_end()).join(format!("lib/libllama{DLL_SUFFIX}"));
         assert!(llama.is_file(), "{}", llama.display());
-        let hosts = Hosts { folder: PathBuf::new(), llama, python };
+        let hosts = Hosts { folder: PathBuf::new(), llama, python, model: given("SDA_TEST_MODEL") };
         hosts.steering_has_an_effect("llama_cpp_python.py");
         for setting in [("1", "7"), ("0", "7"), ("-0.5", "7")] {
             hosts.all_say_the_same(&["paired.py", "llama_cpp_python.py"], setting.0, setting.1);

@@ -1,5 +1,6 @@
 //! Tests with llama.cpp inside, on real models.
 
+mod architectures;
 mod batch;
 mod draw;
 mod ffi_engine;

@@ -11,7 +11,7 @@ use sda::engine::Engine;
 use sda::llama::{ContextOptions, Model};
 
 /// Runs a pair of texts together and apart, with the same continuation, and compares every row.
-fn rows_agree(model: &Model, options: ContextOptions, tolerance: f32, texts: [&str; 3]) {
+pub fn rows_agree(model: &Model, options: ContextOptions, tolerance: f32, texts: [&str; 3]) {
     let [plain, instructed, continuation] = texts;
     let plain = model.tokenize_prompt(plain).unwrap();
     let instructed = model.tokenize_prompt(instructed).unwrap();

@@ -207,7 +207,9 @@ static void full_context_is_an_error(void) {
     CHECK(status == SDA_ERR_CONTEXT_FULL);
     CHECK(n > n_ctx / 3);
     CHECK(strlen(sda_pair_error(pair)) > 0);
-    CHECK(sda_pair_row(pair, SDA_SIDE_INSTRUCTED, &row) == SDA_ERR_STATE);
+    /* Recurrent memory has no cells to run out of: the branch is as long as it may be, and nothing was decoded. */
+    CHECK(sda_pair_row(pair, SDA_SIDE_INSTRUCTED, &row) ==
+          (llama_model_is_recurrent(llama_get_model(ctx)) ? SDA_OK : SDA_ERR_STATE));
     CHECK(sda_pair_step(pair, plain.tokens[0]) == SDA_ERR_CONTEXT_FULL);
     CHECK(sda_pair_prefill(pair, plain.tokens, (size_t)plain.n, poem.tokens, (size_t)poem.n, NULL) == SDA_OK);
     CHECK(sda_pair_step(pair, plain.tokens[0]) == SDA_OK);

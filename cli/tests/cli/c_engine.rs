@@ -16,7 +16,7 @@ fn model_path() -> String {
 }
 
 /// Builds the example against the library.
-fn c_engine(test: &str) -> PathBuf {
+pub fn c_engine(test: &str) -> PathBuf {
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("c_engine").join(test);
     std::fs::create_dir_all(&folder).unwrap();
     let library = std::env::var_os("SDA_BUNDLED_LIB").expect("SDA_BUNDLED_LIB is not set: run `make test`");

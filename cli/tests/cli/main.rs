@@ -1,5 +1,6 @@
 //! The `sda` command as its users meet it.
 
+mod architectures;
 mod c_engine;
 mod check;
 mod command;
