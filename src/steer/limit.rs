@@ -24,6 +24,9 @@ const TOLERANCE: f64 = 2e-3;
 /// divergence is nearly a step, take most of them.
 const MOST_PASSES: usize = 40;
 
+/// Above this strength rounding in `f32` shows, and halving would take long to come down.
+const STRONG: f64 = 1e4;
+
 /// What a strength makes of the instructed distribution.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Tilt {
@@ -59,6 +62,14 @@ fn share_within(budget: f64, gain: f64, full: Tilt, mut at: impl FnMut(f64) -> T
     let (aim, floor) = ((budget * (1.0 - TOLERANCE / 2.0)).sqrt(), budget * (1.0 - TOLERANCE));
     let (mut low, mut high) = (none, 1.0);
     let (mut share, mut tilt) = (1.0, full);
+    if gain.abs() > STRONG {
+        let (part, at_part) = (STRONG / gain.abs(), at(STRONG / gain.abs()));
+        if at_part.kl > budget {
+            (high, share, tilt) = (part, part, at_part);
+        } else {
+            low = Allowed { share: part, kl: at_part.kl.max(0.0) };
+        }
+    }
     for _ in 0..MOST_PASSES {
         let width = high - low.share;
         let root = tilt.kl.max(0.0).sqrt();
@@ -108,6 +119,9 @@ const ROOM: f32 = 60.0;
 const LARGEST_MEAN: f64 = 100.0;
 const LARGEST_SQUARE: f64 = 1e4;
 
+/// Above this `w D` is so much larger than the divergence that its rounding in `f32` would show in that.
+const LARGEST_MOVE: f64 = 500.0;
+
 impl Line {
     pub(super) fn new(rows: &[Row; 2], gain: f64) -> Line {
         let [instructed, plain] = rows;
@@ -147,21 +161,23 @@ impl Line {
         let (x, y) = pairs.whole();
         let tokens = || {
             let unmasked = x.iter().zip(y).filter(|(x, _)| **x != MASKED);
-            unmasked.map(|(&x, &y)| {
-                let d = y.difference(x, self.apart);
-                ((f64::from(x) - self.max) + self.gain * d, d)
-            })
+            unmasked.map(|(&x, &y)| (f64::from(x), y.difference(x, self.apart)))
         };
-        let reference = tokens().fold(f64::NEG_INFINITY, |top, (s, _)| top.max(s));
+        // Relative to the likeliest token: `w M'` and `M` grow with the strength, and their difference does not.
+        let above =
+            |token: (f64, f64), other: (f64, f64)| (token.0 - other.0) + self.gain * (token.1 - other.1);
+        let higher = |top, token| if above(token, top) > 0.0 { token } else { top };
+        let Some(reference) = tokens().reduce(higher) else { return Tilt { kl: 0.0, variance: 0.0 } };
         let mut sums = [0.0; 2];
-        for (s, d) in tokens() {
-            let weight = (s - reference).exp();
+        for token in tokens() {
+            let weight = above(token, reference).exp();
             sums[0] += weight;
-            sums[1] += weight * d;
+            sums[1] += weight * (token.1 - reference.1);
         }
         let mean = sums[1] / sums[0];
-        let variance: f64 = tokens().map(|(s, d)| (s - reference).exp() * (d - mean).powi(2)).sum();
-        let kl = self.gain * mean - (reference + sums[0].ln() - self.log_sum);
+        let spread = |token: (f64, f64)| (token.1 - reference.1 - mean).powi(2);
+        let variance: f64 = tokens().map(|token| above(token, reference).exp() * spread(token)).sum();
+        let kl = self.gain * mean - (reference.0 - self.max) - sums[0].ln() + self.log_sum;
         Tilt { kl, variance: variance / sums[0] }
     }
 }
@@ -272,9 +288,11 @@ impl<S: Simd> Sums<S> {
         let kl = line.gain * (mean - line.apart) - (log_weight - line.log_sum);
         let variance = if VARIANCE { (square - mean * mean).max(0.0) } else { f64::NAN };
         // Where the rows are far apart at tokens that count, rounding shows.
-        let far = square > LARGEST_SQUARE || (mean - line.apart).abs() >= LARGEST_MEAN;
+        let moved = (mean - line.apart).abs();
+        let far = square > LARGEST_SQUARE || moved >= LARGEST_MEAN;
+        let strong = line.gain.abs() > STRONG || line.gain.abs() * moved.max(line.apart.abs()) > LARGEST_MOVE;
         // Beside a smaller sum, what is out of reach may count.
-        let fine = kl.is_finite() && !far && weight >= 1.0;
+        let fine = kl.is_finite() && !far && !strong && weight >= 1.0;
         if fine && !line.careful { Tilt { kl, variance } } else { line.carefully(pairs) }
     }
 }

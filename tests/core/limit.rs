@@ -183,3 +183,23 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn no_strength_is_too_large_for_a_budget() {
+    // From 1e7 on, rounding had hidden what the strength does (fuzz/, target steer).
+    let rows: [([f32; 4], [f32; 4]); 2] = [
+        ([3.0, 3.0, 3.0, MASKED], [14.5, 14.5, 13.5, MASKED]),
+        ([1.0, 2.0, 3.3, 0.0], [2.5, -7.1, 3.0, 0.0]),
+    ];
+    for isa in Isa::available() {
+        for (x, y) in rows {
+            for exponent in 0..39 {
+                for gain in [10_f32.powi(exponent), -(10_f32.powi(exponent))] {
+                    for max_kl in [1e-4, 0.1, 0.5, 0.9] {
+                        assert_within(isa, &x, &y, &with_budget(gain, max_kl));
+                    }
+                }
+            }
+        }
+    }
+}
