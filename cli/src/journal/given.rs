@@ -97,7 +97,13 @@ impl Given {
             (RECORD, Some(self.record.clone())),
         ];
         let fields = fields.into_iter().filter_map(|(name, value)| Some((name, value?)));
-        Input::new(self.line, self.name.clone(), fields, &(settings, arm, texts))
+        let (line, name) = (self.line, self.name.clone());
+        if self.result.is_empty() {
+            Input::new(line, name, fields, &(settings, arm, texts))
+        } else {
+            // A list may hold a record with several scores.
+            Input::new(line, name, fields, &(settings, arm, texts, &self.result))
+        }
     }
 }
 

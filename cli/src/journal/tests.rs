@@ -95,6 +95,14 @@ fn a_result_holds_the_record_as_it_was_whatever_its_fields_are_called() {
 }
 
 #[test]
+fn a_record_with_two_scores_is_two_records() {
+    let scored =
+        |score| format!("{{\"key\":\"1#2:0f1e2d3c4b5a6978\",\"record\":{{\"id\":1}},\"score\":{score}}}\n");
+    let inputs = read(&(scored(3) + &scored(51)), "settings");
+    assert_ne!(inputs[0].key, inputs[1].key);
+}
+
+#[test]
 fn bad_input_is_refused_with_its_line() {
     for (text, why) in [
         ("\n \n", "in.jsonl: holds no record, must hold at least 1"),
