@@ -12,7 +12,7 @@
 //! 2. [`host`]: the port to llama.cpp, a table of C functions that the host fills in. No llama.cpp is linked.
 //! 3. [`branch`]: two branches of one model, in the host's context or beside it.
 //! 4. [`sampler`]: the steering as a state machine, and as a `llama_sampler`.
-//! 5. [`judge`], `text`: what is asked of a judge, and how a conversation becomes two prompts.
+//! 5. [`judge`], `text` (feature `text`): what is asked of a judge, and how a conversation becomes two prompts.
 //! 6. `llama`, `engine` (feature `bundled`): llama.cpp built in, and whole answers.
 //! 7. [`ffi`]: the C ABI, `include/sda.h`.
 //!
@@ -35,7 +35,7 @@ pub mod quality;
 pub mod sampler;
 pub mod steer;
 pub mod strength;
-#[cfg(feature = "bundled")]
+#[cfg(feature = "text")]
 pub mod text;
 
 pub use error::{Error, Result};

@@ -43,6 +43,9 @@ pub use parse::{holds_score, parse_score};
 pub use prompt::{ReplyFormat, Template};
 pub use request::JudgeRequest;
 #[cfg(feature = "judge")]
+#[doc(hidden)]
+pub use server::read_reply;
+#[cfg(feature = "judge")]
 pub use server::{ApiKey, Cache, Client, ResponseFormat, RetryPolicy, Settings, default_cache_dir};
 pub(crate) use verdict::check_score;
 pub use verdict::{Judge, MAX_SCORE, MIN_SCORE, Verdict};

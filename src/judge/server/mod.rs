@@ -19,3 +19,5 @@ pub use client::Client;
 pub use key::ApiKey;
 pub use retry::RetryPolicy;
 pub use settings::{ResponseFormat, Settings};
+#[doc(hidden)]
+pub use step::read_reply;

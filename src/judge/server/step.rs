@@ -6,7 +6,7 @@ use super::complaint::{self, Complaint};
 use super::endpoint::printable;
 use super::http::Reply;
 use super::reply::{self, Kind, Unusable};
-use super::settings::Settings;
+use super::settings::{ResponseFormat, Settings};
 use super::wire::Dialect;
 use super::{retry, shapes};
 use crate::judge::JudgeRequest;
@@ -74,6 +74,24 @@ pub(super) fn next_step(
         why.push_str(if settings.key.is_some() { " with an API key" } else { " without an API key" });
     }
     refused(settings, dialect, Some(status), why, wait, complaint::in_error_reply(&body))
+}
+
+/// What a client with this format and otherwise the defaults makes of a reply to its first request: a score, or why
+/// there is none. For fuzz/, which has no server.
+#[doc(hidden)]
+pub fn read_reply(
+    format: ResponseFormat,
+    request: &JudgeRequest<'_>,
+    status: u16,
+    body: &[u8],
+) -> Result<f32, String> {
+    let settings = Settings { response_format: format, ..Settings::new("http://localhost", "") };
+    let reply = Reply { status, wait: None, location: None, body: body.to_vec() };
+    match next_step(&settings, request, Dialect::first(format), reply) {
+        Step::Score(score) => Ok(score),
+        Step::Adapt(_) => Err("the same again in another dialect".into()),
+        Step::Fail(failure) => Err(failure.why),
+    }
 }
 
 /// What an error means that the server put in words. `status` is its own, or that of the reply.

@@ -39,6 +39,7 @@ impl Jinja {
         Ok(Jinja { environment, bos: bos.to_owned(), eos: eos.to_owned() })
     }
 
+    /// To be called [`on_large_stack`].
     pub(super) fn render(
         &self,
         messages: &[Message],
@@ -63,7 +64,7 @@ impl Jinja {
         };
         let mut environment = self.environment.clone();
         environment.set_fuel(Some(fuel));
-        on_large_stack(move || metered::render(&environment, NAME, context).map_err(|e| explain(&e)))
+        metered::render(&environment, NAME, context).map_err(|e| explain(&e))
     }
 }
 
@@ -82,7 +83,7 @@ static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(|| {
 });
 
 /// Runs `body` on a thread of its own.
-fn on_large_stack<T: Send>(body: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+pub(super) fn on_large_stack<T: Send>(body: impl FnOnce() -> Result<T> + Send) -> Result<T> {
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new().name("chat template".into()).stack_size(STACK);
         let thread =

@@ -133,6 +133,15 @@ impl ChatTemplate {
     /// # Errors
     /// [`Error::Prompt`] where the template fails, drops a message, or does more work than a template may do.
     pub fn render(&self, messages: &[Message], add_generation_prompt: bool) -> Result<String> {
+        let render = || self.render_any(messages, add_generation_prompt);
+        match self.engine {
+            Engine::Jinja(_) => jinja::on_large_stack(render),
+            Engine::Function(_) => render(),
+        }
+    }
+
+    /// The first of the ways to write the messages that keeps all of them.
+    fn render_any(&self, messages: &[Message], add_generation_prompt: bool) -> Result<String> {
         let merged = merge_system(messages);
         let mut failure = None;
         for messages in std::iter::once(messages).chain(merged.as_deref()) {
@@ -172,7 +181,7 @@ impl ChatTemplate {
     /// What the template makes of the messages, unchecked.
     #[cfg(test)]
     fn render_unchecked(&self, messages: &[Message], generation: bool) -> Result<String> {
-        self.render_once(messages, Content::Text, generation)
+        jinja::on_large_stack(|| self.render_once(messages, Content::Text, generation))
     }
 
     fn render_once(&self, messages: &[Message], content: Content, generation: bool) -> Result<String> {
