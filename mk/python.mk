@@ -38,7 +38,7 @@ test-models: bundled tiny-models ## test models beyond attention: recurrent, hyb
 	$(RUN) "$(CARGO)" test --release --locked -p sda-cli --test cli $(TESTFLAGS) architectures:: -- --ignored
 
 # lm-evaluation-harness's checks of IFEval, out of its wheel and without its dependencies. IFEVAL_TEXTS a check: more,
-# and another OUT, for a longer comparison (SDA_IFEVAL_PUBLISHED=FILE cargo test -p sda-cli --bin sda published).
+# and another OUT, for a longer comparison (SDA_IFEVAL_PUBLISHED=FILE cargo test -p sda-cli --lib published).
 LM_EVAL ?= 0.4.13
 IFEVAL_TEXTS ?= 30
 IFEVAL_VENV := $(CACHE)/ifeval

@@ -34,10 +34,10 @@ pub fn read(path: &Path) -> Outcome<Source> {
     } else {
         (path.display().to_string(), std::fs::read(path).map(|read| bytes = read))
     };
-    let fail = |why: &dyn Display| Failure::Failed(format!("{name}: {why}"));
-    read.map_err(|e| fail(&e))?;
-    let text = utf8(bytes).map_err(|why| fail(&why))?;
-    Ok(Source { name, text })
+    match read {
+        Ok(()) => Source::of(name, bytes),
+        Err(error) => Err(Failure::Failed(format!("{name}: {error}"))),
+    }
 }
 
 /// A whole text file without its last line end.
@@ -66,12 +66,6 @@ pub fn read_line(from: &mut impl BufRead, is_first: bool) -> Outcome<Option<Stri
     Ok(Some(text.trim_end_matches(['\n', '\r']).to_owned()))
 }
 
-fn utf8(bytes: Vec<u8>) -> Result<String, String> {
-    let mut text = String::from_utf8(bytes).map_err(|e| not_utf8(&e))?;
-    drop_mark(&mut text);
-    Ok(text)
-}
-
 fn not_utf8(error: &FromUtf8Error) -> String {
     format!("not UTF-8 ({error})")
 }
@@ -84,6 +78,17 @@ fn drop_mark(text: &mut String) {
 }
 
 impl Source {
+    /// What is in a file of this name.
+    pub fn of(name: String, bytes: Vec<u8>) -> Outcome<Source> {
+        match String::from_utf8(bytes) {
+            Ok(mut text) => {
+                drop_mark(&mut text);
+                Ok(Source { name, text })
+            }
+            Err(error) => Err(Failure::Failed(format!("{name}: {}", not_utf8(&error)))),
+        }
+    }
+
     #[cfg(test)]
     pub fn new(name: &str, text: impl Into<String>) -> Source {
         Source { name: name.into(), text: text.into() }
@@ -203,6 +208,7 @@ mod tests {
             assert!(message(&failure).starts_with(why), "{}", message(&failure));
         }
         assert!(message(&read(Path::new("no-such.txt")).unwrap_err()).starts_with("no-such.txt: "));
-        assert!(utf8(vec![0xff]).unwrap_err().contains("not UTF-8"));
+        let binary = Source::of("x.jsonl".into(), vec![0xff]).unwrap_err();
+        assert!(message(&binary).starts_with("x.jsonl: not UTF-8"));
     }
 }

@@ -39,7 +39,7 @@ pub fn query(args: &GenerateArgs) -> Outcome<String> {
 }
 
 /// True for lines that are all records of a list.
-fn is_list(text: &str) -> bool {
+pub fn is_list(text: &str) -> bool {
     let is_record =
         |line: &str| object::<Query>(line).is_ok_and(|asked| asked.query.is_some() || asked.prompt.is_some());
     let mut lines = text.lines().filter(|line| !line.trim().is_empty()).peekable();

@@ -13,6 +13,8 @@
 //! written by one call, so a killed process leaves at most one torn line at the end, which the next run
 //! cuts off. While a journal is open, no other process can open its file.
 
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod given;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -169,12 +171,7 @@ impl<R: Serialize + DeserializeOwned> Journal<R> {
     }
 
     fn write(&mut self, input: &Input, result: &impl Serialize) -> Outcome {
-        let result = Verbatim::of(result).fields();
-        let mut named: BTreeMap<&str, &Verbatim> =
-            input.fields.iter().map(|(name, value)| (*name, value)).collect();
-        named.extend(result.iter().map(|(name, value)| (name.as_str(), value)));
-        let fields = named.iter().map(|(name, value)| format!(",{}:{}", Value::from(*name), value.as_str()));
-        let line = format!("{{\"key\":{}{}}}\n", Value::from(input.key.as_str()), fields.collect::<String>());
+        let line = line(input, result);
         let failed = |to: &str, e: io::Error| Failure::Failed(format!("{to}: {e}"));
         match &mut self.to {
             To::Stdout => {
@@ -188,6 +185,16 @@ impl<R: Serialize + DeserializeOwned> Journal<R> {
             }
         }
     }
+}
+
+/// The result of an input as a line of a file.
+fn line(input: &Input, result: &impl Serialize) -> String {
+    let result = Verbatim::of(result).fields();
+    let mut named: BTreeMap<&str, &Verbatim> =
+        input.fields.iter().map(|(name, value)| (*name, value)).collect();
+    named.extend(result.iter().map(|(name, value)| (name.as_str(), value)));
+    let fields = named.iter().map(|(name, value)| format!(",{}:{}", Value::from(*name), value.as_str()));
+    format!("{{\"key\":{}{}}}\n", Value::from(input.key.as_str()), fields.collect::<String>())
 }
 
 fn lock(file: &File) -> Result<(), String> {

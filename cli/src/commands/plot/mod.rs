@@ -2,6 +2,8 @@
 
 mod amplify;
 mod eval;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod picture;
 mod records;
 mod step;

@@ -46,7 +46,7 @@ pub fn svg(args: &StepArgs) -> Outcome<String> {
     of(&Trace::read(&args.trace)?, args.step, args.answer)
 }
 
-fn of(trace: &Trace, number: usize, answer: Option<usize>) -> Outcome<String> {
+pub(super) fn of(trace: &Trace, number: usize, answer: Option<usize>) -> Outcome<String> {
     let steps = &trace.answer(answer)?.steps;
     let step = steps.iter().find(|step| step.record.step == number).ok_or_else(|| {
         let [first, last] = [steps.first(), steps.last()].map(|step| step.map_or(0, |step| step.record.step));

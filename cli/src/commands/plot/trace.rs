@@ -40,7 +40,7 @@ pub fn svg(args: &TraceArgs) -> Outcome<String> {
     of(&Trace::read(&args.trace)?, args.answer)
 }
 
-fn of(trace: &Trace, number: Option<usize>) -> Outcome<String> {
+pub(super) fn of(trace: &Trace, number: Option<usize>) -> Outcome<String> {
     let answer = trace.answer(number)?;
     let steps = steps(answer)?;
     let has_texts = steps.len() <= MOST_TEXTS;

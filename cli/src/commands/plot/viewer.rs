@@ -26,7 +26,7 @@ pub fn html(args: &ViewerArgs) -> Outcome<String> {
     page(&Trace::read(&args.trace)?)
 }
 
-fn page(trace: &Trace) -> Outcome<String> {
+pub(super) fn page(trace: &Trace) -> Outcome<String> {
     let shown = std::ptr::from_ref(trace.answer(None)?);
     let first = trace.answers.iter().position(|answer| std::ptr::eq(answer, shown));
     let data = Data {

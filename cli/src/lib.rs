@@ -1,0 +1,89 @@
+//! The `sda` command: [`main`] is all of it. It is a library so that fuzz/ can link it.
+
+mod args;
+mod assess;
+mod check;
+mod cli;
+mod commands;
+mod failure;
+mod fingerprint;
+mod input;
+mod journal;
+mod judge_file;
+mod load;
+mod measure;
+mod prompts;
+mod record;
+mod runner;
+mod session;
+mod strength;
+mod ui;
+mod verbatim;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use clap::error::ErrorKind;
+
+use cli::{Cli, Command};
+use commands::{bench, chat, eval, generate, list, plot, score};
+use failure::Failure;
+
+/// What must hold for any input: fuzz/ calls these with random ones, a test with the seeds.
+#[cfg(any(test, fuzzing))]
+pub mod fuzz {
+    pub use crate::commands::plot::fuzz::trace;
+    pub use crate::journal::fuzz::lines;
+
+    /// Calls `check` with each seed of a fuzz target.
+    #[cfg(test)]
+    pub fn each_seed(target: &str, check: impl Fn(&[u8])) {
+        let folder = std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../fuzz/seeds")).join(target);
+        let seeds: Vec<_> = std::fs::read_dir(folder).unwrap().collect::<Result<_, _>>().unwrap();
+        assert!(!seeds.is_empty());
+        seeds.iter().for_each(|seed| check(&std::fs::read(seed.path()).unwrap()));
+    }
+}
+
+/// Runs the command line of the process.
+pub fn main() -> ExitCode {
+    let args = cli::expand(std::env::args_os());
+    let cli = match Cli::try_parse_from(&args) {
+        Ok(cli) => cli,
+        Err(error) if error.kind() == ErrorKind::InvalidUtf8 => {
+            eprintln!("sda: error: {}", cli::not_utf8(&args));
+            return ExitCode::from(2);
+        }
+        Err(error) => {
+            // Help and version go to stdout and are no error; clap prints usage errors to stderr.
+            let _ = error.print();
+            return match error.kind() {
+                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitCode::SUCCESS,
+                _ => ExitCode::from(2),
+            };
+        }
+    };
+    let outcome = match cli.command {
+        Command::Generate(args) => match args.list_file() {
+            Some(file) => list::run(&args, file),
+            None => generate::run(&args),
+        },
+        Command::Chat(args) => chat::run(&args),
+        Command::Bench(args) => bench::run(&args),
+        Command::Score(args) => score::run(&args),
+        Command::Eval(args) => eval::run(args),
+        Command::Plot(args) => plot::run(&args),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Usage(text)) => {
+            eprintln!("sda: error: {text}");
+            ExitCode::from(2)
+        }
+        Err(Failure::Failed(text)) => {
+            eprintln!("sda: error: {text}");
+            ExitCode::FAILURE
+        }
+        Err(Failure::Interrupted) => ExitCode::from(ui::interrupt::EXIT_INTERRUPTED),
+    }
+}
