@@ -275,12 +275,13 @@ fn has_failed(fields: &Fields) -> bool {
     fields.get("error").is_some_and(|error| !error.is_null())
 }
 
-/// The key of a line, and its fields but for what was somebody's record.
+/// The key of a line, and its fields but for what was somebody's: the record, and an `id` that may be a number beyond
+/// f64.
 fn result(line: &[u8]) -> Result<(String, Fields), String> {
     let read = || {
         let mut texts: BTreeMap<String, Box<RawValue>> = serde_json::from_slice(line).ok()?;
         let key = texts.remove("key").filter(|_| line.starts_with(KEY.as_bytes()))?;
-        texts.retain(|name, _| name != RECORD && name != ITEM);
+        texts.retain(|name, _| ![RECORD, ITEM, "id"].contains(&name.as_str()));
         let field =
             |(name, text): (String, Box<RawValue>)| Some((name, serde_json::from_str(text.get()).ok()?));
         let fields: Option<Fields> = texts.into_iter().map(field).collect();

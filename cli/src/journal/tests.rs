@@ -147,6 +147,17 @@ fn a_second_run_finds_what_is_done_and_drops_what_has_failed() {
 }
 
 #[test]
+fn a_result_is_found_again_whatever_number_the_id_of_its_record_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("out.jsonl");
+    let inputs = read("{\"id\":1e999}\n{\"id\":-0.50}\n{\"id\":\"a\"}", "settings");
+    let mut journal = open(&path, &inputs).unwrap();
+    assert!(inputs.iter().all(|input| journal.append(input, scored(1)).is_ok()));
+    drop(journal);
+    assert_eq!(open(&path, &inputs).unwrap().len(), 3);
+}
+
+#[test]
 fn a_file_cut_at_any_byte_loses_only_the_torn_result() {
     let (_dir, path) = run();
     let inputs = inputs();
