@@ -141,9 +141,11 @@ test-bundled: bundled ## test what needs llama.cpp, on real models
 
 fmt: ## format the sources
 	"$(CARGO)" fmt
+	"$(CARGO)" fmt --manifest-path fuzz/Cargo.toml
 
 fmt-check: ## fail if the sources are not formatted
 	"$(CARGO)" fmt --check
+	"$(CARGO)" fmt --manifest-path fuzz/Cargo.toml --check
 
 clippy: clippy-core clippy-bundled ## lint, warnings are errors
 

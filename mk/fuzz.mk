@@ -28,8 +28,8 @@ fuzz: setup $(CARGO_FUZZ) ## run each fuzz target for some time (SECONDS=60, FUZ
 	@cd fuzz && export PATH="$(CARGO_FUZZ)/bin:$$PATH" && $(foreach target,$(FUZZ), \
 	    echo '== $(target)' && mkdir -p "$(FUZZ_DIR)/corpus/$(target)" "$(FUZZ_DIR)/artifacts" && \
 	    $(if $(filter $(target),$(FUZZ_ASAN)),RUSTC_BOOTSTRAP=1) RUSTFLAGS='$(RUSTFLAGS)' "$(CURDIR)/scripts/tools.sh" run \
-        "$(CARGO)" fuzz run $(call fuzz_flags,$(target)) $(target) \
-	        "$(FUZZ_DIR)/corpus/$(target)" seeds/$(target) -- -max_total_time=$(SECONDS) -timeout=5 -rss_limit_mb=1024 \
+	        "$(CARGO)" fuzz run $(call fuzz_flags,$(target)) $(target) \
+	        "$(FUZZ_DIR)/corpus/$(target)" seeds/$(patsubst plot,trace,$(target)) -- -max_total_time=$(SECONDS) -timeout=5 -rss_limit_mb=1024 \
 	        -max_len=4096 -print_final_stats=1 -artifact_prefix="$(FUZZ_DIR)/artifacts/$(target)-" \
 	        $(call fuzz_dict,$(target)) >"$(FUZZ_DIR)/$(target).log" 2>&1 || \
 	        { tail -n 40 "$(FUZZ_DIR)/$(target).log"; exit 1; } && \

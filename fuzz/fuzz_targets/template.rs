@@ -1,7 +1,7 @@
 //! A chat template from anywhere: it ends by the limits of what it may do. libFuzzer watches the time (-timeout) and
 //! the memory (-rss_limit_mb, -malloc_limit_mb).
 //!
-//! Input: parts with \x1f between them. The template, variables (JSON), and the contents of messages in turn; the first
+//! Input: parts with U+001F between them. The template, variables (JSON), and the contents of messages in turn; the first
 //! is of the system if it begins with "!".
 
 #![no_main]
