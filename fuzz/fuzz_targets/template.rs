@@ -41,5 +41,6 @@ fuzz_target!(|input: &str| {
 fn check_error(error: &sda::Error) {
     let shown = error.to_string();
     assert!(!shown.is_empty() && !shown.contains("internal error"), "{shown}");
+    assert!(!shown.contains(|c: char| c.is_control()), "{shown:?}");
     assert!(shown.len() < 4096, "a message of {} bytes", shown.len());
 }

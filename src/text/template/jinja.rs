@@ -9,7 +9,7 @@ use minijinja::{Environment, ErrorKind, context};
 use super::variables::TemplateVariables;
 use super::{Content, Message};
 use super::{filters, metered, print, source};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, excerpt};
 
 const NAME: &str = "chat_template";
 
@@ -103,7 +103,7 @@ fn explain(error: &minijinja::Error) -> Error {
             "it does more than is allowed, {FUEL} steps, {FUEL_PER_MESSAGE} for each message and {FUEL_PER_BYTE} \
              for each byte, where 64 bytes are a step"
         ),
-        kind => error.detail().map_or_else(|| kind.to_string(), str::to_owned),
+        kind => error.detail().map_or_else(|| kind.to_string(), excerpt),
     };
     Error::Prompt { reason: format!("the chat template failed{line}: {detail}") }
 }

@@ -290,6 +290,12 @@ mod tests {
     }
 
     #[test]
+    fn what_a_template_says_of_an_error_is_short_and_commands_no_terminal() {
+        let error = render("{{ raise_exception('\u{1b}[2J' + 'a' * 100000) }}").unwrap_err().to_string();
+        assert!(error.len() < 400 && error.contains("\\u{1b}[2Jaaa") && error.ends_with("aaa..."), "{error}");
+    }
+
+    #[test]
     fn the_date_is_todays() {
         let date = unchecked("{{ strftime_now('%Y-%m-%d') }}").unwrap();
         assert!(date.len() == 10 && date.starts_with("20"), "{date}");
