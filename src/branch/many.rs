@@ -1,7 +1,8 @@
-//! Steps of one pair and of many: a single decode for every branch of every pair of a context, so that the
-//! weights are read once.
+//! Steps of one pair and of many: a single decode for every branch of every pair of a context, and for a part of the
+//! prompts that others are reading, so that the weights are read once.
 
 use super::pair::{Pair, Side};
+use super::reading::Reading;
 use crate::error::{Error, Result};
 use crate::host::{Row, Token};
 
@@ -40,11 +41,32 @@ impl Pair {
 /// cache: which pair has to give way is for the caller to say. After another failure all pairs are as they
 /// were, but without logits; where the memory cannot be rewound they are empty.
 pub fn step_many(moves: &mut [Move]) -> Result<()> {
-    let Some(first) = moves.first() else { return Ok(()) };
-    let n_batch = first.pair.context.n_batch();
+    step_and_read(moves, &mut [])
+}
+
+/// A part of a prompt that is read in a joint step.
+pub(crate) struct Chunk<'p> {
+    /// The pair that reads, in the same context as the others, and none that is stepped.
+    pub(crate) pair: &'p mut Pair,
+    /// What it reads.
+    pub(crate) reading: &'p mut Reading,
+    /// The most rows, one for each branch or more.
+    pub(crate) most: usize,
+}
+
+/// As [`step_many`], and in the same decode other pairs read a part of their prompts. A pair whose reading is done has
+/// logits. After a failure but [`Error::ContextFull`] the pairs that read are to be emptied.
+pub(crate) fn step_and_read(moves: &mut [Move], chunks: &mut [Chunk]) -> Result<()> {
+    let Some(context) = (moves.first().map(|a_move| &a_move.pair.context))
+        .or_else(|| chunks.first().map(|chunk| &chunk.pair.context))
+        .cloned()
+    else {
+        return Ok(());
+    };
+    let n_batch = context.n_batch();
     let mut rows: Vec<Row> = Vec::with_capacity(2 * moves.len());
     for a_move in &*moves {
-        if !a_move.pair.context.is_same(&first.pair.context) {
+        if !a_move.pair.context.is_same(&context) {
             return Err(Error::State { reason: "pairs that step together must share one context".into() });
         }
         a_move.pair.check_next(a_move.side)?;
@@ -55,12 +77,19 @@ pub fn step_many(moves: &mut [Move]) -> Result<()> {
         let allowed = "at least the rows of a joint step, two a pair and one for each single instruction";
         return Err(Error::param("n_batch", format_args!("{n_batch} ({} rows)", rows.len()), allowed));
     }
+    let lengths: Vec<usize> = (chunks.iter())
+        .map(|chunk| chunk.reading.rows(chunk.pair, chunk.most.min(n_batch - rows.len()), &mut rows))
+        .collect();
+    if rows.is_empty() {
+        return Ok(());
+    }
     for a_move in &mut *moves {
         a_move.pair.forget_rows();
     }
-    let decoded = match moves[0].pair.context.decode(&rows) {
+    let mut handle = context;
+    let decoded = match handle.decode(&rows) {
         Ok(decoded) => decoded,
-        Err(error) => return Err(undo(moves, error)),
+        Err(error) => return Err(undo(moves, chunks, error)),
     };
     let mut index = 0;
     for a_move in moves {
@@ -70,16 +99,25 @@ pub fn step_many(moves: &mut [Move]) -> Result<()> {
             index += 1;
         }
     }
+    for (chunk, n) in chunks.iter_mut().zip(lengths) {
+        chunk.pair.context.note(decoded)?;
+        chunk.reading.decoded(chunk.pair, n, decoded, index)?;
+        index += n;
+    }
     Ok(())
 }
 
 /// Brings the cache back to what the pairs hold, and says what the error was about.
-fn undo(moves: &mut [Move], error: Error) -> Error {
+fn undo(moves: &mut [Move], chunks: &mut [Chunk], error: Error) -> Error {
+    let mut pairs: Vec<&mut Pair> = Vec::with_capacity(moves.len() + chunks.len());
+    pairs.extend(moves.iter_mut().map(|a_move| &mut *a_move.pair));
+    pairs.extend(chunks.iter_mut().map(|chunk| &mut *chunk.pair));
     if !matches!(error, Error::ContextFull { .. }) {
-        for a_move in &mut *moves {
-            a_move.pair.drop_unfinished();
-        }
+        pairs.iter_mut().for_each(|pair| pair.drop_unfinished());
     }
-    let held = moves.iter().map(|a_move| a_move.pair.held()).sum();
-    moves[0].pair.full_with(error, held)
+    let held = pairs.iter().map(|pair| pair.held()).sum();
+    match pairs.first() {
+        Some(pair) => pair.full_with(error, held),
+        None => error,
+    }
 }

@@ -99,6 +99,16 @@ impl Pair {
         Ok(())
     }
 
+    /// The sequences that are meant: that of one branch, or of all in use, in the order of [`Pair::sides`].
+    pub(super) fn branches(&self, only: Option<Side>) -> Vec<&Sequence> {
+        self.sides(only).map(|side| self.sequence(side)).collect()
+    }
+
+    /// All sequences, in use or not.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Sequence> {
+        [&self.plain, &self.instructed].into_iter().chain(&self.singles)
+    }
+
     /// Gives each branch its own sequence again.
     pub(super) fn separate(&mut self) {
         self.is_merged = false;
@@ -245,9 +255,8 @@ impl Pair {
     }
 
     /// Tokens that all branches hold together.
-    pub(super) fn held(&self) -> usize {
-        let singles: usize = self.singles.iter().map(Sequence::len).sum();
-        self.plain.len() + self.instructed.len() + singles
+    pub(crate) fn held(&self) -> usize {
+        self.all().map(Sequence::len).sum()
     }
 
     /// The host only says that there was no room; this says how much was asked of how much.

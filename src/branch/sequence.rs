@@ -1,10 +1,10 @@
 //! One sequence of a context: what the KV cache holds of it, and how it is rewound and read on.
 
 use crate::error::{Error, Result};
-use crate::host::{Context, Logits, LogitsRow, Row, SeqId, Token};
+use crate::host::{Context, Decoded, Logits, LogitsRow, Row, SeqId, Token};
 
 /// Rows of one decode while a prompt is read: small enough that progress and cancelling are prompt.
-const PROMPT_ROWS: usize = 512;
+pub(super) const PROMPT_ROWS: usize = 512;
 
 /// Called while a prompt is read, with the rows done and the rows in all; false stops.
 pub type Progress<'a> = &'a mut dyn FnMut(usize, usize) -> bool;
@@ -55,7 +55,11 @@ impl Sequence {
 
     /// The row that appends a token.
     pub(super) fn next_row(&self, token: Token, wants_logits: bool) -> Row {
-        Row { token, pos: self.len() as i32, seq: self.id, wants_logits: wants_logits.into() }
+        self.row_at(self.len(), token, wants_logits)
+    }
+
+    fn row_at(&self, pos: usize, token: Token, wants_logits: bool) -> Row {
+        Row { token, pos: pos as i32, seq: self.id, wants_logits: wants_logits.into() }
     }
 
     /// Takes note of a token that was decoded, and of its logits if there are any.
@@ -103,8 +107,7 @@ impl Sequence {
         progress: Progress,
     ) -> Result<usize> {
         let reused = self.rewind(context, tokens, tokens.len().saturating_sub(1))?;
-        let part = Part { sequence: self, tokens: &tokens[reused..] };
-        read_parts(context, &mut [part], true, progress)?;
+        read_rest(context, self, &tokens[reused..], progress)?;
         Ok(reused)
     }
 
@@ -133,62 +136,97 @@ impl Sequence {
     }
 }
 
-/// Tokens that are to be appended to a sequence, at least one.
-pub(super) struct Part<'a> {
-    pub(super) sequence: &'a mut Sequence,
-    pub(super) tokens: &'a [Token],
+/// Tokens on their way into some sequences, decode by decode. With logits each sequence has them afterwards: the last
+/// tokens of all come in the final decode, since logits do not outlive a decode.
+pub(super) struct Feed {
+    /// The sequence, by its place among those that are fed, and the token; the last one of each at the end.
+    tokens: Vec<(usize, Token)>,
+    /// How many of them come before the last ones.
+    n_body: usize,
+    done: usize,
 }
 
-/// Appends tokens to sequences, in chunks. With `logits` each sequence has them afterwards: the last tokens of
-/// all parts come in the final decode, since logits do not outlive a decode.
-pub(super) fn read_parts(
+impl Feed {
+    /// Nothing to read.
+    pub(super) fn none() -> Feed {
+        Feed { tokens: Vec::new(), n_body: 0, done: 0 }
+    }
+
+    /// `parts` has the tokens of each sequence, with `logits` at least one.
+    pub(super) fn new<'t>(parts: impl Iterator<Item = &'t [Token]>, logits: bool) -> Feed {
+        let (mut tokens, mut last) = (Vec::new(), Vec::new());
+        for (i, part) in parts.enumerate() {
+            let (rest, end) = part.split_at(part.len() - usize::from(logits));
+            tokens.extend(rest.iter().map(|&token| (i, token)));
+            last.extend(end.iter().map(|&token| (i, token)));
+        }
+        let n_body = tokens.len();
+        tokens.append(&mut last);
+        Feed { tokens, n_body, done: 0 }
+    }
+
+    /// Rows that were decoded.
+    pub(super) fn done(&self) -> usize {
+        self.done
+    }
+
+    /// Rows in all.
+    pub(super) fn total(&self) -> usize {
+        self.tokens.len()
+    }
+
+    /// Appends the rows of the next decode, `most` or fewer, so that the last tokens are not parted: none if `most` does
+    /// not hold them. Returns how many.
+    pub(super) fn rows(&self, sequences: &[&Sequence], most: usize, rows: &mut Vec<Row>) -> usize {
+        let (done, total) = (self.done, self.tokens.len());
+        let mut end = done.saturating_add(most).min(total);
+        if end > self.n_body && end < total {
+            end = self.n_body.max(done);
+        }
+        let mut lengths: Vec<usize> = sequences.iter().map(|sequence| sequence.len()).collect();
+        for (at, &(i, token)) in (done..end).zip(&self.tokens[done..end]) {
+            rows.push(sequences[i].row_at(lengths[i], token, at >= self.n_body));
+            lengths[i] += 1;
+        }
+        end - done
+    }
+
+    /// Takes note that the next `n` rows were decoded, the first of them as row `first`.
+    pub(super) fn decoded(
+        &mut self,
+        sequences: &mut [&mut Sequence],
+        n: usize,
+        decoded: Decoded,
+        first: usize,
+    ) {
+        for (offset, &(i, token)) in self.tokens[self.done..self.done + n].iter().enumerate() {
+            let has_logits = self.done + offset >= self.n_body;
+            sequences[i].push(token, has_logits.then(|| decoded.row(first + offset)));
+        }
+        self.done += n;
+    }
+}
+
+/// Appends tokens to a sequence, with logits after the last.
+fn read_rest(
     context: &mut Context,
-    parts: &mut [Part],
-    logits: bool,
+    sequence: &mut Sequence,
+    tokens: &[Token],
     progress: Progress,
 ) -> Result<()> {
-    let n_last = if logits { parts.len() } else { 0 };
     let chunk = context.n_batch().min(PROMPT_ROWS);
-    if n_last > chunk {
-        return Err(Error::param("n_batch", chunk, "at least one for each branch of a pair"));
-    }
-    let (mut body, mut last) = (Vec::new(), Vec::new());
-    for (i, part) in parts.iter().enumerate() {
-        let (rest, end) = part.tokens.split_at(part.tokens.len() - usize::from(logits));
-        body.extend(rest.iter().map(|&token| (i, token)));
-        last.extend(end.iter().map(|&token| (i, token)));
-    }
-    let (n_body, total) = (body.len(), body.len() + last.len());
-    body.append(&mut last);
-    let tokens = body;
-    let mut rows = Vec::with_capacity(chunk.min(total));
-    let mut done = 0;
-    while done < total {
-        if !progress(done, total) {
+    let mut feed = Feed::new([tokens].into_iter(), true);
+    let mut rows = Vec::with_capacity(chunk.min(tokens.len()));
+    while feed.done() < feed.total() {
+        if !progress(feed.done(), feed.total()) {
             return Err(Error::Cancelled);
         }
-        let mut end = (done + chunk).min(total);
-        if end > n_body && end < total {
-            // This decode would part the last tokens: leave all of them to the next one.
-            end = n_body;
-        }
         rows.clear();
-        for (at, &(i, token)) in (done..end).zip(&tokens[done..end]) {
-            let sequence = &mut parts[i].sequence;
-            rows.push(sequence.next_row(token, at >= n_body));
-            sequence.push(token, None);
-        }
-        let decoded = context.decode(&rows).inspect_err(|_| {
-            for &(i, _) in &tokens[done..end] {
-                parts[i].sequence.tokens.pop();
-            }
-        })?;
-        for (index, &(i, _)) in tokens[done..end].iter().enumerate().skip(n_body.saturating_sub(done)) {
-            parts[i].sequence.row = Some(decoded.row(index));
-        }
-        done = end;
+        let n = feed.rows(&[sequence], chunk, &mut rows);
+        let decoded = context.decode(&rows)?;
+        feed.decoded(&mut [sequence], n, decoded, 0);
     }
-    progress(total, total);
+    progress(feed.total(), feed.total());
     Ok(())
 }
 
@@ -202,6 +240,6 @@ pub(crate) fn check_prompt(name: &str, tokens: &[Token]) -> Result<()> {
 }
 
 /// How many tokens both begin with.
-pub(super) fn common_prefix(a: &[Token], b: &[Token]) -> usize {
+pub(crate) fn common_prefix(a: &[Token], b: &[Token]) -> usize {
     a.iter().zip(b).take_while(|(x, y)| x == y).count()
 }

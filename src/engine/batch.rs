@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use super::local_judge::{ScoreDistribution, score};
 use super::scheduler::Scheduler;
 use super::sizes::Sizes;
-use super::types::{Jobs, OnEvent};
-use crate::branch::{Pair, Progress, SharedPair, lock};
-use crate::error::Result;
+use super::types::{Job, Jobs, OnEvent, SlotState};
+use crate::branch::{Pair, Progress, lock};
+use crate::error::{Error, Result};
 use crate::host::{Context, SeqId, Token};
 use crate::llama::{ContextOptions, Model};
 
@@ -23,7 +23,7 @@ pub struct BatchSize {
     pub n_singles: usize,
     /// KV cells, at least those of one pair; None is `n_ctx` for each branch of all pairs. Fewer are for answers
     /// that are mostly much shorter than `n_ctx`: when the cells run out, the answer with the fewest tokens gives
-    /// way and starts from the beginning later.
+    /// way and continues later, with the tokens that it has.
     pub cells: Option<usize>,
 }
 
@@ -35,7 +35,7 @@ impl Default for BatchSize {
 
 /// A context for many answers at once; it keeps the model. May move between threads; not used by two at once.
 pub struct Batch {
-    pairs: Vec<SharedPair>,
+    scheduler: Scheduler,
     judge: Context,
     judge_seq: SeqId,
     model: Model,
@@ -64,8 +64,9 @@ impl Batch {
             pair.set_limit(n_ctx);
             Ok(Arc::new(Mutex::new(pair)))
         });
-        let pairs = pairs.collect::<Result<_>>()?;
-        Ok(Batch { pairs, judge: context, judge_seq, model: model.clone(), n_ctx })
+        let pairs = pairs.collect::<Result<Vec<_>>>()?;
+        let scheduler = Scheduler::new(model, n_ctx, pairs);
+        Ok(Batch { scheduler, judge: context, judge_seq, model: model.clone(), n_ctx })
     }
 
     /// The model.
@@ -80,7 +81,7 @@ impl Batch {
 
     /// The most answers at once.
     pub fn n_pairs(&self) -> usize {
-        self.pairs.len()
+        self.scheduler.pairs().len()
     }
 
     /// One of the pairs, for programs that run their own loop. [`Error::Panic`](crate::Error::Panic) if a panic has left it in an
@@ -89,7 +90,8 @@ impl Batch {
     /// # Panics
     /// Panics if `i` is not below [`Batch::n_pairs`].
     pub fn pair(&self, i: usize) -> Result<MutexGuard<'_, Pair>> {
-        lock(&self.pairs[i])
+        let Some(pair) = self.scheduler.pairs().nth(i) else { panic!("pair {i} of {}", self.n_pairs()) };
+        lock(pair)
     }
 
     /// Runs jobs until `jobs` has no more and all are done. Each is given an id by the caller, which comes with
@@ -99,15 +101,97 @@ impl Batch {
     /// A job's failure is its own. An error of the context as a whole fails the jobs that were running, and
     /// is returned.
     ///
-    /// A job starts on empty sequences, so with one pair an answer is the same as
+    /// A job starts on empty sequences unless it has [`Job::cache_prompt`], so with one pair an answer is the same as
     /// [`Engine::generate`](super::Engine::generate) gives in a new engine. With more, the batches have
     /// another shape, and the rounding of quantized weights may choose another token.
     pub fn run(&mut self, jobs: Jobs, on_event: OnEvent) -> Result<()> {
-        Scheduler::new(&self.model, self.n_ctx, &self.pairs, jobs, on_event).run()
+        let mut is_wanted = true;
+        loop {
+            while self.scheduler.has_room() {
+                let Some((id, job)) = jobs() else { break };
+                self.scheduler.submit(id, job);
+            }
+            if self.scheduler.is_idle() {
+                return Ok(());
+            }
+            self.scheduler.step(&mut |event| {
+                is_wanted &= on_event(event);
+                is_wanted
+            })?;
+            if !is_wanted {
+                return self.scheduler.end_all(None, on_event);
+            }
+        }
     }
 
-    /// Scores a draft between two runs, as [`Engine::score`](super::Engine::score) does.
+    /// Hands in a job, for programs that do not know all jobs beforehand, such as a server. It waits for a slot.
+    /// [`Batch::step`] does the work; `id` comes with its events and should be that of no other job under way.
+    pub fn submit(&mut self, id: usize, job: Job) {
+        self.scheduler.submit(id, job);
+    }
+
+    /// Ends a job, and no other, in the next step: with the answer so far, and
+    /// [`Finish::Cancelled`](super::Finish::Cancelled).
+    pub fn cancel(&mut self, id: usize) {
+        self.scheduler.cancel(id);
+    }
+
+    /// One decode: of the rows of all answers under way, and of a part of the prompts that are still to be read
+    /// ([`Batch::set_max_gap`]). What follows from it is told, in the caller's thread; false cancels the job that the event
+    /// is about. Every job that was handed in is done exactly once. Without any it does nothing.
+    ///
+    /// # Errors
+    /// As [`Batch::run`]; a job's own failure is told with it.
+    pub fn step(&mut self, on_event: OnEvent) -> Result<()> {
+        self.scheduler.step(on_event)
+    }
+
+    /// Ends every job that was handed in as [`Batch::cancel`] does, at once.
+    pub fn cancel_all(&mut self, on_event: OnEvent) -> Result<()> {
+        self.scheduler.end_all(None, on_event)
+    }
+
+    /// True if no job waits and none is under way.
+    pub fn is_idle(&self) -> bool {
+        self.scheduler.is_idle()
+    }
+
+    /// Jobs that wait for a slot.
+    pub fn n_waiting(&self) -> usize {
+        self.scheduler.n_waiting()
+    }
+
+    /// What the slots are doing, one for each pair.
+    ///
+    /// # Errors
+    /// [`Error::Panic`] if a panic has left a pair in an unknown state.
+    pub fn slots(&self) -> Result<Vec<SlotState>> {
+        self.scheduler.slot_states()
+    }
+
+    /// How much longer a step may take because it also reads a part of a prompt: `steps` times as long as one without, at
+    /// the most, as far as the times of earlier steps tell. None, the default, reads up to 512 rows, whatever that takes;
+    /// then the shapes of all decodes, and so the answers, follow from the jobs alone.
+    ///
+    /// # Errors
+    /// [`Error::Param`] unless it is finite and greater than 1.
+    pub fn set_max_gap(&mut self, steps: Option<f64>) -> Result<()> {
+        if let Some(steps) = steps.filter(|steps| !(steps.is_finite() && *steps > 1.0)) {
+            return Err(Error::param("max_gap", steps, "finite and greater than 1"));
+        }
+        self.scheduler.pace().set_max_gap(steps);
+        Ok(())
+    }
+
+    /// Scores a draft between two runs or two steps, as [`Engine::score`](super::Engine::score) does. Prompts of earlier
+    /// jobs that are in its way are dropped.
     pub fn score(&mut self, judge_prompt: &[Token], progress: Progress) -> Result<ScoreDistribution> {
-        score(&self.model, &mut self.judge, self.judge_seq, judge_prompt, progress)
+        loop {
+            let scored = score(&self.model, &mut self.judge, self.judge_seq, judge_prompt, progress);
+            let is_full = matches!(scored, Err(Error::ContextFull { .. }));
+            if !(is_full && self.scheduler.drop_oldest_cache()?) {
+                return scored;
+            }
+        }
     }
 }

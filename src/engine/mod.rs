@@ -9,10 +9,12 @@ mod draw;
 mod judge;
 mod likelihood;
 mod local_judge;
+mod pace;
 mod run;
 mod scheduler;
 mod single;
 mod sizes;
+mod slot;
 mod top;
 mod types;
 
@@ -22,7 +24,10 @@ pub use local_judge::ScoreDistribution;
 pub use single::Engine;
 pub use sizes::{MAX_N_CTX, MAX_PAIRS, MIN_N_CTX, branch_length};
 pub use top::{RankedToken, TopTokens};
-pub use types::{Answer, Arm, BatchEvent, Event, Finish, Generation, Job, Prompts, StepRecord, Timings};
+pub use types::{
+    Answer, Arm, BatchEvent, Event, Finish, Generation, Job, Jobs, OnEvent, Prompts, SlotPhase, SlotState,
+    StepRecord, Timings,
+};
 
 /// Context length of a branch when none is asked for, unless the model was trained for less.
 pub const DEFAULT_N_CTX: usize = 4096;

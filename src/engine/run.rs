@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::draw::Drawer;
 use super::top::top_tokens;
 use super::types::{Answer, Arm, Finish, Generation, Prompts, StepRecord, Timings};
-use crate::branch::{Prefill, Progress, SharedPair, Side, lock};
+use crate::branch::{Pair, Prefill, Progress, Reading, SharedPair, Side, lock};
 use crate::error::{Error, Result};
 use crate::host::Token;
 use crate::llama::Model;
@@ -71,8 +71,9 @@ impl Run {
         })
     }
 
-    /// Reads the prompts into the branches that the arm runs on. [`Error::Cancelled`] if `progress` said so.
-    pub(super) fn read(&mut self, prompts: &Prompts, progress: Progress) -> Result<()> {
+    /// Begins to read the prompts into the branches that the arm runs on. What `others` hold of them, pairs of the same
+    /// context, need not be read.
+    pub(super) fn begin(&mut self, prompts: &Prompts, others: &[&Pair]) -> Result<Reading> {
         let (prompts_of_one, weights) = (prompts.singles.len(), prompts.weights.singles.len());
         if prompts_of_one != weights {
             let what = "weights of single instructions";
@@ -83,23 +84,52 @@ impl Run {
             self.think = Some(ThinkTracker::new(prompts.thinking));
             self.set_steering()?;
         }
+        self.reading(prompts, others)
+    }
+
+    /// Begins to read the prompts and the tokens so far, after the branches were emptied.
+    pub(super) fn resume(&mut self, prompts: &Prompts, others: &[&Pair]) -> Result<Reading> {
+        let longer = |prompt: &[Token]| [prompt, &self.tokens].concat();
+        let prompts = Prompts {
+            plain: longer(&prompts.plain),
+            instructed: longer(&prompts.instructed),
+            singles: prompts.singles.iter().map(|single| longer(single)).collect(),
+            ..prompts.clone()
+        };
+        self.reading(&prompts, others)
+    }
+
+    fn reading(&self, prompts: &Prompts, others: &[&Pair]) -> Result<Reading> {
+        let mut pair = lock(&self.pair)?;
+        match self.drawer.side() {
+            Some(side @ Side::Plain) => Reading::of_one(&mut pair, side, &prompts.plain, others),
+            Some(side) => Reading::of_one(&mut pair, side, &prompts.instructed, others),
+            None => {
+                let singles: Vec<&[Token]> = prompts.singles.iter().map(Vec::as_slice).collect();
+                Reading::of_all(&mut pair, &prompts.plain, &prompts.instructed, &singles, others)
+            }
+        }
+    }
+
+    /// Takes note of what reading the prompts cost; what it costs to read them again after giving way is not counted.
+    pub(super) fn has_read(&mut self, prefill: Prefill) {
+        if self.tokens.is_empty() {
+            self.prefill = prefill;
+        }
+    }
+
+    /// Reads the prompts, with nothing beside. [`Error::Cancelled`] if `progress` said so.
+    pub(super) fn read(&mut self, prompts: &Prompts, progress: Progress) -> Result<()> {
         let start = Instant::now();
+        let reading = self.begin(prompts, &[])?;
         // The last report comes after the last decode, where the pair no longer asks.
         let mut cancelled = false;
         let mut progress = |done, total| {
             cancelled = !progress(done, total);
             !cancelled
         };
-        let mut pair = lock(&self.pair)?;
-        self.prefill = match self.drawer.side() {
-            Some(side @ Side::Plain) => pair.prefill_one(side, &prompts.plain, &mut progress),
-            Some(side) => pair.prefill_one(side, &prompts.instructed, &mut progress),
-            None => {
-                let singles: Vec<&[Token]> = prompts.singles.iter().map(Vec::as_slice).collect();
-                pair.prefill_many(&prompts.plain, &prompts.instructed, &singles, &mut progress)
-            }
-        }?;
-        drop(pair);
+        let prefill = reading.run(&mut *lock(&self.pair)?, &mut progress)?;
+        self.has_read(prefill);
         self.timings.prefill = start.elapsed();
         if cancelled { Err(Error::Cancelled) } else { Ok(()) }
     }
@@ -107,7 +137,7 @@ impl Run {
     /// Draws the next token from the logits of the pair's last decode, and tells whether it is to be
     /// decoded. `on_token` gets its record; false stops.
     pub(super) fn next(&mut self, on_token: &mut dyn FnMut(&StepRecord) -> bool) -> Result<Next> {
-        if self.settings.n_predict.is_some_and(|n| self.tokens.len() >= n) {
+        if self.is_long_enough() {
             return Ok(Next::End(Finish::Length));
         }
         let start = Instant::now();
@@ -138,11 +168,17 @@ impl Run {
         let wanted = on_token(&record);
         Ok(if stopped {
             Next::End(Finish::StopText)
-        } else if wanted {
-            Next::Token(token)
-        } else {
+        } else if !wanted {
             Next::End(Finish::Cancelled)
+        } else if self.is_long_enough() {
+            Next::End(Finish::Length)
+        } else {
+            Next::Token(token)
         })
+    }
+
+    fn is_long_enough(&self) -> bool {
+        self.settings.n_predict.is_some_and(|n| self.tokens.len() >= n)
     }
 
     /// The one branch that is decoded, or None for all.

@@ -1,221 +1,397 @@
-//! The scheduler of many answers: each step decodes the rows of all of them at once, and the slot of a
-//! finished answer is taken by the next job.
+//! The scheduler of many answers: each step decodes the rows of all of them at once, and beside them a part of the
+//! prompts that are still to be read. The slot of a finished answer is taken by the next job.
 
+use std::cmp::Reverse;
 use std::collections::VecDeque;
 use std::sync::MutexGuard;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use super::pace::Pace;
 use super::run::{Next, Run};
-use super::types::{Answer, BatchEvent, Finish, Job, Jobs, OnEvent};
-use crate::branch::{Move, Pair, SharedPair, lock, step_many};
+use super::slot::{Slot, State, Work};
+use super::types::{Answer, BatchEvent, Finish, Job, OnEvent, SlotState};
+use crate::branch::{Chunk, Move, Pair, SharedPair, lock, step_and_read};
 use crate::error::{Error, Result};
-use crate::host::Token;
 use crate::llama::Model;
 
-/// One call of [`Batch::run`](super::Batch::run).
-pub(super) struct Scheduler<'a, 'b> {
-    model: &'b Model,
+/// The jobs of a [`Batch`](super::Batch), and where they stand.
+pub(super) struct Scheduler {
+    model: Model,
     n_ctx: usize,
-    slots: Vec<Slot<'b>>,
-    jobs: Jobs<'a>,
-    /// Jobs that had no room.
-    requeued: VecDeque<(usize, Job)>,
-    /// The cells ran out, and no answer has ended since: no job is started.
+    slots: Vec<Slot>,
+    waiting: VecDeque<(usize, Job)>,
+    /// Jobs that nobody wants any more.
+    cancelled: Vec<usize>,
+    /// The cells ran out, and no answer has ended since: no job is started, and no answer that gave way continues.
     is_full: bool,
-    on_event: OnEvent<'a>,
-    cancelled: bool,
+    pace: Pace,
+    /// Counts the jobs that have ended, to tell which slot was used last.
+    clock: u64,
 }
 
-/// A pair and the answer that is generated in it.
-struct Slot<'b> {
-    pair: &'b SharedPair,
-    work: Option<Work>,
-}
-
-struct Work {
-    id: usize,
-    job: Job,
-    run: Run,
-    /// Drawn, and not yet decoded.
-    token: Token,
-}
-
-impl<'a, 'b> Scheduler<'a, 'b> {
-    pub(super) fn new(
-        model: &'b Model,
-        n_ctx: usize,
-        pairs: &'b [SharedPair],
-        jobs: Jobs<'a>,
-        on_event: OnEvent<'a>,
-    ) -> Scheduler<'a, 'b> {
+impl Scheduler {
+    pub(super) fn new(model: &Model, n_ctx: usize, pairs: Vec<SharedPair>) -> Scheduler {
         Scheduler {
-            model,
+            model: model.clone(),
             n_ctx,
-            slots: pairs.iter().map(|pair| Slot { pair, work: None }).collect(),
-            jobs,
-            requeued: VecDeque::new(),
+            slots: pairs.into_iter().map(Slot::new).collect(),
+            waiting: VecDeque::new(),
+            cancelled: Vec::new(),
             is_full: false,
-            on_event,
-            cancelled: false,
+            pace: Pace::default(),
+            clock: 0,
         }
     }
 
-    pub(super) fn run(&mut self) -> Result<()> {
-        loop {
-            for slot in 0..self.slots.len() {
-                // Logits do not outlive a decode, so a new job's first token is drawn before the next one.
-                while self.slots[slot].work.is_none() && self.may_start() {
-                    let Some((id, job)) = self.requeued.pop_front().or_else(|| (self.jobs)()) else { break };
-                    self.start(slot, id, job)?;
+    pub(super) fn pairs(&self) -> impl ExactSizeIterator<Item = &SharedPair> {
+        self.slots.iter().map(|slot| &slot.pair)
+    }
+
+    pub(super) fn pace(&mut self) -> &mut Pace {
+        &mut self.pace
+    }
+
+    pub(super) fn submit(&mut self, id: usize, job: Job) {
+        self.waiting.push_back((id, job));
+    }
+
+    pub(super) fn cancel(&mut self, id: usize) {
+        self.cancelled.push(id);
+    }
+
+    /// True if a job that is handed in now has a slot.
+    pub(super) fn has_room(&self) -> bool {
+        let idle = self.slots.iter().filter(|slot| slot.work.is_none()).count();
+        idle > self.waiting.len() && !(self.is_full && self.is_active())
+    }
+
+    /// True if nothing waits and nothing is answered.
+    pub(super) fn is_idle(&self) -> bool {
+        self.waiting.is_empty() && self.slots.iter().all(|slot| slot.work.is_none())
+    }
+
+    pub(super) fn n_waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    pub(super) fn slot_states(&self) -> Result<Vec<SlotState>> {
+        self.slots.iter().map(Slot::describe).collect()
+    }
+
+    /// Something is read or answered now; what gave way is not.
+    fn is_active(&self) -> bool {
+        self.slots.iter().any(Slot::is_active)
+    }
+
+    /// One decode, and the draws that follow from it. Does nothing if nothing is to be done.
+    pub(super) fn step(&mut self, on_event: OnEvent) -> Result<()> {
+        self.end_cancelled(on_event)?;
+        self.fill_slots(on_event)?;
+        if !self.is_active() {
+            return Ok(());
+        }
+        let start = Instant::now();
+        let steps_any = self.slots.iter().any(|slot| slot.token().is_some());
+        let before = self.rows_read();
+        match self.decode(steps_any) {
+            Ok(()) => {}
+            Err(Error::ContextFull { needed, available }) => {
+                return self.make_room(Error::ContextFull { needed, available }, on_event);
+            }
+            Err(error) => {
+                // The first error is the one to report.
+                let _ = self.end_all(Some(&error), on_event);
+                return Err(error);
+            }
+        }
+        let read: Vec<usize> = self
+            .rows_read()
+            .iter()
+            .zip(&before)
+            .map(|(after, before)| after.saturating_sub(*before))
+            .collect();
+        let time = start.elapsed();
+        self.pace.saw(time, steps_any, read.iter().sum());
+        self.share_time(time, &read);
+        for slot in 0..self.slots.len() {
+            self.follow(slot, on_event)?;
+        }
+        Ok(())
+    }
+
+    /// Rows that each slot has read of its prompts.
+    fn rows_read(&self) -> Vec<usize> {
+        self.slots.iter().map(|slot| slot.reading().map_or(0, |reading| reading.progress().0)).collect()
+    }
+
+    /// Each answer bears its share, so that the times of all add up.
+    fn share_time(&mut self, time: Duration, read: &[usize]) {
+        let rows: Vec<usize> = self.slots.iter().zip(read).map(|(slot, read)| read + slot.rows()).collect();
+        let all: usize = rows.iter().sum();
+        for (slot, (rows, read)) in self.slots.iter_mut().zip(rows.into_iter().zip(read)) {
+            let Some(work) = &mut slot.work else { continue };
+            let share = time.mul_f64(rows as f64 / all.max(1) as f64);
+            let timings = &mut work.run.timings;
+            *(if *read > 0 { &mut timings.prefill } else { &mut timings.decode }) += share;
+        }
+    }
+
+    fn decode(&mut self, steps_any: bool) -> Result<()> {
+        let readers = self.slots.iter().filter(|slot| slot.reading().is_some()).count();
+        // Shared evenly, so that a long prompt holds up no short one.
+        let most = self.pace.rows(steps_any).div_ceil(readers.max(1));
+        let mut pairs: Vec<(MutexGuard<Pair>, &mut Work)> = (self.slots.iter_mut())
+            .filter_map(|slot| Some((&slot.pair, slot.work.as_mut()?)))
+            .filter(|(_, work)| !matches!(work.state, State::GaveWay))
+            .map(|(pair, work)| Ok((lock(pair)?, work)))
+            .collect::<Result<_>>()?;
+        let (mut moves, mut chunks) = (Vec::new(), Vec::new());
+        for (pair, work) in &mut pairs {
+            let side = work.run.side();
+            match &mut work.state {
+                State::Drawn(token) => moves.push(Move { pair, token: *token, side }),
+                State::Reading(reading) => {
+                    let branches = 2 + pair.max_singles();
+                    chunks.push(Chunk { pair, reading, most: most.max(branches) });
                 }
+                State::GaveWay => {}
             }
-            if self.cancelled {
-                return self.end_all(None);
-            }
-            if self.running() == 0 {
-                return Ok(());
-            }
-            self.step()?;
         }
+        step_and_read(&mut moves, &mut chunks)
     }
 
-    fn may_start(&self) -> bool {
-        !self.cancelled && (!self.is_full || self.running() == 0)
-    }
-
-    fn running(&self) -> usize {
-        self.slots.iter().filter(|slot| slot.work.is_some()).count()
-    }
-
-    /// Reads a job's prompts and draws its first token.
-    fn start(&mut self, slot: usize, id: usize, job: Job) -> Result<()> {
-        let pair = self.slots[slot].pair;
-        let mut run = match Run::new(self.model, pair, self.n_ctx, job.arm, &job.settings) {
-            Ok(run) => run,
-            Err(error) => return self.end(slot, id, Err(error)),
-        };
-        let on_event = &mut *self.on_event;
-        match run.read(&job.prompts, &mut |done, total| on_event(BatchEvent::Prefill { id, done, total })) {
-            Ok(()) => self.draw(slot, Work { id, job, run, token: 0 }),
-            Err(Error::Cancelled) => {
-                self.cancelled = true;
-                self.finish(slot, id, run, Finish::Cancelled)
-            }
-            Err(Error::ContextFull { .. }) if self.running() > 0 && self.fits(&job) => {
-                self.requeue(id, job);
+    /// What follows from a decode for the answer in a slot: the next token, once its prompts are read.
+    fn follow(&mut self, slot: usize, on_event: OnEvent) -> Result<()> {
+        let Some(mut work) = self.slots[slot].work.take() else { return Ok(()) };
+        match &mut work.state {
+            State::Drawn(_) => self.draw(slot, work, on_event),
+            State::GaveWay => {
+                self.slots[slot].work = Some(work);
                 Ok(())
             }
-            Err(error) => self.end(slot, id, Err(error)),
+            State::Reading(reading) => {
+                let ((done, total), id) = (reading.progress(), work.id);
+                let (is_done, prefill) = (reading.is_done(), reading.prefill());
+                if !on_event(BatchEvent::Prefill { id, done, total }) {
+                    return self.finish(slot, work, Finish::Cancelled, on_event);
+                }
+                if is_done {
+                    work.run.has_read(prefill);
+                    return self.draw(slot, work, on_event);
+                }
+                self.slots[slot].work = Some(work);
+                Ok(())
+            }
         }
-    }
-
-    /// True if a job has room as soon as others have ended.
-    fn fits(&self, job: &Job) -> bool {
-        job.prompts.longest() <= self.n_ctx
-    }
-
-    fn requeue(&mut self, id: usize, job: Job) {
-        self.is_full = true;
-        self.requeued.push_front((id, job));
     }
 
     /// Draws the next token of an answer, and keeps the answer in its slot unless it has ended.
-    fn draw(&mut self, slot: usize, mut work: Work) -> Result<()> {
-        let (id, on_event) = (work.id, &mut *self.on_event);
+    fn draw(&mut self, slot: usize, mut work: Work, on_event: OnEvent) -> Result<()> {
+        let id = work.id;
         let next = work.run.next(&mut |record| on_event(BatchEvent::Token { id, record }));
         let finish = match next {
-            Ok(Next::Token(token)) if lock(self.slots[slot].pair)?.check_next(work.run.side()).is_ok() => {
-                work.token = token;
+            Ok(Next::Token(token)) if lock(&self.slots[slot].pair)?.check_next(work.run.side()).is_ok() => {
+                work.state = State::Drawn(token);
                 self.slots[slot].work = Some(work);
                 return Ok(());
             }
             Ok(Next::Token(_)) => Finish::ContextFull,
             Ok(Next::End(finish)) => finish,
-            Err(error) => return self.end(slot, id, Err(error)),
+            Err(error) => return self.end(slot, id, false, Err(error), on_event),
         };
-        self.cancelled |= finish == Finish::Cancelled;
-        self.finish(slot, id, work.run, finish)
+        self.finish(slot, work, finish, on_event)
     }
 
-    /// Decodes one token of every answer and draws the next ones.
-    fn step(&mut self) -> Result<()> {
-        let start = Instant::now();
-        let working = self.slots.iter().filter_map(|slot| Some((slot.pair, slot.work.as_ref()?)));
-        let mut pairs: Vec<(MutexGuard<Pair>, &Work)> =
-            working.map(|(pair, work)| Ok((lock(pair)?, work))).collect::<Result<_>>()?;
-        let mut moves: Vec<Move> = pairs
-            .iter_mut()
-            .map(|(pair, work)| Move { pair, token: work.token, side: work.run.side() })
-            .collect();
-        let stepped = step_many(&mut moves);
-        drop(pairs);
-        match stepped {
-            Ok(()) => {}
-            Err(Error::ContextFull { .. }) => return self.make_room(),
-            Err(error) => {
-                // The first error is the one to report.
-                let _ = self.end_all(Some(&error));
-                return Err(error);
+    /// Lets answers that gave way continue, and starts jobs, as far as there is room.
+    fn fill_slots(&mut self, on_event: OnEvent) -> Result<()> {
+        for slot in 0..self.slots.len() {
+            if self.slots[slot].gave_way() && (!self.is_full || !self.is_active()) {
+                self.resume(slot, on_event)?;
             }
         }
-        // Each answer bears its share, so that the times of all add up.
-        let share = start.elapsed() / self.running().max(1) as u32;
-        for slot in 0..self.slots.len() {
-            let Some(mut work) = self.slots[slot].work.take() else { continue };
-            work.run.timings.decode += share;
-            self.draw(slot, work)?;
+        while !self.waiting.is_empty() && self.has_room_to_start() {
+            let Some((id, job)) = self.waiting.pop_front() else { break };
+            let slot = self.idle_slot(&job)?;
+            self.start(slot, id, job, on_event)?;
         }
         Ok(())
     }
 
-    /// The answer that loses least gives way; one that is alone has come to its end.
-    fn make_room(&mut self) -> Result<()> {
-        let with_work = |slot: &usize| self.slots[*slot].work.is_some();
-        let length = |slot: &usize| self.slots[*slot].work.as_ref().map_or(0, |work| work.run.len());
-        let Some(slot) = (0..self.slots.len()).filter(with_work).min_by_key(length) else { return Ok(()) };
-        let alone = self.running() == 1;
-        let Some(work) = self.slots[slot].work.take() else { return Ok(()) };
-        if alone {
-            return self.finish(slot, work.id, work.run, Finish::ContextFull);
+    fn has_room_to_start(&self) -> bool {
+        let gave_way = self.slots.iter().any(Slot::gave_way);
+        let idle = self.slots.iter().any(|slot| slot.work.is_none());
+        idle && !gave_way && (!self.is_full || !self.is_active())
+    }
+
+    /// The idle slot whose cache the job continues, or else the one that was not used for longest.
+    fn idle_slot(&self, job: &Job) -> Result<usize> {
+        let idle = self.slots.iter().enumerate().filter(|(_, slot)| slot.work.is_none());
+        let ranked = idle.map(|(i, slot)| {
+            let common = if job.cache_prompt { slot.continued_by(job)? } else { 0 };
+            Ok((common, Reverse(slot.used), Reverse(i)))
+        });
+        let best = ranked.collect::<Result<Vec<_>>>()?.into_iter().max();
+        best.map(|(.., Reverse(slot))| slot).ok_or_else(|| Error::State { reason: "no slot is idle".into() })
+    }
+
+    /// Begins to read a job's prompts.
+    fn start(&mut self, slot: usize, id: usize, job: Job, on_event: OnEvent) -> Result<()> {
+        let pair = &self.slots[slot].pair;
+        if !job.cache_prompt {
+            lock(pair)?.clear()?;
         }
-        lock(self.slots[slot].pair)?.clear()?;
-        self.cancelled |= !(self.on_event)(BatchEvent::Requeued { id: work.id });
-        self.requeue(work.id, work.job);
+        let others = self.others(slot, job.cache_prompt)?;
+        let begun = Run::new(&self.model, pair, self.n_ctx, job.arm, &job.settings).and_then(|mut run| {
+            let reading = run.begin(&job.prompts, &others.iter().map(|pair| &**pair).collect::<Vec<_>>())?;
+            Ok((run, reading))
+        });
+        drop(others);
+        let (run, reading) = match begun {
+            Ok(begun) => begun,
+            Err(error) => return self.end(slot, id, false, Err(error), on_event),
+        };
+        let (done, total) = reading.progress();
+        let work = Work { id, job, run, state: State::Reading(reading) };
+        if !on_event(BatchEvent::Prefill { id, done, total }) {
+            return self.finish(slot, work, Finish::Cancelled, on_event);
+        }
+        self.slots[slot].work = Some(work);
+        Ok(())
+    }
+
+    /// The other pairs, whose cells may serve a prompt, if that is wanted.
+    fn others(&self, slot: usize, wanted: bool) -> Result<Vec<MutexGuard<'_, Pair>>> {
+        let others = self.slots.iter().enumerate().filter(|(i, _)| wanted && *i != slot);
+        others.map(|(_, other)| lock(&other.pair)).collect()
+    }
+
+    /// Has an answer that gave way read its prompts and its tokens so far.
+    fn resume(&mut self, slot: usize, on_event: OnEvent) -> Result<()> {
+        let Some(mut work) = self.slots[slot].work.take() else { return Ok(()) };
+        let others = self.others(slot, work.job.cache_prompt)?;
+        let resumed =
+            work.run.resume(&work.job.prompts, &others.iter().map(|pair| &**pair).collect::<Vec<_>>());
+        drop(others);
+        match resumed {
+            Ok(reading) => {
+                work.state = State::Reading(reading);
+                self.slots[slot].work = Some(work);
+                Ok(())
+            }
+            Err(Error::ContextFull { .. }) => self.finish(slot, work, Finish::ContextFull, on_event),
+            Err(error) => self.end(slot, work.id, false, Err(error), on_event),
+        }
+    }
+
+    /// The cells have run out. Cached prompts go first, then what has only begun, and then the answer that loses least; one
+    /// that is alone has come to its end.
+    fn make_room(&mut self, error: Error, on_event: OnEvent) -> Result<()> {
+        if self.drop_oldest_cache()? {
+            return Ok(());
+        }
+        let active = |slot: &usize| self.slots[*slot].is_active();
+        let length = |slot: &usize| self.slots[*slot].work.as_ref().map_or(0, |work| work.run.len());
+        // Of equals the last one, which has waited for less.
+        let loser = (0..self.slots.len()).rev().filter(active).min_by_key(length);
+        let alone = (0..self.slots.len()).filter(active).count() == 1;
+        let Some(slot) = loser else { return Err(error) };
+        let Some(mut work) = self.slots[slot].work.take() else { return Err(error) };
+        if alone && work.run.len() == 0 {
+            return self.end(slot, work.id, false, Err(error), on_event);
+        }
+        if alone {
+            return self.finish(slot, work, Finish::ContextFull, on_event);
+        }
+        lock(&self.slots[slot].pair)?.clear()?;
+        self.is_full = true;
+        if work.run.len() == 0 {
+            self.waiting.push_front((work.id, work.job));
+            return Ok(());
+        }
+        if !on_event(BatchEvent::GaveWay { id: work.id }) {
+            return self.finish(slot, work, Finish::Cancelled, on_event);
+        }
+        work.state = State::GaveWay;
+        self.slots[slot].work = Some(work);
+        Ok(())
+    }
+
+    /// Empties the idle slot that was not used for longest and holds anything. False if none does.
+    pub(super) fn drop_oldest_cache(&mut self) -> Result<bool> {
+        let mut idle: Vec<&mut Slot> = self.slots.iter_mut().filter(|slot| slot.work.is_none()).collect();
+        idle.sort_by_key(|slot| slot.used);
+        for slot in idle {
+            let mut pair = lock(&slot.pair)?;
+            if pair.held() > 0 {
+                pair.clear()?;
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn end_cancelled(&mut self, on_event: OnEvent) -> Result<()> {
+        for id in std::mem::take(&mut self.cancelled) {
+            if let Some(at) = self.waiting.iter().position(|(other, _)| *other == id) {
+                self.waiting.remove(at);
+                on_event(BatchEvent::Done { id, answer: Ok(Answer::none()) });
+            }
+            for slot in 0..self.slots.len() {
+                if let Some(work) = self.slots[slot].work.take_if(|work| work.id == id) {
+                    self.finish(slot, work, Finish::Cancelled, on_event)?;
+                }
+            }
+        }
         Ok(())
     }
 
     /// Ends an answer as it stands.
-    fn finish(&mut self, slot: usize, id: usize, run: Run, finish: Finish) -> Result<()> {
-        let on_event = &mut *self.on_event;
-        let answer = run.finish(finish, &mut |text| {
+    fn finish(&mut self, slot: usize, work: Work, finish: Finish, on_event: OnEvent) -> Result<()> {
+        // What is half read, or gave way, is no prompt that another job could continue.
+        let keep = work.job.cache_prompt && matches!(work.state, State::Drawn(_));
+        let id = work.id;
+        let answer = work.run.finish(finish, &mut |text| {
             on_event(BatchEvent::Tail { id, text });
         });
-        self.end(slot, id, Ok(answer))
+        self.end(slot, id, keep, Ok(answer), on_event)
     }
 
-    fn end(&mut self, slot: usize, id: usize, answer: Result<Answer>) -> Result<()> {
-        let cleared = lock(self.slots[slot].pair).and_then(|mut pair| pair.clear());
+    fn end(
+        &mut self,
+        slot: usize,
+        id: usize,
+        keep: bool,
+        answer: Result<Answer>,
+        on_event: OnEvent,
+    ) -> Result<()> {
+        self.clock += 1;
+        self.slots[slot].used = self.clock;
+        let cleared = match keep {
+            true => Ok(()),
+            false => lock(&self.slots[slot].pair).and_then(|mut pair| pair.clear()),
+        };
         self.is_full = false;
-        self.cancelled |= !(self.on_event)(BatchEvent::Done { id, answer });
+        on_event(BatchEvent::Done { id, answer });
         cleared
     }
 
-    /// Ends every job that was taken, as cancelled or with one error for all. Returns the first error of its
+    /// Ends every job that was handed in, as cancelled or with one error for all. Returns the first error of its
     /// own.
-    fn end_all(&mut self, error: Option<&Error>) -> Result<()> {
+    pub(super) fn end_all(&mut self, error: Option<&Error>, on_event: OnEvent) -> Result<()> {
         let mut result = Ok(());
         for slot in 0..self.slots.len() {
-            let Some(Work { id, run, .. }) = self.slots[slot].work.take() else { continue };
+            let Some(work) = self.slots[slot].work.take() else { continue };
             let ended = match error {
-                None => self.finish(slot, id, run, Finish::Cancelled),
-                Some(error) => self.end(slot, id, Err(error.clone())),
+                None => self.finish(slot, work, Finish::Cancelled, on_event),
+                Some(error) => self.end(slot, work.id, false, Err(error.clone()), on_event),
             };
             result = result.and(ended);
         }
-        while let Some((id, _)) = self.requeued.pop_front() {
+        for (id, _) in std::mem::take(&mut self.waiting) {
             let answer = error.cloned().map_or_else(|| Ok(Answer::none()), Err);
-            result = result.and(self.end(0, id, answer));
+            on_event(BatchEvent::Done { id, answer });
         }
+        self.cancelled.clear();
         result
     }
 }

@@ -224,6 +224,35 @@ pub struct Job {
     pub prompts: Prompts,
     /// How to generate it.
     pub settings: Generation,
+    /// Use what the batch still holds of its prompts from other jobs, and leave it for later ones when it is done. An
+    /// answer may then differ in its rounding from one that has read its prompts itself.
+    pub cache_prompt: bool,
+}
+
+/// A slot of a [`Batch`](super::Batch): a pair of sequences, and the job that it is at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SlotState {
+    /// The job, if there is one.
+    pub job: Option<usize>,
+    /// What it is doing.
+    pub phase: SlotPhase,
+    /// Tokens that the plain and the instructed branch hold.
+    pub held: [usize; 2],
+    /// Tokens of the answer so far.
+    pub generated: usize,
+}
+
+/// What a slot is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SlotPhase {
+    /// Nothing; it may hold prompts of earlier jobs.
+    Idle,
+    /// The prompts are read.
+    Reading,
+    /// Tokens are generated.
+    Answering,
+    /// Its answer waits for cells.
+    GaveWay,
 }
 
 /// What the caller is told while answers are generated. `id` is what the caller gave the job.
@@ -251,9 +280,9 @@ pub enum BatchEvent<'a> {
         /// The text.
         text: &'a str,
     },
-    /// A job had to give way, because the cells of [`BatchSize::cells`](super::BatchSize::cells) ran out. Its tokens so far are void:
-    /// it starts from the beginning later.
-    Requeued {
+    /// A job had to give way, because the cells of [`BatchSize::cells`](super::BatchSize::cells) ran out. It continues
+    /// later, with the tokens that it has.
+    GaveWay {
         /// The job.
         id: usize,
     },
@@ -266,5 +295,7 @@ pub enum BatchEvent<'a> {
     },
 }
 
-pub(super) type Jobs<'a> = &'a mut dyn FnMut() -> Option<(usize, Job)>;
-pub(super) type OnEvent<'a> = &'a mut dyn FnMut(BatchEvent) -> bool;
+/// Where the jobs of [`Batch::run`](super::Batch::run) come from.
+pub type Jobs<'a> = &'a mut dyn FnMut() -> Option<(usize, Job)>;
+/// Called with what happens while answers are generated.
+pub type OnEvent<'a> = &'a mut dyn FnMut(BatchEvent) -> bool;

@@ -47,28 +47,28 @@ fn jobs_after(model: &Model, text: &str) -> Vec<Job> {
     (arms.into_iter().zip(0..))
         .map(|(arm, i)| {
             let prompts = prompts(model, &format!("{text}{}", QUERIES[i % QUERIES.len()]));
-            Job { arm, prompts, settings: settings(7 + i as u32, 6 + 5 * (i % 3)) }
+            Job { arm, prompts, settings: settings(17 + i as u32, 12 + 5 * (i % 3)), ..Job::default() }
         })
         .collect()
 }
 
-/// What became of each job, and how often one was put back into the queue.
+/// What became of each job, and how often one gave way.
 fn answers(batch: &mut Batch, jobs: &[Job]) -> (Vec<Result<Answer, Error>>, usize) {
     let mut waiting = jobs.iter().cloned().enumerate();
     let mut done: Vec<Option<Result<Answer, Error>>> = vec![None; jobs.len()];
-    let mut requeued = 0;
+    let mut gave_way = 0;
     let mut on_event = |event: BatchEvent| {
         match event {
             BatchEvent::Done { id, answer } => {
                 assert!(done[id].replace(answer).is_none(), "job {id} is done twice");
             }
-            BatchEvent::Requeued { .. } => requeued += 1,
+            BatchEvent::GaveWay { .. } => gave_way += 1,
             _ => {}
         }
         true
     };
     batch.run(&mut || waiting.next(), &mut on_event).unwrap();
-    (done.into_iter().map(|answer| answer.expect("every job is done")).collect(), requeued)
+    (done.into_iter().map(|answer| answer.expect("every job is done")).collect(), gave_way)
 }
 
 /// The answer that an engine of its own gives.
@@ -154,14 +154,14 @@ fn many_pairs_give_what_single_engines_give() {
     let jobs = jobs_after(&model, &"Listen well. ".repeat(17));
     let expected: Vec<Answer> = jobs.iter().map(|job| single(&model, 128, &exact(0), job)).collect();
     // With the second number of cells, which is the least that llama.cpp makes, three have no room: some give
-    // way, and nothing is lost.
+    // way, and continue with the tokens that they have.
     for (cells, gives_way) in [(3 * 256, false), (256, true)] {
         let mut batch = {
             let size = BatchSize { n_pairs: 3, n_ctx: 128, cells: Some(cells), ..BatchSize::default() };
             Batch::with_size(&model, &size, &exact(0)).unwrap()
         };
-        let (answers, requeued) = answers(&mut batch, &jobs);
-        assert_eq!(requeued > 0, gives_way);
+        let (answers, gave_way) = answers(&mut batch, &jobs);
+        assert_eq!(gave_way > 0, gives_way);
         for (answer, expected) in answers.into_iter().zip(&expected) {
             assert_same(&answer.unwrap(), expected);
         }
@@ -177,7 +177,7 @@ fn a_finished_answers_place_is_taken_at_once() {
         let mut settings = settings(id as u32, n);
         // The answers must not end before their time.
         settings.params.temperature = 0.0;
-        (id, Job { arm: Arm::Plain, prompts: prompts.clone(), settings })
+        (id, Job { arm: Arm::Plain, prompts: prompts.clone(), settings, ..Job::default() })
     });
     let mut batch = Batch::new(&model, 2, 64, &options(0)).unwrap();
     let mut seen: Vec<(char, usize)> = Vec::new();
@@ -198,9 +198,13 @@ fn a_finished_answers_place_is_taken_at_once() {
     assert_eq!(done, [0, 2, 3, 4, 1], "the long one runs beside all the others");
     for (before, next) in [(0, 2), (2, 3), (3, 4)] {
         let find = |event| seen.iter().position(|seen| *seen == event).unwrap();
-        let (end, start) = (find(('d', before)), find(('r', next)));
-        assert!(seen[end + 1..start].iter().all(|event| *event == ('t', 1)) && start <= end + 2, "{seen:?}");
-        assert_eq!(seen[start + 1], ('t', next), "its first token comes before the next step");
+        let (end, start, first) = (find(('d', before)), find(('r', next)), find(('t', next)));
+        let meanwhile = seen[end + 1..first].iter().filter(|event| **event != ('r', next));
+        assert!(meanwhile.clone().all(|event| *event == ('t', 1)), "{seen:?}");
+        assert!(
+            start <= end + 2 && meanwhile.count() <= 2,
+            "read beside the next step of the long one: {seen:?}"
+        );
     }
 }
 
@@ -227,7 +231,7 @@ fn an_answer_ends_at_the_length_of_its_branch_and_not_earlier() {
     let n_ctx = prompts.instructed.len() + 9;
     let mut settings = settings(1, 1000);
     settings.params.temperature = 0.0;
-    let jobs = vec![Job { arm: Arm::Steered, prompts, settings }; 3];
+    let jobs = vec![Job { arm: Arm::Steered, prompts, settings, ..Job::default() }; 3];
     let mut batch = Batch::new(&model, 3, n_ctx, &options(0)).unwrap();
     for answer in answers(&mut batch, &jobs).0 {
         let answer = answer.unwrap();

@@ -1,7 +1,7 @@
 //! Sizes of contexts: whatever they are, llama.cpp is not given any that it ends the process for.
 
 use sda::Error;
-use sda::engine::{Arm, Batch, BatchSize, Engine, Generation, MAX_N_CTX, MAX_PAIRS, Prompts};
+use sda::engine::{Arm, Batch, BatchSize, Engine, Generation, Job, MAX_N_CTX, MAX_PAIRS, Prompts};
 use sda::llama::{ContextOptions, KvCacheType, MAX_CELLS};
 
 use crate::models::smollm2;
@@ -87,7 +87,10 @@ fn the_smallest_and_the_largest_sizes_work_with_every_sequence_and_the_judges() 
     let options = ContextOptions { n_batch: 2 * MAX_PAIRS as u32 + 1, ..one_thread() };
     let mut batch = Batch::new(&model, MAX_PAIRS, 4, &options).unwrap();
     let mut jobs = (0..MAX_PAIRS + 3).map(|id| {
-        (id, sda::engine::Job { arm: Arm::Steered, prompts: prompts.clone(), settings: settings.clone() })
+        (
+            id,
+            Job { arm: Arm::Steered, prompts: prompts.clone(), settings: settings.clone(), ..Job::default() },
+        )
     });
     let mut done = 0;
     batch

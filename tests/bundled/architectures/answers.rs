@@ -71,9 +71,10 @@ fn many_answers_at_once_are_those_of_single_engines() {
                 arm: arms[i % arms.len()],
                 prompts: prompts(&model, &[], query),
                 settings: settings(i as u32, 0.0, 50 + 10 * (i % 4)),
+                ..Job::default()
             })
             .collect();
-        // With few cells answers give way to others, and begin again.
+        // With few cells answers give way to others, and continue later.
         for cells in [None, Some(400)] {
             let size = BatchSize { n_pairs: 6, n_ctx: 200, cells, ..BatchSize::default() };
             let mut batch = Batch::with_size(&model, &size, &exact(0)).unwrap();
@@ -83,7 +84,7 @@ fn many_answers_at_once_are_those_of_single_engines() {
             let mut on_event = |event: BatchEvent| {
                 match event {
                     BatchEvent::Done { id, answer } => assert!(done[id].replace(answer.unwrap()).is_none()),
-                    BatchEvent::Requeued { .. } => gave_way += 1,
+                    BatchEvent::GaveWay { .. } => gave_way += 1,
                     _ => {}
                 }
                 true

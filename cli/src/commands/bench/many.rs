@@ -62,7 +62,7 @@ fn steered(batch: &mut Batch, scene: &Scene, round: u32) -> Outcome<f64> {
     // An answer that ends early is followed by another one, so there are always as many as there are slots.
     let jobs = (0..).map(|id: usize| {
         let settings = generation(round << 16 | id as u32, scene.text.len() + 1);
-        (id, Job { arm: Arm::Steered, prompts: scene.prompts.clone(), settings })
+        (id, Job { arm: Arm::Steered, prompts: scene.prompts.clone(), settings, ..Job::default() })
     });
     let mut jobs = jobs;
     let mut failed = None;

@@ -213,7 +213,10 @@ impl Work<'_, '_, '_, '_> {
             score: strength.and_then(|strength| strength.of_score()),
             guidance: (arm.arm == Arm::Steered).then(|| settings.params.guidance()),
         };
-        Ok((task, Job { arm: arm.arm, prompts: run.prompter.tokens(run.model, &set)?, settings }))
+        Ok((
+            task,
+            Job { arm: arm.arm, prompts: run.prompter.tokens(run.model, &set)?, settings, ..Job::default() },
+        ))
     }
 
     /// Runs jobs, and writes each answer down as it comes.

@@ -44,14 +44,15 @@ pub struct Task {
 impl Task {
     /// The work for [`sda::engine::Batch`].
     pub fn job(&self) -> Job {
-        Job { arm: self.resolved.arm, prompts: self.prompts.clone(), settings: self.settings.clone() }
+        let (arm, prompts) = (self.resolved.arm, self.prompts.clone());
+        Job { arm, prompts, settings: self.settings.clone(), ..Job::default() }
     }
 
     /// The work for the instructed answer in its place, which is checked.
     pub fn instructed(&self) -> Job {
         let mut settings = self.settings.clone();
         settings.steer_after_think = false;
-        Job { arm: Arm::Instructed, prompts: self.prompts.clone(), settings }
+        Job { arm: Arm::Instructed, prompts: self.prompts.clone(), settings, ..Job::default() }
     }
 
     /// What it is drawn from, once that is known.
