@@ -115,15 +115,15 @@ impl Reading {
 
     /// What the branches read in this stage, of which they hold so many tokens.
     fn stage_feed<'p>(&'p self, held: &[usize]) -> Feed {
-        let parts = self.prompts.iter().zip(held).enumerate();
+        let parts = self.prompts.iter().zip(held);
         match self.stage {
             Stage::Sharing { donor } => {
                 let of_donor = |(i, (prompt, &held)): (usize, (&'p Vec<Token>, &usize))| -> &'p [Token] {
                     if i == donor { prompt[..self.shared].get(held..).unwrap_or_default() } else { &[] }
                 };
-                Feed::new(parts.map(of_donor), false)
+                Feed::new(parts.enumerate().map(of_donor), false)
             }
-            Stage::Own => Feed::new(parts.map(|(_, (prompt, &held))| &prompt[held..]), true),
+            Stage::Own => Feed::new(parts.map(|(prompt, &held)| &prompt[held..]), true),
         }
     }
 

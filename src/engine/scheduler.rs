@@ -366,10 +366,8 @@ impl Scheduler {
     ) -> Result<()> {
         self.clock += 1;
         self.slots[slot].used = self.clock;
-        let cleared = match keep {
-            true => Ok(()),
-            false => lock(&self.slots[slot].pair).and_then(|mut pair| pair.clear()),
-        };
+        let cleared =
+            if keep { Ok(()) } else { lock(&self.slots[slot].pair).and_then(|mut pair| pair.clear()) };
         self.is_full = false;
         on_event(BatchEvent::Done { id, answer });
         cleared

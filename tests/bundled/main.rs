@@ -13,3 +13,4 @@ mod pair;
 mod rows;
 mod several;
 mod sizes;
+mod steps;
