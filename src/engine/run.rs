@@ -221,6 +221,7 @@ impl Run {
                 &self.model,
                 &pair,
                 self.settings.trace_top,
+                token,
                 self.drawer.weights(),
                 &self.applied(),
             )?,

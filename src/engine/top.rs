@@ -29,14 +29,17 @@ pub struct TopTokens {
     pub instructed: Option<Vec<RankedToken>>,
     /// Of the steered distribution, before the samplers that follow the steering.
     pub steered: Option<Vec<RankedToken>>,
+    /// Log-probability of the token that was drawn, in the distribution that it was drawn from, in nats.
+    pub logprob: f64,
 }
 
-/// The `n` most likely tokens of the present step in each distribution; None for 0. `weights` and `params` are
-/// those in force. Costs a run of the kernel and a pass over the vocabulary for each distribution.
+/// The `n` most likely tokens of the present step in each distribution; None for 0. `drawn` is the token that was
+/// drawn, `weights` and `params` are those in force. Costs a run of the kernel and a pass over the vocabulary for each distribution.
 pub(super) fn top_tokens(
     model: &Model,
     pair: &Pair,
     n: usize,
+    drawn: Token,
     weights: &Weights,
     params: &Params,
 ) -> Result<Option<TopTokens>> {
@@ -64,11 +67,13 @@ pub(super) fn top_tokens(
     let mut alone = |row: &Option<Logits>| {
         row.as_ref().map(|row| rank(&mut |to| steer(row, row, &unsteered, to))).transpose()
     };
-    let top = TopTokens { plain: alone(&plain)?, instructed: alone(&instructed)?, steered: None };
+    let top = TopTokens { plain: alone(&plain)?, instructed: alone(&instructed)?, ..TopTokens::default() };
     let is_steered = plain.is_some() && instructed.is_some();
     let steered =
         is_steered.then(|| rank(&mut |to| steer_pair(pair, weights, &untempered, to))).transpose()?;
-    Ok(Some(TopTokens { steered, ..top }))
+    // The last distribution that was written is the one that the token is of.
+    let logprob = logprobs[drawn as usize].into();
+    Ok(Some(TopTokens { steered, logprob, ..top }))
 }
 
 fn printable(bytes: &[u8]) -> String {

@@ -20,7 +20,7 @@ pub enum InstructionPlacement {
 /// An earlier turn of a conversation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Turn {
-    /// What the user asked, without the instruction.
+    /// What the user asked, without the instruction. Empty for an answer that nobody asked for, such as a greeting.
     pub query: String,
     /// What the model answered.
     pub answer: String,
@@ -116,7 +116,9 @@ impl PairBuilder<'_> {
             messages.push(Message::new(Role::System, system));
         }
         for turn in self.history {
-            messages.push(Message::new(Role::User, self.user(&turn.query, instruction)));
+            if !turn.query.is_empty() {
+                messages.push(Message::new(Role::User, self.user(&turn.query, instruction)));
+            }
             messages.push(Message::new(Role::Assistant, turn.answer.as_str()));
         }
         messages.push(Message::new(Role::User, self.user(self.query, instruction)));
@@ -185,6 +187,14 @@ mod tests {
         let second = PairBuilder { query: "Q2", history: &history, ..base }.build().unwrap();
         assert!(second.plain.starts_with(&format!("{}A1", first.plain)));
         assert!(second.instructed.starts_with(&format!("{}A1", first.instructed)));
+    }
+
+    #[test]
+    fn an_answer_that_nobody_asked_for_stands_by_itself() {
+        let (template, history) = (template(), [Turn { query: String::new(), answer: "Welcome".into() }]);
+        let base = PairBuilder { template: Some(&template), history: &history, ..PairBuilder::default() };
+        let pair = PairBuilder { query: "Q", instruction: "I", ..base }.build().unwrap();
+        assert_eq!(pair.instructed, "<assistant>Welcome<user>Q\n\nI<assistant>");
     }
 
     #[test]
