@@ -68,7 +68,7 @@ SDA := "$(CARGO_TARGET_DIR)/release/sda"
 # Further arguments to cargo test, such as --no-fail-fast or the name of a test.
 TESTFLAGS ?=
 
-.PHONY: all help setup env model model-gemma model-qwen build dist bundled plugin demo test test-header test-core test-judge \
+.PHONY: all help setup env model model-gemma model-qwen build dist bundled plugin demo demo-serve test test-header test-core test-judge \
     test-bundled fmt fmt-check clippy clippy-core clippy-bundled deny msrv doc header bench bench-torch eval-results \
     tree test-c asan valgrind install install-cli uninstall clean
 
@@ -115,6 +115,9 @@ demo: build ## answer a prompt plainly, with the instruction, and steered
 	@model="$$($(FETCH) smollm2)" && set -x && $(SDA) generate --compare -m "$$model" --temp 0 -n 100 \
 	    -i 'Explain it to a five-year-old child, with an animal in the story.' \
 	    -p 'What does a computer do?'
+
+demo-serve: build ## start the server, send it a steered request, and stop it
+	@model="$$($(FETCH) smollm2)" && SDA=$(SDA) scripts/demo-serve.sh "$$model"
 
 test: test-header test-core test-judge test-bundled ## run every test
 

@@ -13,7 +13,7 @@ use crate::commands::plot::PlotArgs;
 use crate::commands::score::ScoreArgs;
 
 /// llama.cpp's options of several letters behind one dash, which clap does not know.
-const SHORT_WORDS: [(&str, &str); 13] = [
+const SHORT_WORDS: [(&str, &str); 14] = [
     ("-tb", "--threads-batch"),
     ("-ub", "--ubatch-size"),
     ("-ngl", "--n-gpu-layers"),
@@ -27,6 +27,7 @@ const SHORT_WORDS: [(&str, &str); 13] = [
     ("-iw", "--instruction-weights"),
     ("-jp", "--judge-prompt"),
     ("-np", "--parallel"),
+    ("-to", "--timeout"),
 ];
 
 /// Replaces [`SHORT_WORDS`] in a command line, which may hold file names that are not UTF-8.
@@ -77,6 +78,9 @@ pub enum Command {
     Bench(BenchArgs),
     /// Score drafts from a JSON Lines file.
     Score(ScoreArgs),
+    /// Serve OpenAI's API, every answer steered as its request or the command line says.
+    #[cfg(feature = "server")]
+    Serve(crate::serve::ServeArgs),
     /// Measure how well arms align: plain, instructed, steered.
     Eval(EvalArgs),
     /// Draw the method, a trace or results, as SVG, PNG or a page.

@@ -111,15 +111,29 @@ impl Source {
     }
 }
 
+/// What is wrong with JSON, and in which field.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Misfit {
+    /// Path of the field, such as `messages[0].role`; empty for the whole.
+    pub field: String,
+    /// A sentence that names the field.
+    pub why: String,
+}
+
 /// Reads a JSON object.
 ///
 /// # Errors
 /// A sentence that says what is wrong, and in which field.
 pub fn object<T: DeserializeOwned>(text: &str) -> Result<T, String> {
+    object_at(text).map_err(|misfit| misfit.why)
+}
+
+/// The same, with the field by itself.
+pub fn object_at<T: DeserializeOwned>(text: &str) -> Result<T, Misfit> {
     // What nobody asks for is not read, so that no number is too large.
-    let _: BTreeMap<String, IgnoredAny> =
-        serde_json::from_str(text).map_err(|e| format!("not a JSON object ({e})"))?;
-    typed(&mut serde_json::Deserializer::from_str(text))
+    let _: BTreeMap<String, IgnoredAny> = serde_json::from_str(text)
+        .map_err(|e| Misfit { field: String::new(), why: format!("not a JSON object ({e})") })?;
+    typed_at(&mut serde_json::Deserializer::from_str(text))
 }
 
 /// The type that JSON which is already parsed stands for.
@@ -131,21 +145,32 @@ where
     T: Deserialize<'de>,
     D: Deserializer<'de, Error = serde_json::Error>,
 {
+    typed_at(json).map_err(|misfit| misfit.why)
+}
+
+fn typed_at<'de, T, D>(json: D) -> Result<T, Misfit>
+where
+    T: Deserialize<'de>,
+    D: Deserializer<'de, Error = serde_json::Error>,
+{
     serde_path_to_error::deserialize(json).map_err(|error| {
         let path = error.path().to_string();
+        let path = if path == "." { "" } else { &path };
         let error = error.into_inner();
         let place = format!(" at line {} column {}", error.line(), error.column());
         let why = error.to_string();
         let why = why.strip_suffix(&place).unwrap_or(&why);
-        let at = if path == "." { String::new() } else { format!("{path}: ") };
+        let at = if path.is_empty() { String::new() } else { format!("{path}: ") };
         let missing = why.strip_prefix("missing field `").and_then(|rest| rest.strip_suffix('`'));
         if let Some(field) = missing {
-            return format!("{at}{field} is missing");
+            let whole = if path.is_empty() { field.to_owned() } else { format!("{path}.{field}") };
+            return Misfit { field: whole, why: format!("{at}{field} is missing") };
         }
-        match wrong_type(why) {
-            Some((got, expected)) if path != "." => format!("{path} is {got}, must be {expected}"),
+        let why = match wrong_type(why) {
+            Some((got, expected)) if !path.is_empty() => format!("{path} is {got}, must be {expected}"),
             _ => format!("{at}{why}"),
-        }
+        };
+        Misfit { field: path.to_owned(), why }
     })
 }
 
@@ -159,7 +184,9 @@ fn wrong_type(why: &str) -> Option<(&str, &str)> {
         "a string" => "a text",
         "f32" | "f64" => "a number",
         "u32" | "u64" | "usize" => "a whole number of at least 0",
-        "i32" => "a whole number",
+        "i32" | "i64" => "a whole number",
+        "a boolean" => "true or false",
+        "a sequence" => "a list",
         other => other,
     };
     Some((value, expected))

@@ -15,6 +15,8 @@ mod measure;
 mod prompts;
 mod record;
 mod runner;
+#[cfg(feature = "server")]
+mod serve;
 mod session;
 mod strength;
 mod ui;
@@ -71,6 +73,8 @@ pub fn main() -> ExitCode {
         Command::Chat(args) => chat::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Score(args) => score::run(&args),
+        #[cfg(feature = "server")]
+        Command::Serve(args) => serve::run(args),
         Command::Eval(args) => eval::run(args),
         Command::Plot(args) => plot::run(&args),
     };

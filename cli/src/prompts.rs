@@ -105,6 +105,26 @@ impl PromptTexts {
             variables,
         })
     }
+
+    /// The chat template in place of the model's own; empty is none.
+    fn source(&self) -> Option<&str> {
+        if self.no_template { Some("") } else { self.template.as_deref() }
+    }
+
+    /// The chat template with further variables, which stand before those of the command line.
+    #[cfg(feature = "server")]
+    pub fn template_with(
+        &self,
+        model: &Model,
+        more: &crate::input::Fields,
+    ) -> sda::Result<Option<ChatTemplate>> {
+        let mut all = more.clone();
+        for (name, value) in self.template_kwargs.iter().filter_map(|it| it.as_object()).flatten() {
+            all.entry(name).or_insert_with(|| value.clone());
+        }
+        let variables = TemplateVariables::from_json(&serde_json::Value::from(all).to_string())?;
+        model.template(self.source(), &variables)
+    }
 }
 
 /// The instructions of the command line with their weights.
@@ -135,6 +155,37 @@ fn instructions(args: &PromptArgs) -> Outcome<Vec<Instruction>> {
     }
 }
 
+/// A query with what goes with it.
+#[derive(Clone, Copy)]
+pub struct Asked<'a> {
+    /// None gives raw text.
+    pub template: Option<&'a ChatTemplate>,
+    pub system: Option<&'a str>,
+    pub history: &'a [Turn],
+    pub query: &'a str,
+    pub instructions: &'a [Instruction],
+    pub negative: &'a str,
+    /// None for where it stands by default.
+    pub placement: Option<Placement>,
+}
+
+impl Asked<'_> {
+    /// The prompts as text.
+    pub fn prompts(&self) -> sda::Result<PromptSet> {
+        self.builder().build_many(self.instructions)
+    }
+
+    fn builder(&self) -> PairBuilder<'_> {
+        let Asked { template, system, history, query, negative, .. } = *self;
+        let placement = match (self.placement, template.is_some()) {
+            (Some(Placement::After), _) | (None, true) => InstructionPlacement::After,
+            (Some(Placement::Before), _) | (None, false) => InstructionPlacement::Before,
+            (Some(Placement::System), _) => InstructionPlacement::System,
+        };
+        PairBuilder { template, system, history, query, instruction: "", placement, negative }
+    }
+}
+
 /// Everything that turns queries into prompts, checked once.
 pub struct Prompter {
     template: Option<ChatTemplate>,
@@ -144,25 +195,19 @@ pub struct Prompter {
     /// The instructions with their weights.
     pub instructions: Vec<Instruction>,
     negative: Option<String>,
-    placement: InstructionPlacement,
+    placement: Option<Placement>,
 }
 
 impl Prompter {
     pub fn new(texts: &PromptTexts, model: &Model) -> Outcome<Prompter> {
-        let source = if texts.no_template { Some("") } else { texts.template.as_deref() };
-        let template = model.template(source, &texts.variables)?;
-        let placement = match (texts.placement, template.is_some()) {
-            (Some(Placement::After), _) | (None, true) => InstructionPlacement::After,
-            (Some(Placement::Before), _) | (None, false) => InstructionPlacement::Before,
-            (Some(Placement::System), _) => InstructionPlacement::System,
-        };
+        let template = model.template(texts.source(), &texts.variables)?;
         Ok(Prompter {
             template,
             system: texts.system.clone(),
             instruction: texts.instruction.clone(),
             instructions: texts.instructions.clone(),
             negative: texts.negative.clone(),
-            placement,
+            placement: texts.placement,
         })
     }
 
@@ -178,7 +223,7 @@ impl Prompter {
 
     /// Both prompts of a query that stands alone.
     pub fn single(&self, query: &str) -> sda::Result<PromptPair> {
-        self.builder(&[], query).build()
+        self.asked(&[], query).builder().build()
     }
 
     /// The prompts as text.
@@ -193,7 +238,7 @@ impl Prompter {
         query: &str,
         instructions: &[Instruction],
     ) -> Outcome<PromptSet> {
-        Ok(self.builder(history, query).build_many(instructions)?)
+        Ok(Asked { instructions, ..self.asked(history, query) }.prompts()?)
     }
 
     /// How many branches of single instructions the prompts of any query need.
@@ -201,15 +246,16 @@ impl Prompter {
         Ok(self.set(&[], "QUERY")?.singles.len())
     }
 
-    fn builder<'a>(&'a self, history: &'a [Turn], query: &'a str) -> PairBuilder<'a> {
-        PairBuilder {
+    /// A query with what the command line says.
+    pub fn asked<'a>(&'a self, history: &'a [Turn], query: &'a str) -> Asked<'a> {
+        Asked {
             template: self.template.as_ref(),
             system: self.system.as_deref(),
             history,
             query,
-            instruction: "",
-            placement: self.placement,
+            instructions: &self.instructions,
             negative: self.negative.as_deref().unwrap_or_default(),
+            placement: self.placement,
         }
     }
 

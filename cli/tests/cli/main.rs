@@ -16,5 +16,7 @@ mod lab;
 mod list;
 mod plot;
 mod score;
+#[cfg(feature = "server")]
+mod serve;
 mod several;
 mod templates;

@@ -1,0 +1,115 @@
+//! `/v1/completions`.
+
+use serde_json::{Map, Value, json};
+
+use super::{Shape, prompt_progress};
+use crate::serve::reply::Reply;
+use crate::serve::thoughts::Piece;
+
+pub struct Text {
+    /// Alternatives to each token; None without log-probabilities.
+    pub logprobs: Option<usize>,
+    pub include_usage: bool,
+    pub timings_per_token: bool,
+}
+
+impl Text {
+    fn chunk(
+        &self,
+        reply: &Reply,
+        choice: usize,
+        text: &str,
+        finish: Option<&str>,
+        with: Option<Value>,
+    ) -> Value {
+        let mut chunk = envelope(reply);
+        let choice = json!({ "index": choice, "text": text, "logprobs": with, "finish_reason": finish });
+        chunk["choices"] = json!([choice]);
+        chunk
+    }
+
+    /// OpenAI's older shape: lists side by side, with a map of the likeliest.
+    fn logprobs(&self, reply: &Reply, choice: usize, last: bool) -> Option<Value> {
+        let top = self.logprobs?;
+        let steps = &reply.choices[choice].steps;
+        let from = if last { steps.len().saturating_sub(1) } else { 0 };
+        let (mut tokens, mut values, mut tops, mut offsets) = (vec![], vec![], vec![], vec![]);
+        let mut offset: usize = steps[..from].iter().map(|step| step.text.chars().count()).sum();
+        for step in &steps[from..] {
+            let (logprob, likeliest) = reply.logprobs(choice, step)?;
+            tokens.push(step.text.clone());
+            values.push(logprob);
+            let likeliest = likeliest.iter().take(top).map(|it| (it.text.clone(), it.logprob.into()));
+            tops.push(likeliest.collect::<Map<String, Value>>());
+            offsets.push(offset);
+            offset += step.text.chars().count();
+        }
+        Some(json!({
+            "tokens": tokens, "token_logprobs": values, "top_logprobs": tops, "text_offset": offsets,
+        }))
+    }
+}
+
+fn envelope(reply: &Reply) -> Value {
+    json!({
+        "id": reply.id,
+        "object": "text_completion",
+        "created": reply.created,
+        "model": reply.name,
+        "system_fingerprint": concat!("sda-", env!("CARGO_PKG_VERSION")),
+    })
+}
+
+impl Shape for Text {
+    fn piece(&self, reply: &Reply, choice: usize, piece: &Piece, is_token: bool) -> Value {
+        let with = if is_token { self.logprobs(reply, choice, true) } else { None };
+        let mut chunk = self.chunk(reply, choice, &piece.content, None, with);
+        if let Some(record) = reply.trace(choice).filter(|_| is_token) {
+            chunk["sda"] = json!({ "token": record });
+        }
+        if self.timings_per_token {
+            chunk["timings"] = reply.timings(choice);
+        }
+        chunk
+    }
+
+    fn end(&self, reply: &Reply, choice: usize) -> Value {
+        let finish = reply.choices[choice].finish_reason();
+        let mut chunk = self.chunk(reply, choice, "", finish, None);
+        chunk["timings"] = reply.timings(choice);
+        chunk["sda"] = reply.sda(choice, false);
+        chunk
+    }
+
+    fn progress(&self, reply: &Reply, choice: usize, done: usize, total: usize) -> Value {
+        let mut chunk = self.chunk(reply, choice, "", None, None);
+        chunk["prompt_progress"] = prompt_progress(reply, done, total);
+        chunk
+    }
+
+    fn usage(&self, reply: &Reply) -> Option<Value> {
+        let mut chunk = envelope(reply);
+        chunk["choices"] = json!([]);
+        chunk["usage"] = reply.usage();
+        self.include_usage.then_some(chunk)
+    }
+
+    fn whole(&self, reply: &Reply) -> Value {
+        let choices = reply.choices.iter().enumerate().map(|(i, choice)| {
+            json!({
+                "index": i,
+                "text": choice.content,
+                "logprobs": self.logprobs(reply, i, false),
+                "finish_reason": choice.finish_reason(),
+                "sda": reply.sda(i, true),
+            })
+        });
+        let choices: Value = choices.collect();
+        let mut whole = envelope(reply);
+        whole["sda"] = reply.sda(0, false);
+        whole["choices"] = choices;
+        whole["usage"] = reply.usage();
+        whole["timings"] = reply.timings(0);
+        whole
+    }
+}
