@@ -9,10 +9,13 @@ use serde::Serialize;
 use super::records::{Answer, Step, Trace, visible};
 use crate::failure::Outcome;
 use crate::record::{self, Judge, Ranked};
+use crate::ui::web::Page;
 
-const PAGE: &str = include_str!("viewer/page.html");
-const STYLE: &str = include_str!("viewer/style.css");
-const SCRIPT: &str = include_str!("viewer/script.js");
+const PAGE: Page = Page {
+    html: include_str!("viewer/page.html"),
+    style: include_str!("viewer/style.css"),
+    script: include_str!("viewer/script.js"),
+};
 
 #[derive(Args)]
 pub struct ViewerArgs {
@@ -34,9 +37,7 @@ pub(super) fn page(trace: &Trace) -> Outcome<String> {
         first: first.unwrap_or_default(),
         answers: trace.answers.iter().map(ShownAnswer::new).collect(),
     };
-    // The data go in last: what they hold is not searched for the marks of the others.
-    let page = PAGE.replacen("/*STYLE*/", STYLE.trim_end(), 1).replacen("/*SCRIPT*/", SCRIPT.trim_end(), 1);
-    Ok(page.replacen("/*DATA*/", &in_script(&data), 1))
+    Ok(PAGE.with(&data))
 }
 
 /// What the page's script gets.
@@ -99,18 +100,6 @@ impl ShownStep<'_> {
             top: step.top().map(|list| list.map(|list| list.iter().map(ranked).collect())),
         }
     }
-}
-
-/// JSON that can stand in a script element: no text in it can end the element or begin a comment.
-fn in_script(data: &Data) -> String {
-    let mut safe = String::new();
-    for c in record::line(data).chars() {
-        match c {
-            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => safe.push_str(&format!("\\u{:04x}", u32::from(c))),
-            c => safe.push(c),
-        }
-    }
-    safe
 }
 
 #[cfg(test)]

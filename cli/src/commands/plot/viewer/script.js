@@ -1,20 +1,9 @@
-"use strict";
-// The trace may hold any text: it only ever becomes text nodes and attributes, never markup.
 (() => {
-  const trace = JSON.parse(document.getElementById("data").textContent);
-  const byId = (id) => document.getElementById(id);
-  const [text, tip, chart, select] = ["text", "tip", "chart", "answers"].map(byId);
-  const MOST = Math.LN2;
-  const BRANCHES = ["plain", "instructed", "steered"];
+  const { byId, element, fixed, isWeakened } = shared;
+  const trace = JSON.parse(byId("data").textContent);
+  const [chart, select] = ["chart", "answers"].map(byId);
   let answer = null;
-  let tokens = [];
 
-  const element = (name, properties = {}, ...children) => {
-    const made = document.createElement(name);
-    Object.assign(made, properties);
-    made.append(...children);
-    return made;
-  };
   const drawing = (name, attributes, ...children) => {
     const made = document.createElementNS("http://www.w3.org/2000/svg", name);
     for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
@@ -22,32 +11,21 @@
     return made;
   };
 
-  const signed = (text) => text.replace("-", "\u2212");
-  const fixed = (value, digits) => (value === null ? "\u2013" : signed(value.toFixed(digits)));
-  const percent = (logprob) => {
-    const p = Math.exp(logprob) * 100;
-    if (p >= 10) return p.toFixed(0) + " %";
-    if (p >= 0.1) return p.toFixed(1) + " %";
-    return (p >= 0.001 ? p.toFixed(3) : p.toExponential(0)) + " %";
-  };
-  // The root spreads the small divergences that most tokens have.
-  const share = (js) => `${Math.round(Math.sqrt(Math.min(js / MOST, 1)) * 85)}%`;
-  const heat = (element, js) => {
-    if (js !== null) element.style.setProperty("--share", share(js));
-    return element;
-  };
-
-  function legend() {
-    const marks = [0, 0.01, 0.05, 0.2, MOST].map((js) =>
-      heat(element("span", { className: "swatch", textContent: js === MOST ? "ln 2" : String(js) }), js));
-    byId("legend").replaceChildren("Divergence JS in nats:", ...marks);
-  }
-
-  // The strength at this token is less than the answer's: a KL budget was spent.
-  function isWeakened(step) {
-    const full = answer.summary?.guidance;
-    return step.guidance !== null && typeof full === "number" && Math.abs(step.guidance - full) > 1e-6;
-  }
+  const full = () => answer.summary?.guidance;
+  const text = shared.strip(byId("text"), {
+    role: "button",
+    none: "No top tokens in this trace: write it with --trace-top 5.",
+    full,
+    pointed(n) {
+      const cursor = chart.querySelector(".cursor");
+      if (!cursor) return;
+      if (n !== null) {
+        cursor.setAttribute("x1", x(n));
+        cursor.setAttribute("x2", x(n));
+      }
+      cursor.style.visibility = n === null ? "hidden" : "visible";
+    },
+  });
 
   function summary() {
     const end = answer.summary;
@@ -70,7 +48,7 @@
         parts.push(`${name} ${Number.isInteger(value) || typeof value !== "number" ? value : fixed(value, 2)}`);
       }
     }
-    const weakened = answer.steps.filter(isWeakened).length;
+    const weakened = answer.steps.filter((step) => isWeakened(step, full())).length;
     if (weakened) {
       parts.push(`weakened at ${weakened} of ${answer.steps.length} tokens`);
     }
@@ -79,91 +57,11 @@
 
   function show(number) {
     answer = trace.answers[number];
-    tokens = answer.steps.map((step, n) => {
-      const isPartial = step.text === "";
-      // A line end alone would leave nothing to point at.
-      const shown = isPartial ? step.shown : step.text.replaceAll("\n", "\u21b5\n");
-      // Not a real button: that would be a box, and a line end inside it would not break the line.
-      const token = element("span", { className: "token", role: "button", textContent: shown });
-      token.classList.toggle("partial", isPartial);
-      token.classList.toggle("weakened", isWeakened(step));
-      token.tabIndex = n === 0 ? 0 : -1;
-      token.dataset.step = n;
-      return heat(token, step.js);
-    });
-    text.replaceChildren(...tokens);
-    hide();
+    text.clear();
+    for (const step of answer.steps) text.add(step);
+    text.mark();
     summary();
     plot();
-  }
-
-  function list(name, ranked, drawn) {
-    const rows = ranked.map(([id, shown, logprob]) => {
-      const head = element("th", { scope: "row", textContent: shown });
-      head.style.setProperty("--share", `${Math.exp(logprob) * 100}%`);
-      const row = element("tr", { className: id === drawn ? "drawn" : "" }, head,
-        element("td", { textContent: percent(logprob), title: `log-probability ${fixed(logprob, 3)} nats` }));
-      return row;
-    });
-    const table = element("table", { className: name },
-      element("caption", { textContent: name }), element("tbody", {}, ...rows));
-    table.style.setProperty("--branch", `var(--${name})`);
-    return table;
-  }
-
-  function describe(step) {
-    const facts = [
-      ["step", String(step.step)],
-      ["token", String(step.token)],
-      ["JS", `${fixed(step.js, 4)} nats`],
-      ["T", fixed(step.temperature, 3)],
-      ["\u03b3", fixed(step.guidance, 2) + (isWeakened(step) ? ` of ${fixed(answer.summary.guidance, 2)}` : "")],
-      ["log-prob plain", fixed(step.logprobs[0], 3)],
-      ["log-prob instructed", fixed(step.logprobs[1], 3)],
-    ].map(([name, value]) =>
-      element("div", {}, element("dt", { textContent: name }), element("dd", { textContent: value })));
-    const lists = BRANCHES.flatMap((name, i) => (step.top[i] ? [list(name, step.top[i], step.token)] : []));
-    const none = "No top tokens in this trace: write it with --trace-top 5.";
-    tip.replaceChildren(
-      element("h2", { textContent: step.shown }),
-      element("dl", {}, ...facts),
-      lists.length ? element("div", { className: "lists" }, ...lists) : element("p", { textContent: none }),
-    );
-  }
-
-  function place(token) {
-    tip.hidden = false;
-    const at = token.getClientRects()[0] ?? token.getBoundingClientRect();
-    const [width, height] = [tip.offsetWidth, tip.offsetHeight];
-    const room = document.documentElement.clientWidth;
-    const fitsBelow = at.bottom + height + 8 <= window.innerHeight || at.top < height + 8;
-    const top = fitsBelow ? at.bottom + 6 : at.top - height - 6;
-    tip.style.left = `${Math.max(8, Math.min(at.left, room - width - 8)) + window.scrollX}px`;
-    tip.style.top = `${top + window.scrollY}px`;
-  }
-
-  function point(n) {
-    hide();
-    describe(answer.steps[n]);
-    tokens[n].classList.add("current");
-    tokens[n].setAttribute("aria-describedby", "tip");
-    place(tokens[n]);
-    const cursor = chart.querySelector(".cursor");
-    if (cursor) {
-      cursor.setAttribute("x1", x(n));
-      cursor.setAttribute("x2", x(n));
-      cursor.style.visibility = "visible";
-    }
-  }
-
-  function hide() {
-    tip.hidden = true;
-    for (const token of text.querySelectorAll(".current")) {
-      token.classList.remove("current");
-      token.removeAttribute("aria-describedby");
-    }
-    const cursor = chart.querySelector(".cursor");
-    if (cursor) cursor.style.visibility = "hidden";
   }
 
   // The chart, in units of its own size on the page.
@@ -195,47 +93,13 @@
     chart.replaceChildren(...parts);
   }
 
-  const tokenOf = (event) => event.target.closest?.(".token");
-  text.addEventListener("pointerover", (event) => {
-    const token = tokenOf(event);
-    if (token) point(Number(token.dataset.step));
-  });
-  text.addEventListener("pointerleave", (event) => {
-    // A finger leaves when it is lifted; what it pointed at stays.
-    if (event.pointerType === "mouse" && document.activeElement?.className !== "token current") hide();
-  });
-  text.addEventListener("click", (event) => tokenOf(event)?.focus());
-  text.addEventListener("focusin", (event) => {
-    const token = tokenOf(event);
-    if (!token) return;
-    for (const other of text.querySelectorAll("[tabindex='0']")) other.tabIndex = -1;
-    token.tabIndex = 0;
-    point(Number(token.dataset.step));
-  });
-  text.addEventListener("focusout", hide);
-  text.addEventListener("keydown", (event) => {
-    const token = tokenOf(event);
-    if (!token) return;
-    const n = Number(token.dataset.step);
-    const to = { ArrowLeft: n - 1, ArrowRight: n + 1, Home: 0, End: tokens.length - 1 }[event.key];
-    if (event.key === "Escape") hide();
-    if (to === undefined || !tokens[to]) return;
-    event.preventDefault();
-    tokens[to].focus();
-  });
   chart.addEventListener("pointermove", (event) => {
     const at = (event.offsetX - LEFT) / (wide - LEFT - 4);
-    point(Math.max(0, Math.min(tokens.length - 1, Math.floor(at * tokens.length))));
+    const count = answer.steps.length;
+    text.point(Math.max(0, Math.min(count - 1, Math.floor(at * count))));
   });
-  chart.addEventListener("pointerleave", hide);
-  window.addEventListener("resize", () => { hide(); plot(); });
-
-  const setTheme = (isDark) => {
-    document.documentElement.dataset.theme = isDark ? "dark" : "light";
-    byId("theme").setAttribute("aria-pressed", String(isDark));
-  };
-  byId("theme").addEventListener("click", () => setTheme(document.documentElement.dataset.theme !== "dark"));
-  setTheme(window.matchMedia("(prefers-color-scheme: dark)").matches);
+  chart.addEventListener("pointerleave", shared.hide);
+  window.addEventListener("resize", plot);
 
   byId("file").textContent = trace.name;
   document.title = `sda trace \u2013 ${trace.name}`;
@@ -246,6 +110,7 @@
   byId("choice").hidden = trace.answers.length < 2;
   select.addEventListener("change", () => show(Number(select.value)));
   select.value = String(trace.first);
-  legend();
+  shared.theme();
+  shared.legend();
   show(trace.first);
 })();
