@@ -1,7 +1,7 @@
 # Tests with real programs around the command: a browser, a judge's server, jinja2, models that gguf writes. Included by
 # the Makefile.
 
-.PHONY: python-tests test-viewer test-judge-server test-templates tiny-models test-models
+.PHONY: python-tests test-viewer test-webui test-judge-server test-templates tiny-models test-models
 
 PYTEST := $(CACHE)/python-tests/bin/python -m pytest -q -p no:cacheprovider
 python-tests:
@@ -11,6 +11,11 @@ python-tests:
 # The page that `sda plot viewer` writes. Screenshots are left in the target folder.
 test-viewer: build python-tests ## drive the page of `sda plot viewer` in headless Chromium
 	SDA=$(SDA) SDA_SCREENSHOTS="$(CARGO_TARGET_DIR)/viewer" $(PYTEST) tests/python/test_viewer.py
+
+# The page of `sda serve`, with the default model behind it.
+test-webui: build python-tests ## drive the page of `sda serve` in headless Chromium
+	SDA=$(SDA) SDA_SCREENSHOTS="$(CARGO_TARGET_DIR)/webui" SDA_TEST_MODEL="$${SDA_TEST_MODEL:-$$($(FETCH) smollm2)}" \
+	    $(PYTEST) tests/python/test_webui.py
 
 # A judge behind a real server, which serves the default model. The model's path can be given from outside.
 test-judge-server: build python-tests ## serve the default model with llama.cpp's server, and let it judge

@@ -5,11 +5,10 @@ SDA is the command; screenshots are left in SDA_SCREENSHOTS. `make test-viewer` 
 
 import json
 import os
-import shutil
 import subprocess
 
 import pytest
-from selenium import webdriver
+from chromium import hover, requests, screenshot, started, tip
 from selenium.webdriver import ActionChains, Keys
 from selenium.webdriver.common.actions.pointer_input import PointerInput
 from selenium.webdriver.common.by import By
@@ -50,16 +49,7 @@ def url(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
-    options = webdriver.ChromeOptions()
-    options.binary_location = shutil.which("chromium")
-    for switch in (
-        "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-        "--disable-component-update --disable-sync --disable-dev-shm-usage --window-size=1100,900"
-    ).split():
-        options.add_argument(switch)
-    options.add_argument(f"--user-data-dir={tmp_path_factory.mktemp('profile')}")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    with webdriver.Chrome(options, webdriver.ChromeService(shutil.which("chromedriver"))) as driver:
+    with started(tmp_path_factory.mktemp("profile")) as driver:
         yield driver
 
 
@@ -76,34 +66,6 @@ def tokens(page):
 
 def texts(page):
     return [token.get_property("textContent") for token in tokens(page)]
-
-
-def hover(page, element):
-    ActionChains(page, duration=0).move_to_element(element).perform()
-
-
-def tip(page):
-    """What the tooltip says, or None if it is hidden."""
-    return page.execute_script("""
-        const tip = document.getElementById('tip');
-        if (tip.hidden) return null;
-        const all = (selector, from) => [...from.querySelectorAll(selector)];
-        return {
-            title: tip.querySelector('h2').textContent,
-            facts: Object.fromEntries(all('dl > div', tip).map((fact) =>
-                [fact.querySelector('dt').textContent, fact.querySelector('dd').textContent])),
-            lists: Object.fromEntries(all('table', tip).map((table) => [table.caption.textContent,
-                all('tr', table).map((row) => [...row.cells].map((cell) => cell.textContent))])),
-            text: tip.textContent,
-            fits: tip.getBoundingClientRect().left >= 0
-                && tip.getBoundingClientRect().right <= document.documentElement.clientWidth,
-        };""")
-
-
-def screenshot(page, name):
-    if folder := os.environ.get("SDA_SCREENSHOTS"):
-        os.makedirs(folder, exist_ok=True)
-        page.save_screenshot(os.path.join(folder, name))
 
 
 def test_the_page_shows_the_tokens_as_text_and_lets_none_break_out(page):
@@ -186,7 +148,5 @@ def test_nothing_is_fetched_and_the_console_stays_empty(browser, url):
     browser.get(url)
     assert texts(browser) == SHOWN
     assert browser.get_log("browser") == []
-    events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
-    sent = [event["params"] for event in events if event["method"] == "Network.requestWillBeSent"]
-    fetched = [each["request"]["url"] for each in sent if each["documentURL"] == url]
+    fetched = [each["request"]["url"] for each in requests(browser) if each["documentURL"] == url]
     assert [each for each in fetched if not each.startswith("data:")] == [url]

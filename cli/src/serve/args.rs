@@ -67,4 +67,7 @@ pub struct ServerArgs {
     /// Do not offer /slots.
     #[arg(long)]
     pub no_slots: bool,
+    /// Do not offer the page at /.
+    #[arg(long)]
+    pub no_webui: bool,
 }

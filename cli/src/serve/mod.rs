@@ -15,6 +15,7 @@ mod error;
 mod keys;
 mod load;
 mod metrics;
+mod page;
 mod plan;
 mod reply;
 mod request;

@@ -15,16 +15,18 @@ use tower_http::cors::{AllowHeaders, AllowMethods, AllowOrigin, CorsLayer};
 
 use super::app::App;
 use super::error::ApiError;
-use super::{answers, status, tools};
+use super::{answers, page, status, tools};
 use crate::ui::console::note;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Paths that need no key, and of which nothing is logged unless it goes wrong.
-const OPEN: [&str; 2] = ["/health", "/v1/health"];
+const OPEN: [&str; 3] = ["/health", "/v1/health", "/"];
 
 pub fn router(app: Arc<App>) -> Router {
-    let routes = Router::new()
+    let page =
+        if app.args.server.no_webui { Router::new() } else { Router::new().route("/", get(page::page)) };
+    let routes = page
         .route("/health", get(status::health))
         .route("/v1/health", get(status::health))
         .route("/models", get(status::models))

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use super::app::App;
 use super::error::ApiError;
 use super::settings;
+use crate::strength::Source;
 
 pub async fn health(State(app): State<Arc<App>>) -> Result<Json<Value>, ApiError> {
     app.loaded()?;
@@ -62,13 +63,23 @@ pub async fn props(State(app): State<Arc<App>>) -> Result<Json<Value>, ApiError>
         "is_sleeping": false,
         "sda": {
             "instruction": loaded.prompter.instruction,
-            "guidance": steering.guidance,
+            "guidance": guidance(&app),
             "judge": steering.judge.is_some(),
             "max_instructions": loaded.n_singles.max(1),
             "queue": args.server.queue,
             "trace_top": args.common.trace_top,
         },
     })))
+}
+
+/// The guidance scale of an answer whose request says nothing of its strength; None if a judge decides.
+fn guidance(app: &App) -> Option<f64> {
+    match &app.source {
+        Source::Given(strength) => {
+            strength.apply(&app.session.settings.params).ok().map(|params| params.guidance())
+        }
+        Source::Judged(_) => None,
+    }
 }
 
 pub async fn set_props() -> ApiError {

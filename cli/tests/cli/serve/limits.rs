@@ -44,6 +44,8 @@ fn only_who_has_a_key_is_let_in_and_no_key_or_prompt_is_in_the_log() {
     assert!(reply.header("x-request-id").is_some());
     assert_eq!(ask(&[("x-api-key", "first-secret")]).status, 200);
     assert_eq!(server.get("/health").status, 200);
+    let page = server.get("/");
+    assert_eq!((page.status, page.header("content-type")), (200, Some("text/html; charset=utf-8")));
     server.signal("TERM");
     let (status, log) = server.wait();
     let log = log.join("\n");
@@ -92,7 +94,8 @@ fn a_full_queue_refuses_and_a_client_that_goes_makes_room() {
 
 #[test]
 fn what_is_not_asked_for_on_the_command_line_is_not_offered() {
-    let server = Server::start(&["-np", "1", "--no-slots", "--max-body", "1"]);
+    let server = Server::start(&["-np", "1", "--no-slots", "--no-webui", "--max-body", "1"]);
+    assert_eq!(server.get("/").status, 404);
     assert_eq!((server.get("/slots").status, server.get("/metrics").status), (501, 501));
     let reply = server.post_with("/completion", &" ".repeat(1024 * 1024 + 1), &[]);
     assert_eq!(reply.status, 413, "{}", reply.body);
