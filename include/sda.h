@@ -895,6 +895,20 @@ typedef struct sda_turn {
 } sda_turn;
 
 /*
+ A token whose log-probability is changed, between the steering and the temperature.
+ */
+typedef struct sda_logit_bias {
+    /*
+     Token id.
+     */
+    int32_t token;
+    /*
+     What is added, in nats: finite, or -INFINITY, which bans the token.
+     */
+    float bias;
+} sda_logit_bias;
+
+/*
  How to generate an answer. Set it up with sda_generate_params_init(), then change single fields. Texts
  are in UTF-8 and are needed during the call only.
  */
@@ -1061,6 +1075,23 @@ typedef struct sda_generate_params {
      template must be Jinja.
      */
     const char *chat_template_kwargs;
+    /*
+     What the answer keeps to: a grammar in GBNF, llama.cpp's notation, that begins with its rule `root`. It applies
+     from behind a `<think>` block that the chat template has opened. NULL (the default): none.
+     */
+    const char *grammar;
+    /*
+     In its place a JSON schema, of which llama.cpp's converter makes a grammar. Default NULL.
+     */
+    const char *json_schema;
+    /*
+     Tokens that are made likelier or less likely, `n_logit_bias` of them. Default NULL.
+     */
+    const struct sda_logit_bias *logit_bias;
+    /*
+     Number of these tokens.
+     */
+    size_t n_logit_bias;
 } sda_generate_params;
 
 /*

@@ -123,7 +123,7 @@ fn structs_are_laid_out_as_in_rust() {
     .concat();
     #[cfg(feature = "bundled")]
     {
-        use sda::ffi::{CAnswer, CEngineParams, CGenerateParams, CModelParams, CToken, CTurn};
+        use sda::ffi::{CAnswer, CEngineParams, CGenerateParams, CLogitBias, CModelParams, CToken, CTurn};
         source += &[
             layout!(CModelParams as sda_model_params: struct_size, n_gpu_layers, use_mmap, use_mlock, progress,
                 progress_data),
@@ -134,8 +134,9 @@ fn structs_are_laid_out_as_in_rust() {
                 placement, arm, n_predict, seed, top_k, top_p, min_p, repeat_last_n, repeat_penalty,
                 frequency_penalty, presence_penalty, steer_after_think, trace, judge, judge_dimension,
                 on_judge_failure, instructions, weights, n_instructions,
-                chat_template_kwargs),
+                chat_template_kwargs, grammar, json_schema, logit_bias, n_logit_bias),
             layout!(CTurn as sda_turn: query, answer),
+            layout!(CLogitBias as sda_logit_bias: token, bias),
             layout!(CToken as sda_token: struct_size, index, token, divergence, temperature, guidance,
                 logprob_plain, logprob_instructed),
             layout!(CAnswer as sda_answer: struct_size, n_tokens, finish, mean_divergence, prefill_shared,

@@ -13,7 +13,7 @@ use crate::commands::plot::PlotArgs;
 use crate::commands::score::ScoreArgs;
 
 /// llama.cpp's options of several letters behind one dash, which clap does not know.
-const SHORT_WORDS: [(&str, &str); 14] = [
+const SHORT_WORDS: [(&str, &str); 15] = [
     ("-tb", "--threads-batch"),
     ("-ub", "--ubatch-size"),
     ("-ngl", "--n-gpu-layers"),
@@ -28,6 +28,7 @@ const SHORT_WORDS: [(&str, &str); 14] = [
     ("-jp", "--judge-prompt"),
     ("-np", "--parallel"),
     ("-to", "--timeout"),
+    ("-jf", "--json-schema-file"),
 ];
 
 /// Replaces [`SHORT_WORDS`] in a command line, which may hold file names that are not UTF-8.

@@ -7,7 +7,8 @@ use std::path::Path;
 
 use sda::Quality;
 use sda::engine::Generation;
-use sda::llama::Sampling;
+use sda::host::Token;
+use sda::llama::{Grammar, Sampling};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
@@ -91,14 +92,28 @@ pub struct Settings<'a> {
     n_predict: Option<usize>,
     stop: &'a [String],
     steer_after_think: bool,
+    /// These two are absent without one, as in files that are older than they are.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    logit_bias: &'a [(Token, f32)],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    grammar: Option<&'a str>,
 }
 
 impl<'a> Settings<'a> {
     /// `seed` is the one that was asked for: a new one each time is no reason to start over.
     pub fn of(settings: &'a Generation, seed: Option<u32>) -> Settings<'a> {
         // Every field by its name: a new one is to be decided upon here.
-        let Generation { params, sampling, n_predict, stop, steer_after_think, trace: _, trace_top: _ } =
-            settings;
+        let Generation {
+            params,
+            sampling,
+            logit_bias,
+            grammar,
+            n_predict,
+            stop,
+            steer_after_think,
+            trace: _,
+            trace_top: _,
+        } = settings;
         let sda::Params { amplification, k, temperature, sigma, t_min, max_kl, mean_kl } = *params;
         let Sampling {
             seed: _,
@@ -131,6 +146,8 @@ impl<'a> Settings<'a> {
             n_predict: *n_predict,
             stop,
             steer_after_think: *steer_after_think,
+            logit_bias,
+            grammar: grammar.as_ref().map(Grammar::text),
         }
     }
 }
@@ -190,6 +207,12 @@ mod tests {
         other.params.sigma = f32::INFINITY;
         assert_ne!(print(&settings, None), print(&other, None));
         other.params.sigma = settings.params.sigma;
+        other.logit_bias = vec![(3, f32::NEG_INFINITY)];
+        assert_ne!(print(&settings, None), print(&other, None));
+        other.logit_bias.clear();
+        other.grammar = Some(Grammar::new("root ::= \"a\"").unwrap());
+        assert_ne!(print(&settings, None), print(&other, None));
+        other.grammar = None;
         (other.trace, other.trace_top, other.sampling.seed) = (true, 9, 3);
         assert_eq!(print(&settings, None), print(&other, None), "these decide nothing");
     }

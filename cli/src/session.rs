@@ -37,6 +37,7 @@ impl Session {
     /// Loads the model, and what turns queries into prompts for it.
     pub fn load(&self, args: &ModelArgs) -> Outcome<(Model, Prompter)> {
         let model = load::model(&args.model, &args.load, &self.log, &self.interrupt)?;
+        self.settings.validate(&model)?;
         let prompter = Prompter::new(&self.texts, &model)?;
         Ok((model, prompter))
     }

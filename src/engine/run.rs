@@ -50,9 +50,8 @@ impl Run {
         arm: Arm,
         settings: &Generation,
     ) -> Result<Run> {
-        settings.params.validate()?;
-        settings.sampling.validate()?;
-        let drawer = Drawer::new(pair, n_ctx, arm, settings)?;
+        settings.validate(model)?;
+        let drawer = Drawer::new(model, pair, n_ctx, arm, settings)?;
         Ok(Run {
             model: model.clone(),
             pair: Arc::clone(pair),
@@ -80,8 +79,11 @@ impl Run {
             return Err(Error::Length { what, got: weights, expected: prompts_of_one });
         }
         self.drawer.set_weights(&prompts.weights)?;
-        if self.settings.steer_after_think && self.is_steered() {
+        let steering_waits = self.settings.steer_after_think && self.is_steered();
+        let grammar_waits = self.settings.grammar.is_some() && prompts.thinking;
+        if steering_waits || grammar_waits {
             self.think = Some(ThinkTracker::new(prompts.thinking));
+            self.drawer.set_grammar_waits(grammar_waits);
             self.set_steering()?;
         }
         self.reading(prompts, others)
@@ -157,6 +159,9 @@ impl Run {
                 };
                 if let Some(think) = &mut self.think {
                     think.push(&text);
+                    if think.is_done() {
+                        self.drawer.set_grammar_waits(false);
+                    }
                     self.set_steering()?;
                 }
                 self.stop.push(&text)
@@ -231,7 +236,8 @@ impl Run {
     /// Settings in force: no amplification while the model thinks, if that was asked for.
     fn params(&self) -> Params {
         let mut params = self.settings.params;
-        if self.think.as_ref().is_some_and(|think| !think.is_done()) {
+        let is_thinking = self.think.as_ref().is_some_and(|think| !think.is_done());
+        if is_thinking && self.settings.steer_after_think {
             params.amplification = 0.0;
         }
         params

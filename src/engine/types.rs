@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use super::TopTokens;
 use crate::branch::{Prefill, Side};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::host::Token;
-use crate::llama::{Model, Sampling};
+use crate::llama::{Grammar, Model, Sampling};
 use crate::params::Params;
 use crate::steer::Weights;
 use crate::text::PromptSet;
@@ -91,6 +91,12 @@ pub struct Generation {
     pub params: Params,
     /// The samplers after it.
     pub sampling: Sampling,
+    /// Added to the log-probabilities of these tokens, in nats, between the steering and the temperature: finite, or
+    /// `-inf`, which bans a token. Several for one token add up.
+    pub logit_bias: Vec<(Token, f32)>,
+    /// What the answer keeps to. It begins behind the `<think>` block that the prompts have opened
+    /// ([`Prompts::thinking`]).
+    pub grammar: Option<Grammar>,
     /// The most tokens; None continues until the model or the context ends.
     pub n_predict: Option<usize>,
     /// Texts that end the answer; they are not part of it. Control tokens are matched by their texts, too.
@@ -102,6 +108,30 @@ pub struct Generation {
     pub trace: bool,
     /// Find this many of the most likely tokens of each distribution for [`StepRecord`]; 0 is none.
     pub trace_top: usize,
+}
+
+impl Generation {
+    /// Checks every field's range, for a model.
+    ///
+    /// # Errors
+    /// [`Error::Param`] for a field out of its range; of the grammar, if it names a text that is no token of the model.
+    pub fn validate(&self, model: &Model) -> Result<()> {
+        self.params.validate()?;
+        self.sampling.validate()?;
+        let last = model.n_vocab().saturating_sub(1) as Token;
+        for &(token, bias) in &self.logit_bias {
+            let refused = |allowed: String| {
+                Err(Error::param("logit_bias", format!("{bias} for token {token}"), allowed))
+            };
+            if !(0..=last).contains(&token) {
+                return refused(format!("of a token id from 0 to {last}"));
+            }
+            if bias.is_nan() || bias == f32::INFINITY {
+                return refused("finite or -inf".into());
+            }
+        }
+        self.grammar.as_ref().map_or(Ok(()), |grammar| grammar.check(model))
+    }
 }
 
 /// One generated token.

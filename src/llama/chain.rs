@@ -27,19 +27,23 @@ pub struct Chain {
 unsafe impl Send for Chain {}
 
 impl Chain {
-    /// A chain of the head and the samplers that the settings ask for.
-    pub fn new(head: &Head, settings: &Sampling, n_vocab: usize, n_ctx: usize) -> Result<Chain> {
+    /// A chain of the head and the samplers that the settings ask for. Without a head it is for rows that are
+    /// steered and tempered.
+    pub fn new(head: Option<&Head>, settings: &Sampling, n_vocab: usize, n_ctx: usize) -> Result<Chain> {
         settings.validate()?;
-        let head: *mut sys::llama_sampler = match head {
-            Head::Steering(sampler) => sampler.into_llama()?.cast(),
+        let head: Option<*mut sys::llama_sampler> = match head {
+            Some(Head::Steering(sampler)) => Some(sampler.into_llama()?.cast()),
             // SAFETY: a plain constructor.
-            Head::Temperature(t) => unsafe { sys::llama_sampler_init_temp(*t) },
+            Some(Head::Temperature(t)) => Some(unsafe { sys::llama_sampler_init_temp(*t) }),
+            None => None,
         };
         // SAFETY: plain constructors; the chain takes over each sampler that is added to it.
         unsafe {
             let chain = sys::llama_sampler_chain_init(sys::llama_sampler_chain_default_params());
             let add = |sampler| sys::llama_sampler_chain_add(chain, sampler);
-            add(head);
+            if let Some(head) = head {
+                add(head);
+            }
             if settings.has_penalties() {
                 // There are never more tokens than the context holds, and llama.cpp makes room for all at once.
                 let last_n = usize::try_from(settings.repeat_last_n).map_or(n_ctx, |n| n.min(n_ctx)) as i32;
@@ -98,6 +102,13 @@ impl Chain {
 
     /// Chooses one of the loaded candidates and accepts it.
     pub fn sample(&mut self) -> Result<Token> {
+        let token = self.choose()?;
+        self.accept(token);
+        Ok(token)
+    }
+
+    /// Chooses one of the loaded candidates.
+    pub fn choose(&mut self) -> Result<Token> {
         let mut array = if self.sorted {
             TokenDataArray::sorted(&mut self.candidates)
         } else {
@@ -106,12 +117,10 @@ impl Chain {
         // SAFETY: `TokenDataArray` has the layout of `llama_token_data_array`, over a live slice.
         unsafe { sys::llama_sampler_apply(self.chain, (&raw mut array).cast()) };
         let chosen = usize::try_from(array.selected()).ok().and_then(|i| self.candidates.get(i));
-        let token = chosen.ok_or(Error::Host { call: "llama_sampler_apply", code: -1 })?.id;
-        self.accept(token);
-        Ok(token)
+        Ok(chosen.ok_or(Error::Host { call: "llama_sampler_apply", code: -1 })?.id)
     }
 
-    /// Tells the samplers of a token that was not drawn by them.
+    /// Tells the samplers of the token that the answer continues with.
     pub fn accept(&mut self, token: Token) {
         // SAFETY: the chain is alive.
         unsafe { sys::llama_sampler_accept(self.chain, token) };

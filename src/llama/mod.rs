@@ -7,6 +7,8 @@
 mod architecture;
 mod chain;
 mod context;
+mod gbnf;
+mod grammar;
 mod log;
 mod model;
 mod options;
@@ -18,6 +20,7 @@ mod template;
 pub use llama_cpp_2::context::params::KvCacheType;
 
 pub use chain::{Chain, Head};
+pub use grammar::{Grammar, GrammarSampler};
 pub use log::{LogLine, set_log};
 pub use model::{Model, ModelOptions, backend};
 pub use options::{ContextOptions, MAX_CELLS, MAX_ROWS, MAX_SEQUENCES, MAX_THREADS};

@@ -36,7 +36,7 @@ fn whole(pair: &SharedPair, side: Option<Side>, params: &Params, sampling: &Samp
             Head::Steering(SharedSampler::new(sampler, context.host()))
         }
     };
-    let mut chain = Chain::new(&head, sampling, context.n_vocab(), 256).unwrap();
+    let mut chain = Chain::new(Some(&head), sampling, context.n_vocab(), 256).unwrap();
     chain.load(&pair.lock().unwrap().logits(side.unwrap_or(Side::Instructed)).unwrap());
     chain.sample().unwrap()
 }

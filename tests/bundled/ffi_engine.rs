@@ -477,3 +477,39 @@ fn loading_a_model_can_be_stopped() {
     }
     assert!(model.is_null() && calls > 0);
 }
+
+#[test]
+fn an_answer_keeps_to_a_grammar_or_a_schema_and_a_bias_bans_tokens() {
+    let engine = Engine::new(256);
+    let held = |change: fn(&mut CGenerateParams)| {
+        engine.text(|p| {
+            (p.n_predict, p.instruction) = (12, PIRATE.as_ptr());
+            change(p);
+        })
+    };
+    assert_eq!(held(|p| p.grammar = c"root ::= \"Ahoy\" [!?]".as_ptr()).trim_end_matches(['!', '?']), "Ahoy");
+    assert_eq!(held(|p| p.json_schema = c"{\"const\": [1, null]}".as_ptr()), "[1,null]");
+    let refused = |change: fn(&mut CGenerateParams)| {
+        assert_eq!(engine.generate(change).err(), Some(SDA_ERR_PARAM));
+        engine.error()
+    };
+    assert_eq!(
+        refused(|p| p.grammar = c"root ::= \"a".as_ptr()),
+        "grammar is one that cannot be used (line 1, column 12: it ends in the middle of a literal or a set), must be \
+         GBNF as llama.cpp reads it"
+    );
+    assert!(refused(|p| p.json_schema = c"{".as_ptr()).starts_with("json_schema is not JSON"));
+    let both = refused(|p| (p.grammar, p.json_schema) = (c"root ::= \"a\"".as_ptr(), c"{}".as_ptr()));
+    assert_eq!(both, "json_schema is {}, must be NULL where grammar is not");
+
+    let (free, _) = engine.generate(|p| p.n_predict = 1).unwrap();
+    let first = free.tokens[0].token;
+    let bias = |token, bias| {
+        let one = [CLogitBias { token, bias }];
+        engine.generate(|p| (p.n_predict, p.logit_bias, p.n_logit_bias) = (1, one.as_ptr(), 1))
+    };
+    assert_ne!(bias(first, f32::NEG_INFINITY).unwrap().0.tokens[0].token, first);
+    assert_eq!(bias(77, 1000.0).unwrap().0.tokens[0].token, 77);
+    assert_eq!(bias(-1, 1.0).err(), Some(SDA_ERR_PARAM));
+    assert!(engine.error().starts_with("logit_bias is 1 for token -1, must be of a token id from 0 to"));
+}

@@ -43,6 +43,8 @@ impl CommonArgs {
         Ok(Generation {
             params: Params { temperature: sampling.temp, ..steering.params() },
             sampling: sampling.sampling(seed),
+            logit_bias: sampling.constraint.logit_bias(),
+            grammar: sampling.constraint.grammar()?,
             n_predict: usize::try_from(sampling.n_predict).ok(),
             stop: self.prompt.escapes.read_all("--reverse-prompt", &sampling.reverse_prompt)?,
             steer_after_think: steering.steer_after_think,

@@ -2,6 +2,7 @@
 //! command.
 
 mod common;
+mod constraint;
 mod escapes;
 mod generate;
 pub mod judge;

@@ -4,6 +4,7 @@ use clap::Args;
 use sda::Params;
 use sda::llama::Sampling;
 
+use super::constraint::ConstraintArgs;
 use crate::ui::console::{note, stderr_is_terminal};
 
 #[derive(Args)]
@@ -42,6 +43,8 @@ pub struct SamplingArgs {
     /// End the answer at this text, which may be that of a control token; may be given several times.
     #[arg(short, long, value_name = "TEXT")]
     pub reverse_prompt: Vec<String>,
+    #[command(flatten)]
+    pub constraint: ConstraintArgs,
 }
 
 impl SamplingArgs {

@@ -7,6 +7,7 @@ mod command;
 mod eval;
 mod eval_query;
 mod generate;
+mod grammar;
 mod inputs;
 mod judge;
 mod judge_file;

@@ -11,10 +11,10 @@ use super::super::text::{optional, text};
 use super::answer::CToken;
 use crate::amplify::Amplify;
 use crate::engine::{Arm, Generation};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, excerpt};
 use crate::guard::guard;
 use crate::judge::OnFailure;
-use crate::llama::Sampling;
+use crate::llama::{Grammar, Sampling};
 use crate::params::Params;
 use crate::quality::Quality;
 use crate::steer::MOST_INSTRUCTIONS;
@@ -38,6 +38,16 @@ pub struct CTurn {
     pub query: *const c_char,
     /// What the model answered.
     pub answer: *const c_char,
+}
+
+/// A token whose log-probability is changed, between the steering and the temperature.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct CLogitBias {
+    /// Token id.
+    pub token: i32,
+    /// What is added, in nats: finite, or -INFINITY, which bans the token.
+    pub bias: f32,
 }
 
 /// How to generate an answer. Set it up with sda_generate_params_init(), then change single fields. Texts
@@ -139,6 +149,15 @@ pub struct CGenerateParams {
     /// `add_generation_prompt` are not among them. NULL (the default) or an empty object: none. Otherwise the
     /// template must be Jinja.
     pub chat_template_kwargs: *const c_char,
+    /// What the answer keeps to: a grammar in GBNF, llama.cpp's notation, that begins with its rule `root`. It applies
+    /// from behind a `<think>` block that the chat template has opened. NULL (the default): none.
+    pub grammar: *const c_char,
+    /// In its place a JSON schema, of which llama.cpp's converter makes a grammar. Default NULL.
+    pub json_schema: *const c_char,
+    /// Tokens that are made likelier or less likely, `n_logit_bias` of them. Default NULL.
+    pub logit_bias: *const CLogitBias,
+    /// Number of these tokens.
+    pub n_logit_bias: usize,
 }
 
 // SAFETY: C's layout, numbers, and pointers that may be NULL; the size comes first.
@@ -185,6 +204,10 @@ unsafe impl SizedStruct for CGenerateParams {
             weights: std::ptr::null(),
             n_instructions: 0,
             chat_template_kwargs: std::ptr::null(),
+            grammar: std::ptr::null(),
+            json_schema: std::ptr::null(),
+            logit_bias: std::ptr::null(),
+            n_logit_bias: 0,
         }
     }
 }
@@ -277,6 +300,9 @@ impl<'a> Request<'a> {
         };
         // SAFETY: passed on.
         let stop = |&stop: &*const c_char| Ok(unsafe { text(stop, "stop")? }.to_owned());
+        // SAFETY: passed on.
+        let (grammar, logit_bias) =
+            unsafe { (grammar(&c)?, list(c.logit_bias, c.n_logit_bias, "logit_bias")?) };
         let params = match (c.score, params) {
             (0.0, Some(params)) => params,
             (0.0, None) => Strength::default().apply(&Params::default())?,
@@ -287,6 +313,8 @@ impl<'a> Request<'a> {
         let settings = Generation {
             params,
             sampling: sampling(&c),
+            logit_bias: logit_bias.iter().map(|one| (one.token, one.bias)).collect(),
+            grammar,
             n_predict: match c.n_predict {
                 -1 => None,
                 n => Some(usize::try_from(n).map_err(|_| Error::param("n_predict", n, "at least 0, or -1"))?),
@@ -310,6 +338,22 @@ impl<'a> Request<'a> {
             settings,
             judge: judging(&c)?,
         })
+    }
+}
+
+/// The grammar that the answer keeps to.
+///
+/// # Safety
+/// The texts are as the fields say.
+unsafe fn grammar(c: &CGenerateParams) -> Result<Option<Grammar>> {
+    // SAFETY: passed on.
+    match unsafe { (optional(c.grammar, "grammar")?, optional(c.json_schema, "json_schema")?) } {
+        (Some(_), Some(schema)) => {
+            Err(Error::param("json_schema", excerpt(schema), "NULL where grammar is not"))
+        }
+        (Some(grammar), None) => Grammar::new(grammar).map(Some),
+        (None, Some(schema)) => Grammar::from_json_schema(schema).map(Some),
+        (None, None) => Ok(None),
     }
 }
 

@@ -164,7 +164,7 @@ impl DropInHost {
         let sampler = SharedSampler::new(sampler, self.pair.context().host());
         let n_vocab = self.pair.context().n_vocab();
         let mut chain =
-            Chain::new(&Head::Steering(sampler.clone()), &settings.sampling, n_vocab, scene.n_ctx)?;
+            Chain::new(Some(&Head::Steering(sampler.clone())), &settings.sampling, n_vocab, scene.n_ctx)?;
         self.pair.clear()?;
         self.pair.prefill_one(Side::Instructed, &scene.prompts.instructed, &mut quiet)?;
         let mut start = Instant::now();

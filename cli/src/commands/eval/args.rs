@@ -151,6 +151,11 @@ impl EvalArgs {
         {
             return usage(format!("--arms holds {}, which truthfulqa-mc has no use for", arm.name));
         }
+        if self.task == Task::TruthfulqaMc
+            && let Some(option) = self.common.sampling.constraint.given()
+        {
+            return usage(format!("truthfulqa-mc generates nothing, and has no use for {option}"));
+        }
         if self.task == Task::TruthfulqaMc && prompt.negative_prompt.is_some() {
             return usage("truthfulqa-mc knows no --negative-prompt".into());
         }

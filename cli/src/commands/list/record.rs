@@ -1,5 +1,6 @@
 //! One record of a list: what is asked, and what it says about steering and seed.
 
+use sda::llama::Grammar;
 use sda::text::Instruction;
 use sda::{Params, Strength};
 use serde_json::Value;
@@ -21,6 +22,8 @@ pub struct Record {
     pub mean_kl: Option<f32>,
     /// Its own seed.
     pub seed: Option<u32>,
+    /// Its own grammar, in place of the command line's.
+    pub grammar: Option<Grammar>,
     /// The record is one that another command could not score, with the reason.
     pub error: Option<String>,
 }
@@ -71,6 +74,15 @@ impl Record {
                 return Err(at(why));
             }
         };
+        let grammar = match (&asked.grammar, &asked.json_schema) {
+            (Some(_), Some(_)) => {
+                return Err(at("has a \"grammar\" and a \"json_schema\", must have one of them".into()));
+            }
+            (Some(grammar), None) => Some(Grammar::new(grammar)),
+            (None, Some(schema)) => Some(Grammar::from_json_schema(schema.get())),
+            (None, None) => None,
+        };
+        let grammar = grammar.transpose().map_err(|error| at(format!("its {error}")))?;
         Ok(Record {
             given,
             query,
@@ -79,6 +91,7 @@ impl Record {
             max_kl: asked.max_kl,
             mean_kl: asked.mean_kl,
             seed,
+            grammar,
             error,
         })
     }

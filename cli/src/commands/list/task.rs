@@ -105,6 +105,7 @@ impl TaskMaker<'_> {
         settings.params.mean_kl = record.mean_kl.unwrap_or(settings.params.mean_kl);
         settings.sampling.seed =
             record.seed.unwrap_or_else(|| seed_of(settings.sampling.seed, &record.given.name));
+        settings.grammar = record.grammar.clone().or(settings.grammar);
         let (given, assessor) = match (record.strength, self.source) {
             (Some(given), _) => (Some(given), None),
             (None, Source::Given(given)) => (Some(*given), None),

@@ -101,6 +101,8 @@ fn generation(args: &ScoreArgs) -> Outcome<Generation> {
     Ok(Generation {
         params: Params { temperature: args.sampling.temp, ..Params::default() },
         sampling: args.sampling.sampling(seed),
+        logit_bias: args.sampling.constraint.logit_bias(),
+        grammar: args.sampling.constraint.grammar()?,
         n_predict: usize::try_from(args.sampling.n_predict).ok(),
         stop: args.prompt.escapes.read_all("--reverse-prompt", &args.sampling.reverse_prompt)?,
         ..Generation::default()
