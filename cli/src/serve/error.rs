@@ -98,15 +98,21 @@ impl ApiError {
         ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "server_error", message)
     }
 
-    /// With its field under another name.
+    /// With its field by another name.
     #[must_use]
-    pub fn within(mut self, object: &str) -> ApiError {
+    pub fn named(mut self, name: &str) -> ApiError {
         if let Some(param) = &mut self.param {
-            let whole = format!("{object}.{param}");
-            self.message = self.message.replacen(param.as_str(), &whole, 1);
-            *param = whole;
+            self.message = self.message.replacen(param.as_str(), name, 1);
+            *param = name.to_owned();
         }
         self
+    }
+
+    /// With its field as one of an object's.
+    #[must_use]
+    pub fn within(self, object: &str) -> ApiError {
+        let whole = self.param.as_ref().map(|param| format!("{object}.{param}"));
+        whole.map_or(self.clone(), |whole| self.named(&whole))
     }
 
     /// What stands in the reply, and in a stream.

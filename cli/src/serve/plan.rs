@@ -81,7 +81,7 @@ pub fn plan(
     if args.sampling.seed < 0 {
         settings.sampling.seed = new_seed();
     }
-    common.apply(&mut settings)?;
+    common.apply(&loaded.model, &mut settings)?;
     settings.trace = common.sda.trace.unwrap_or(false);
     let traced = if settings.trace { common.sda.trace_top.unwrap_or(args.trace_top) } else { 0 };
     // The log-probability of the drawn token comes with the likeliest ones.

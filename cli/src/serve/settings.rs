@@ -20,6 +20,8 @@ pub fn shown(settings: &Generation) -> Value {
         "n_predict": n_predict,
         "max_tokens": n_predict,
         "stop": stop,
+        "grammar": settings.grammar.as_ref().map_or("", |grammar| grammar.text()),
+        "logit_bias": settings.logit_bias,
         "sda": {
             "k": params.k,
             "sigma": finite(params.sigma),

@@ -1,8 +1,10 @@
 //! What all requests for answers have in common: length, sampling, steering.
 
 use sda::engine::Generation;
+use sda::llama::Model;
 use serde::Deserialize;
 
+use super::constraint::Constraint;
 use super::foreign::Foreign;
 use super::steering::Sda;
 use super::within;
@@ -43,6 +45,8 @@ pub struct Common {
     pub return_progress: Option<bool>,
     #[serde(default)]
     pub sda: Sda,
+    #[serde(skip)]
+    constraint: Constraint,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -61,7 +65,8 @@ enum Stop {
 impl Common {
     /// Reads the common part of a body, and refuses what stands beside it and cannot be carried out.
     pub fn read(body: &str) -> Result<Common, ApiError> {
-        let common: Common = super::parse(body)?;
+        let mut common: Common = super::parse(body)?;
+        common.constraint = super::parse(body)?;
         super::parse::<Foreign>(body)?.check()?;
         common.sda.check()?;
         // Whether or not they are of use.
@@ -99,7 +104,7 @@ impl Common {
     }
 
     /// How the answer is generated, in place of what `settings` say; the strength of the steering comes later.
-    pub fn apply(&self, settings: &mut Generation) -> Result<(), ApiError> {
+    pub fn apply(&self, model: &Model, settings: &mut Generation) -> Result<(), ApiError> {
         let sampling = &mut settings.sampling;
         if let Some(seed) = self.seed {
             sampling.seed = match seed {
@@ -149,6 +154,7 @@ impl Common {
         }
         self.sda.apply(&mut settings.params).map_err(|error| error.within("sda"))?;
         settings.params.validate()?;
+        self.constraint.apply(model, settings)?;
         settings.steer_after_think = self.sda.steer_after_think.unwrap_or(settings.steer_after_think);
         Ok(())
     }

@@ -18,11 +18,7 @@ pub struct Foreign {
     n_indent: Option<Value>,
     t_max_predict_ms: Option<Value>,
     ignore_eos: Option<Value>,
-    logit_bias: Option<Value>,
     lora: Option<Value>,
-    grammar: Option<Value>,
-    json_schema: Option<Value>,
-    response_format: Option<Value>,
     tools: Option<Value>,
     functions: Option<Value>,
     tool_choice: Option<Value>,
@@ -46,13 +42,11 @@ enum Off {
     Empty,
     /// The texts `none` and `auto`, which choose among no tools.
     NoTool,
-    /// An object of type `text`.
-    Text,
 }
 
 impl Foreign {
     pub fn check(&self) -> Result<(), ApiError> {
-        use Off::{Empty, False, From, NoTool, Number, Text, UpTo};
+        use Off::{Empty, False, From, NoTool, Number, UpTo};
         for (field, value, off) in [
             ("typical_p", &self.typical_p, From(1.0)),
             ("top_n_sigma", &self.top_n_sigma, UpTo(0.0)),
@@ -64,11 +58,7 @@ impl Foreign {
             ("n_indent", &self.n_indent, UpTo(0.0)),
             ("t_max_predict_ms", &self.t_max_predict_ms, UpTo(0.0)),
             ("ignore_eos", &self.ignore_eos, False),
-            ("logit_bias", &self.logit_bias, Empty),
             ("lora", &self.lora, Empty),
-            ("grammar", &self.grammar, Empty),
-            ("json_schema", &self.json_schema, Empty),
-            ("response_format", &self.response_format, Text),
             ("tools", &self.tools, Empty),
             ("functions", &self.functions, Empty),
             ("tool_choice", &self.tool_choice, NoTool),
@@ -102,7 +92,6 @@ impl Off {
                 _ => false,
             },
             Off::NoTool => matches!(value.as_str(), Some("none" | "auto")),
-            Off::Text => value["type"] == "text",
         }
     }
 
@@ -112,7 +101,6 @@ impl Off {
             Off::False => "false".to_owned(),
             Off::Empty => "empty".to_owned(),
             Off::NoTool => "none or auto".to_owned(),
-            Off::Text => "{\"type\": \"text\"}".to_owned(),
         }
     }
 }

@@ -3,6 +3,7 @@
 
 mod chat;
 mod common;
+mod constraint;
 mod foreign;
 mod steering;
 mod text;

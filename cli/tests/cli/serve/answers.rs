@@ -185,3 +185,42 @@ fn a_conversation_is_read_as_its_messages_say() {
     let kwargs = json!({ "chat_template_kwargs": { "unused": true } });
     assert!(prompt(json!([{ "role": "user", "content": "Q" }]), kwargs)["prompt"].is_string());
 }
+
+#[test]
+fn an_answer_keeps_to_a_grammar_a_schema_and_a_bias() {
+    let server = Server::start(&["-np", "1"]);
+    let ask = |more: Value| {
+        let reply = server.chat(CAPITAL, &more);
+        content(&reply).to_owned()
+    };
+    let steering = json!({ "instruction": "Answer like a pirate.", "guidance": 2 });
+    let grammar = json!({ "grammar": "root ::= \"yes\" | \"no\"", "max_tokens": 8, "sda": steering });
+    assert!(["yes", "no"].contains(&ask(grammar).as_str()));
+    // The members in the order of the schema.
+    let schema = json!({ "type": "object", "required": ["zip", "city"], "properties":
+        { "city": { "enum": ["Paris", "London"] }, "zip": { "enum": [1, 2] } } });
+    let text = schema.to_string();
+    let reordered = text.replace(
+        r#""properties":{"city":{"enum":["Paris","London"]},"zip":{"enum":[1,2]}}"#,
+        r#""properties":{"zip":{"enum":[1,2]},"city":{"enum":["Paris","London"]}}"#,
+    );
+    assert_ne!(text, reordered);
+    let format = format!(r#"{{"type":"json_schema","json_schema":{{"name":"x","schema":{reordered}}}}}"#);
+    let body = question(CAPITAL, &json!({ "max_tokens": 40 })).to_string();
+    let body = body.replacen('{', &format!(r#"{{"response_format":{format},"#), 1);
+    let reply = server.post_with("/v1/chat/completions", &body, &[]).json();
+    let answer = content(&reply);
+    let read: Value = serde_json::from_str(answer).unwrap_or_else(|e| panic!("{e}: {answer}"));
+    assert!(read["city"].is_string() && answer.find("zip") < answer.find("city"), "{answer}");
+    let object = ask(json!({ "response_format": { "type": "json_object" }, "max_tokens": 4 }));
+    assert!(object.trim_start().starts_with('{'), "{object}");
+    let paris = json!({ "prompt": "The capital of France is", "n_predict": 1, "temperature": 0 });
+    let biased = |bias: Value| {
+        let mut body = paris.clone();
+        body["logit_bias"] = bias;
+        server.ask("/completion", &body)["content"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(biased(json!([])), " Paris");
+    assert_ne!(biased(json!([[" Paris", false]])), " Paris");
+    assert_eq!(biased(json!({ " London": 50 })), " London");
+}

@@ -53,6 +53,27 @@ fn a_wrong_value_is_refused_by_the_name_of_its_field() {
         (chat(json!({ "tools": [{}] })), "tools", "must be empty: nothing else is supported"),
         (chat(json!({ "dry_multiplier": 0.8 })), "dry_multiplier", "must be 0"),
         (chat(json!({ "mirostat": 2 })), "mirostat", "must be 0"),
+        (chat(json!({ "grammar": "root ::= (" })), "grammar", "grammar is"),
+        (chat(json!({ "json_schema": { "type": "nothing" } })), "json_schema", "json_schema is"),
+        (
+            chat(json!({ "grammar": "root ::= \"a\"", "json_schema": {} })),
+            "json_schema",
+            "given beside grammar",
+        ),
+        (chat(json!({ "response_format": { "type": "xml" } })), "response_format.type", "xml, must be text"),
+        (
+            chat(json!({ "response_format": { "type": "json_schema", "json_schema": { "name": "x" } } })),
+            "response_format.json_schema.schema",
+            "missing",
+        ),
+        (
+            chat(json!({ "response_format": { "type": "json_object", "schema": { "type": "nothing" } } })),
+            "response_format",
+            "response_format is",
+        ),
+        (chat(json!({ "logit_bias": 3 })), "logit_bias", "logit_bias is 3"),
+        (chat(json!({ "logit_bias": [[1, 2, 3]] })), "logit_bias", "a list of pairs"),
+        (chat(json!({ "logit_bias": { "999999": 1 } })), "logit_bias", "from 0 to 49151"),
         (chat(json!({ "reasoning_format": "x" })), "reasoning_format", "auto, deepseek or none"),
         (chat(json!({ "chat_template_kwargs": 3 })), "chat_template_kwargs", "is 3, must be"),
         (
