@@ -69,7 +69,7 @@ fn what_cannot_be_used_is_refused_before_anything_is_generated() {
 fn a_record_of_a_list_has_a_grammar_of_its_own_and_a_change_of_it_asks_again() {
     let folder = tempfile::tempdir().unwrap();
     let [list, out] = ["list.jsonl", "out.jsonl"].map(|name| folder.path().join(name));
-    let mut run = |records: &[Value], args: &[&str]| {
+    let run = |records: &[Value], args: &[&str]| {
         let lines: Vec<String> = records.iter().map(|record| format!("{record}\n")).collect();
         std::fs::write(&list, lines.concat()).unwrap();
         let (model, paths) = (model(), [&list, &out].map(|path| path.to_str().unwrap()));
