@@ -347,9 +347,8 @@ impl Scheduler {
 
     /// Ends an answer as it stands.
     fn finish(&mut self, slot: usize, work: Work, finish: Finish, on_event: OnEvent) -> Result<()> {
-        // What is half read, or gave way, is no prompt that another job could continue.
-        let keep = work.job.cache_prompt && matches!(work.state, State::Drawn(_));
-        let id = work.id;
+        // Half a prompt serves as well as far as it goes.
+        let (id, keep) = (work.id, work.job.cache_prompt);
         let answer = work.run.finish(finish, &mut |text| {
             on_event(BatchEvent::Tail { id, text });
         });

@@ -183,6 +183,24 @@ fn what_any_slot_holds_of_a_prompt_is_not_read_again() {
 }
 
 #[test]
+fn an_answer_of_one_token_and_half_a_prompt_leave_what_they_have_read() {
+    let model = smollm2();
+    let mut batch = Batch::new(&model, 1, 1024, &options(0)).unwrap();
+    let prompts = prompts(&model, &turn("user", &"The wind is cold today. ".repeat(120)), "What is cold?");
+    batch.submit(0, job(Arm::Plain, &prompts, 1, true));
+    let mut done = HashMap::new();
+    // 512 rows of more.
+    step(&mut batch, &mut done);
+    batch.cancel(0);
+    assert_eq!(finish(&mut batch)[&0].as_ref().unwrap().finish, Finish::Cancelled);
+    let mut reused = |id| {
+        batch.submit(id, job(Arm::Plain, &prompts, 1, true));
+        finish(&mut batch)[&id].as_ref().unwrap().prefill.reused
+    };
+    assert_eq!((reused(1), reused(2)), (512, prompts.plain.len() - 1));
+}
+
+#[test]
 fn cached_prompts_make_way_for_answers_and_for_a_judge() {
     let model = smollm2();
     let size = BatchSize { n_pairs: 3, n_ctx: 128, cells: Some(256), ..BatchSize::default() };

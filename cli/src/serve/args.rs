@@ -28,6 +28,10 @@ pub struct ServerArgs {
     /// Slots: answers that are generated at once. [also -np]
     #[arg(long, value_name = "N", default_value_t = 4, env = "LLAMA_ARG_N_PARALLEL", value_parser = clap::value_parser!(u16).range(1..=MAX_PAIRS as i64))]
     pub parallel: u16,
+    /// KV cells for all slots together, at least two branches of -c tokens: when they run out, the shortest answer waits and
+    /// continues later. [default: room for both branches of every slot]
+    #[arg(long, value_name = "N")]
+    pub kv_cells: Option<u32>,
     /// Answers that wait for a slot; more are refused with status 503.
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(0..=100_000))]
     pub queue: u32,
@@ -67,6 +71,9 @@ pub struct ServerArgs {
     /// Do not offer /slots.
     #[arg(long)]
     pub no_slots: bool,
+    /// Accepted for llama-server's sake: /slots is offered.
+    #[arg(long, hide = true, conflicts_with = "no_slots")]
+    pub slots: bool,
     /// Do not offer the page at /.
     #[arg(long)]
     pub no_webui: bool,

@@ -25,7 +25,12 @@ pub fn engine(app: &Arc<App>) -> Outcome<Engine> {
     };
     let n_singles = prompter.n_singles()?.max(n_singles);
     let (slots, load) = (usize::from(server.parallel), &args.model.load);
-    let size = BatchSize { n_pairs: slots, n_ctx: load.ctx_size as usize, n_singles, cells: None };
+    let size = BatchSize {
+        n_pairs: slots,
+        n_ctx: load.ctx_size as usize,
+        n_singles,
+        cells: server.kv_cells.map(|n| n as usize),
+    };
     let before = session.log.kv_mib();
     let batch = Batch::with_size(&model, &size, &load.context_options());
     let mut batch = batch.map_err(|error| session.log.explain(error))?;
