@@ -21,6 +21,20 @@ test-webui: build python-tests ## drive the page of `sda serve` in headless Chro
 test-judge-server: build python-tests ## serve the default model with llama.cpp's server, and let it judge
 	SDA=$(SDA) SDA_TEST_MODEL="$${SDA_TEST_MODEL:-$$($(FETCH) smollm2)}" $(PYTEST) tests/python/test_judge_server.py
 
+# Real clients: the openai package, LangChain, curl.
+test-serve-clients: build python-tests ## ask `sda serve` with real clients
+	SDA=$(SDA) SDA_TEST_MODEL="$${SDA_TEST_MODEL:-$$($(FETCH) smollm2)}" $(PYTEST) tests/python/serve/test_clients.py
+
+# LOAD_SECONDS is for each of 4, 8 and 16 slots.
+LOAD_SECONDS ?= 60
+test-serve-load: build python-tests ## put 64 clients on `sda serve`, a third of them gone half-way (LOAD_SECONDS=)
+	SDA=$(SDA) SDA_TEST_MODEL="$${SDA_TEST_MODEL:-$$($(FETCH) smollm2)}" SDA_LOAD_SECONDS=$(LOAD_SECONDS) \
+	    $(PYTEST) -s tests/python/serve/test_load.py
+
+bench-serve: build python-tests ## measure `sda serve` beside llama.cpp's own server, in one run
+	"$(CACHE)/python-tests/bin/python" tests/python/serve/bench.py $(SDA) \
+	    "$${SDA_TEST_MODEL:-$$($(FETCH) smollm2)}" $(SECONDS_EACH)
+
 # Other templates each day; a failure names the seed. The selection that plain cargo tests is tests/data/templates.json:
 # make_cases.py tests/data/templates.json --frozen.
 SEED ?= $(shell date +%Y%m%d)
