@@ -32,8 +32,8 @@ const CONVERTER_STACK_BYTES: usize = 64 * 1024 * 1024;
 /// describes; the answer may end where the text is complete, and has to where nothing can follow. Control tokens are no
 /// text, and are allowed only in a grammar that names tokens (`<[42]>`, `<|name|>`).
 ///
-/// Cheap to clone. No grammar makes llama.cpp abort, but one with many readings of the same text, such as
-/// `("a"?){100}`, can take hours for a token, and cannot be stopped.
+/// Cheap to clone. No grammar makes llama.cpp abort, but one that is made to have very many readings of the
+/// same text can take hours for a token, and cannot be stopped.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Grammar {
     text: Arc<str>,

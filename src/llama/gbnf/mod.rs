@@ -5,8 +5,13 @@
 //! its search for left recursion can take time that doubles with every rule. What passes here does none of this. The
 //! parser follows `llama_grammar_parser` of llama.cpp step by step.
 
+mod rules;
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashMap;
-use std::ops::Range;
+
+use rules::{Element, MAX_EMPTY_REPETITIONS, Rules};
 
 /// The rule that an answer begins with, as in llama.cpp's programs.
 pub(super) const ROOT: &str = "root";
@@ -19,20 +24,6 @@ const MAX_NESTING: usize = 100;
 const MAX_REPETITIONS: u64 = 2000;
 /// Most elements of all rules, repetitions written out.
 const MAX_ELEMENTS: usize = 200_000;
-/// Most rules that begin with one another, and most ways to begin a rule.
-const MAX_DEPTH: u64 = 4000;
-const MAX_BEGINNINGS: u64 = 100_000;
-
-/// An element of a rule.
-#[derive(Clone, Copy)]
-enum Element {
-    /// Another rule.
-    Rule(usize),
-    /// `|`
-    Alternative,
-    /// A character, a set of them, or a token.
-    Terminal,
-}
 
 /// Checks a grammar, and returns the tokens that it names. An error says what is wrong and where.
 pub(super) fn check(text: &str) -> Result<Tokens, String> {
@@ -49,7 +40,13 @@ pub(super) fn check(text: &str) -> Result<Tokens, String> {
         let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
         format!("line {line}, column {column}: {reason}")
     })?;
-    parser.check_rules()?;
+    if let Some(name) = parser.rules.missing() {
+        return Err(format!("there is no rule {name}"));
+    }
+    if !parser.ids.contains_key(ROOT) {
+        return Err(format!("there is no rule {ROOT}, which an answer begins with"));
+    }
+    parser.rules.check()?;
     Ok(parser.tokens)
 }
 
@@ -68,9 +65,7 @@ struct Parser<'a> {
     at: usize,
     nesting: usize,
     ids: HashMap<&'a str, usize>,
-    /// By id: the name of the rule, or of the one that it was made for.
-    names: Vec<&'a str>,
-    rules: Vec<Vec<Element>>,
+    rules: Rules<'a>,
     n_elements: usize,
     tokens: Tokens,
 }
@@ -171,25 +166,13 @@ impl<'a> Parser<'a> {
         Ok(())
     }
 
-    fn new_rule(&mut self, name: &'a str) -> usize {
-        self.names.push(name);
-        self.rules.push(Vec::new());
-        self.rules.len() - 1
-    }
-
     fn rule_of(&mut self, name: &'a str) -> usize {
         if let Some(&id) = self.ids.get(name) {
             return id;
         }
-        let id = self.new_rule(name);
+        let id = self.rules.add(name);
         self.ids.insert(name, id);
         id
-    }
-
-    fn define(&mut self, id: usize, mut rule: Vec<Element>) {
-        // Also ends an empty rule, which is thereby told from one that is not defined.
-        rule.push(Element::Alternative);
-        self.rules[id] = rule;
     }
 
     fn count(&mut self, more: usize) -> Parsed {
@@ -212,7 +195,7 @@ impl<'a> Parser<'a> {
             self.at += 3;
             self.space(true);
             let rule = self.alternatives(name)?;
-            self.define(id, rule);
+            self.rules.define(id, rule);
             if self.at < self.text.len() && !matches!(self.peek(), b'\r' | b'\n') {
                 return Err("expected the end of the line, or more of the rule".into());
             }
@@ -282,9 +265,9 @@ impl<'a> Parser<'a> {
                     self.nesting += 1;
                     self.space(true);
                     let n_rules = self.rules.len();
-                    let group = self.new_rule(name);
+                    let group = self.rules.add(name);
                     let inner = self.alternatives(name)?;
-                    self.define(group, inner);
+                    self.rules.define(group, inner);
                     made = (self.rules.len() - n_rules) as u64;
                     self.nesting -= 1;
                     self.expect(b')')?;
@@ -353,207 +336,26 @@ impl<'a> Parser<'a> {
         }
         let optional = most.map_or(1, |most| most - least);
         self.count(repeated.len().saturating_mul((least + optional) as usize))?;
+        if most.unwrap_or(least) > MAX_EMPTY_REPETITIONS {
+            self.rules.note_repeated(name, &repeated);
+        }
         rule.truncate(last);
         rule.extend((0..least).flat_map(|_| &repeated));
         let mut inner = None;
         for _ in 0..optional {
-            let id = self.new_rule(name);
+            let id = self.rules.add(name);
             let next = if most.is_none() { Some(id) } else { inner };
             let mut again = repeated.clone();
             again.extend(next.map(Element::Rule));
             again.push(Element::Alternative);
-            self.define(id, again);
+            self.rules.define(id, again);
             inner = Some(id);
         }
         rule.extend(inner.map(Element::Rule));
         Ok(())
     }
-
-    /// Checks what the rules say together.
-    fn check_rules(&self) -> Parsed {
-        if let Some(id) = self.rules.iter().position(Vec::is_empty) {
-            return Err(format!("there is no rule {}", self.names[id]));
-        }
-        if !self.ids.contains_key(ROOT) {
-            return Err(format!("there is no rule {ROOT}, which an answer begins with"));
-        }
-        self.check_beginnings(&self.beginnings())
-    }
-
-    /// For each rule the rules that it may begin with.
-    fn beginnings(&self) -> Vec<Vec<usize>> {
-        let mut may_be_empty = vec![false; self.rules.len()];
-        let mut order: Vec<usize> = (0..self.rules.len()).collect();
-        loop {
-            let mut changed = false;
-            for &id in &order {
-                let is_empty = |element: &Element| matches!(*element, Element::Rule(id) if may_be_empty[id]);
-                if !may_be_empty[id] && alternatives(&self.rules[id]).any(|one| one.iter().all(is_empty)) {
-                    (may_be_empty[id], changed) = (true, true);
-                }
-            }
-            if !changed {
-                break;
-            }
-            order.reverse();
-        }
-        let first = |(rule, elements): (usize, &Vec<Element>)| {
-            let mut found = Vec::new();
-            for one in alternatives(elements) {
-                let mut llama_cpp_sees = true;
-                for (at, element) in one.iter().enumerate() {
-                    let Element::Rule(id) = *element else { break };
-                    // Itself at the end, behind what may be empty, is what `(x*)*` makes. Nothing grows by it, and it
-                    // passes where llama.cpp does not see that what comes before may be empty.
-                    if id != rule || at + 1 < one.len() || llama_cpp_sees {
-                        found.push(id);
-                    }
-                    llama_cpp_sees &= alternatives(&self.rules[id]).any(<[_]>::is_empty);
-                    if !may_be_empty[id] {
-                        break;
-                    }
-                }
-            }
-            found
-        };
-        self.rules.iter().enumerate().map(first).collect()
-    }
-
-    /// Refuses rules that begin with themselves, and those that would cost llama.cpp too much.
-    fn check_beginnings(&self, beginnings: &[Vec<usize>]) -> Parsed {
-        #[derive(Clone, Copy, PartialEq)]
-        enum Seen {
-            No,
-            Entered,
-            /// Ways to begin it, and rules on the longest of them.
-            Left(u64, u64),
-        }
-        let mut seen = vec![Seen::No; beginnings.len()];
-        for start in 0..beginnings.len() {
-            let mut path: Vec<(usize, Range<usize>)> = Vec::new();
-            let mut enter = (seen[start] == Seen::No).then_some(start);
-            loop {
-                if let Some(id) = enter.take() {
-                    seen[id] = Seen::Entered;
-                    path.push((id, 0..beginnings[id].len()));
-                }
-                let Some((id, rest)) = path.last_mut() else { break };
-                let id = *id;
-                match rest.next().map(|at| beginnings[id][at]) {
-                    Some(next) => match seen[next] {
-                        Seen::No => enter = Some(next),
-                        Seen::Entered => {
-                            let name = self.names[next];
-                            return Err(format!("rule {name} begins with itself (left recursion)"));
-                        }
-                        Seen::Left(..) => {}
-                    },
-                    None => {
-                        let (mut ways, mut depth) = (1_u64, 1);
-                        for &next in &beginnings[id] {
-                            let Seen::Left(more, below) = seen[next] else { continue };
-                            (ways, depth) = (ways.saturating_add(more), depth.max(1 + below));
-                        }
-                        if ways > MAX_BEGINNINGS || depth > MAX_DEPTH {
-                            return Err(format!("there are too many ways to begin rule {}", self.names[id]));
-                        }
-                        seen[id] = Seen::Left(ways, depth);
-                        path.pop();
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-/// The alternatives of a rule, of which [`Parser::define`] ended the last.
-fn alternatives(rule: &[Element]) -> impl Iterator<Item = &[Element]> {
-    let ended = &rule[..rule.len().saturating_sub(1)];
-    ended.split(|element| matches!(element, Element::Alternative))
 }
 
 fn is_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'-'
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn complaint(text: &str) -> String {
-        check(text).expect_err(text)
-    }
-
-    #[test]
-    fn grammars_as_llama_cpp_writes_them_pass() {
-        for text in [
-            "root ::= \"yes\" | \"no\"",
-            "# a comment\nroot  ::= (expr \"=\" ws term \"\\n\")+\nexpr  ::= term ([-+*/] term)*\n\
-             term  ::= ident | num | \"(\" ws expr \")\" ws\nident ::= [a-z] [a-z0-9_]* ws\n\
-             num   ::= [0-9]+ ws\nws    ::= [ \\t\\n]*\r\n",
-            "root ::= [^\"\\\\\\x7F\\u0000-\\u001F] {2,5} | \"\\U0001F600é\" . \"x\"{3} \"y\"{0} \"z\"{1,}",
-            "root ::= (\n  \"a\" # first\n  | \"b\"\n)\n\n\n",
-            "root ::= a |\n  b\na ::= \"a\"{0,2000}\nb ::= \"b\"{0,9999}",
-            "root ::= (\"a\"* \"b\"?)*",
-            "root ::= ",
-            "root ::= \"\"",
-        ] {
-            assert_eq!(check(text), Ok(Tokens::default()), "{text}");
-        }
-        let tokens = check("root ::= <|think|> !<[7]>").unwrap();
-        assert_eq!(tokens, Tokens { texts: vec!["<|think|>".into()], any: true });
-    }
-
-    #[test]
-    fn a_complaint_says_what_is_wrong_and_where() {
-        for (text, says) in [
-            ("root ::= <<<", "line 1, column 11: expected > after a token"),
-            ("root = \"a\"", "line 1, column 6: expected ::="),
-            ("root ::= \"a\"\n  é", "line 2, column 3: expected a name"),
-            ("root ::= \"a", "line 1, column 12: it ends in the middle of a literal or a set"),
-            ("root ::= [a", "line 1, column 12: it ends in the middle of a literal or a set"),
-            ("root ::= []", "line 1, column 11: expected a character in the set"),
-            ("root ::= \"\\q\"", "line 1, column 11: unknown escape"),
-            ("root ::= \"\\x1\"", "line 1, column 11: expected 2 hexadecimal digits"),
-            ("root ::= (\"a\"", "line 1, column 14: expected )"),
-            ("root ::= \"a\")", "line 1, column 13: expected the end of the line, or more of the rule"),
-            ("root ::= *", "line 1, column 11: nothing to repeat"),
-            ("root ::= \"a\"{x}", "line 1, column 14: expected a number"),
-            ("root ::= \"a\"{1;}", "line 1, column 15: expected }"),
-            ("root ::= <[99999999999]>", "line 1, column 23: 99999999999 is too large for a token id"),
-            ("root ::= other", "there is no rule other"),
-            ("other ::= \"a\"", "there is no rule root, which an answer begins with"),
-            ("", "there is no rule root, which an answer begins with"),
-            ("root ::= \"a\0\"", "it holds a NUL character"),
-        ] {
-            assert_eq!(complaint(text), says, "{text}");
-        }
-    }
-
-    #[test]
-    fn what_llama_cpp_would_not_survive_is_refused() {
-        let begins = |rule: &str| format!("rule {rule} begins with itself (left recursion)");
-        assert_eq!(complaint("root ::= root \"a\" | \"b\""), begins("root"));
-        assert_eq!(complaint("root ::= a\na ::= \"x\"? b\nb ::= a"), begins("a"));
-        // What may be repeated may be empty, and llama.cpp sees it.
-        assert_eq!(complaint("root ::= (\"a\" | \"\")*"), begins("root"));
-        // c may be empty, and so b may, which llama.cpp's own search does not see.
-        assert_eq!(complaint("root ::= b root \"x\" | \"z\"\nb ::= c\nc ::= | \"y\""), begins("root"));
-        assert!(complaint("root ::= \"a\"{3,1}").ends_with("less than the first"));
-        assert!(complaint("root ::= \"a\"{1000000}").ends_with("1000000 repetitions, more than 2000"));
-        assert!(complaint("root ::= (\"a\"{0,999}){0,999}").ends_with("makes more than 2000 rules"));
-        assert!(complaint("root ::= \"a\"{99999999999999999999}").ends_with("is too large"));
-        let long = format!("root ::= \"{}\"{{0,2000}}", "a".repeat(1000));
-        assert!(complaint(&long).ends_with("more than 200000 elements"));
-        let nested = format!("root ::= {}", "(".repeat(100_000));
-        assert!(complaint(&nested).ends_with("more than 100 parentheses inside one another"));
-        let chain: String = (0..9000).map(|i| format!("r{i} ::= r{}\n", i + 1)).collect();
-        let chain = format!("root ::= r0\n{chain}r9000 ::= \"a\"");
-        assert_eq!(complaint(&chain), "there are too many ways to begin rule r5000");
-        let doubling: String = (0..60).map(|i| format!("r{i} ::= r{0} | r{0}\n", i + 1)).collect();
-        let doubling = format!("root ::= r0\n{doubling}r60 ::= \"a\"");
-        assert_eq!(complaint(&doubling), "there are too many ways to begin rule r44");
-        assert!(complaint(&" ".repeat(MAX_BYTES + 1)).starts_with("it is 262145 bytes long"));
-    }
 }
