@@ -83,7 +83,7 @@ fn a_hundred_answers_at_guidance_3_are_what_their_json_schema_describes() {
         let sampling = if id.is_multiple_of(10) { whole } else { best };
         let settings = Generation { grammar: Some(grammar.clone()), ..settings(sampling, 1.0, 64) };
         assert_eq!(settings.params.guidance(), 3.0);
-        (id, Job { arm: Arm::Steered, prompts: prompts.clone(), settings })
+        (id, Job { arm: Arm::Steered, prompts: prompts.clone(), settings, ..Job::default() })
     });
     let mut complete = 0;
     let mut on_event = |event: BatchEvent| {
