@@ -8,9 +8,11 @@ import json
 import statistics
 import subprocess
 import sys
+import threading
+import time
 import urllib.parse
 
-from load import Load
+from load import Load, request
 from served import Served
 
 TOKENS, ROUNDS = 64, 3
@@ -49,8 +51,33 @@ def measure(server, slots, share_steered, seconds):
     return load.summary()
 
 
+def gaps_beside_a_long_prompt(sda, model):
+    """Gaps between the tokens of a steered answer, before and while another slot reads a prompt of 2000 tokens."""
+    before, beside = [], []
+    with Served(sda, model, "-np", "2", "-c", "4096", "-t", "2") as server:
+        body = {**request(0, True, 300), "sda": {"instruction": "Write a very long story.", "guidance": 1.5}}
+        reading = threading.Thread(
+            target=server.post, args=("/completion", {"prompt": "The wind is cold today. " * 330, "n_predict": 1})
+        )
+        last = None
+        for n, event in enumerate(server.stream("/v1/chat/completions", body)):
+            if not event["choices"][0]["delta"].get("content"):
+                continue
+            now = time.monotonic()
+            if last is not None and (reading.is_alive() or n < 60):
+                (beside if reading.is_alive() else before).append(now - last)
+            last = now
+            if n == 60:
+                reading.start()
+        reading.join()
+    step = statistics.median(before)
+    print(json.dumps({"step ms": 1000 * step, "gaps beside, in steps": {
+        "median": statistics.median(beside) / step, "worst": max(beside) / step, "number": len(beside)}}))  # fmt: skip
+
+
 def main():
     sda, model = sys.argv[1:3]
+    gaps_beside_a_long_prompt(sda, model)
     seconds = float(sys.argv[3]) if len(sys.argv) > 3 else 20
     slots_of = [int(n) for n in sys.argv[4].split(",")] if len(sys.argv) > 4 else [4, 8, 16]
     rows = []
