@@ -4,7 +4,7 @@ use std::sync::MutexGuard;
 use std::time::{Duration, Instant};
 
 use sda::branch::{Move, Pair, step_many};
-use sda::engine::{Arm, Batch, BatchEvent, Job};
+use sda::engine::{Arm, Batch, BatchEvent, Job, SlotPhase};
 
 use super::report::{Many, Report};
 use super::scene::{Pace, Scene};
@@ -56,92 +56,44 @@ fn bare(batch: &Batch, scene: &Scene) -> Outcome<f64> {
     Ok((pairs.len() * scene.text.len()) as f64 / start.elapsed().as_secs_f64())
 }
 
-/// Tokens a second, of all answers together, while the scheduler steps all of them.
+/// Tokens a second, of all answers together, in the steps in which the scheduler has all of them to step and no prompt to
+/// read.
 fn steered(batch: &mut Batch, scene: &Scene, round: u32) -> Outcome<f64> {
-    let mut clock = Clock { wanted: batch.n_pairs() * scene.text.len(), ..Clock::new(batch.n_pairs()) };
-    // An answer that ends early is followed by another one, so there are always as many as there are slots.
-    let jobs = (0..).map(|id: usize| {
-        let settings = generation(round << 16 | id as u32, scene.text.len() + 1);
-        (id, Job { arm: Arm::Steered, prompts: scene.prompts.clone(), settings, ..Job::default() })
-    });
-    let mut jobs = jobs;
+    let (n_pairs, wanted) = (batch.n_pairs(), batch.n_pairs() * scene.text.len());
+    let (mut id, mut tokens, mut time) = (0, 0, Duration::ZERO);
     let mut failed = None;
-    batch.run(&mut || jobs.next(), &mut |event| match event {
-        BatchEvent::Prefill { id, done: 0, .. } => clock.reads(id),
-        BatchEvent::Token { id, .. } => clock.token(id),
-        BatchEvent::Done { answer: Err(error), .. } => {
-            failed = Some(error);
-            false
+    while tokens < wanted && failed.is_none() {
+        for _ in 0..n_pairs {
+            // The first token comes from the prompt, and the last one is not decoded.
+            let settings = generation(round << 16 | id as u32, scene.text.len() + 2);
+            let prompts = scene.prompts.clone();
+            batch.submit(id, Job { arm: Arm::Steered, prompts, settings, ..Job::default() });
+            id += 1;
         }
-        _ => true,
-    })?;
+        let mut all_run = true;
+        while all_run && tokens < wanted {
+            let is_full = batch.slots()?.iter().all(|slot| slot.phase == SlotPhase::Answering);
+            let (start, mut drawn) = (Instant::now(), 0);
+            batch.step(&mut |event| {
+                match event {
+                    BatchEvent::Token { .. } => drawn += 1,
+                    BatchEvent::Done { answer, .. } => {
+                        all_run = false;
+                        failed = failed.take().or(answer.err());
+                    }
+                    _ => {}
+                }
+                true
+            })?;
+            if is_full {
+                (tokens, time) = (tokens + drawn, time + start.elapsed());
+            }
+        }
+        // Others begin together.
+        batch.cancel_all(&mut |_| true)?;
+    }
     match failed {
         Some(error) => Err(error.into()),
-        None => Ok(clock.per_second()),
-    }
-}
-
-/// Counts the tokens of joint steps, and leaves out the time in which a newcomer's prompts are read.
-struct Clock {
-    n_pairs: usize,
-    wanted: usize,
-    /// When all slots had an answer.
-    start: Option<Instant>,
-    end: Option<Instant>,
-    /// Answers that have begun.
-    begun: usize,
-    reading: Option<(usize, Instant)>,
-    left_out: Duration,
-    tokens: usize,
-}
-
-impl Clock {
-    fn new(n_pairs: usize) -> Clock {
-        Clock {
-            n_pairs,
-            wanted: 0,
-            start: None,
-            end: None,
-            begun: 0,
-            reading: None,
-            left_out: Duration::ZERO,
-            tokens: 0,
-        }
-    }
-
-    fn reads(&mut self, id: usize) -> bool {
-        self.reading = Some((id, Instant::now()));
-        true
-    }
-
-    /// False when there are enough.
-    fn token(&mut self, id: usize) -> bool {
-        let now = Instant::now();
-        if let Some((reader, since)) = self.reading.take()
-            && reader == id
-        {
-            // The first token comes from the prompt, not from a joint step.
-            self.begun += 1;
-            match self.start {
-                Some(_) => self.left_out += now - since,
-                None if self.begun >= self.n_pairs => self.start = Some(now),
-                None => {}
-            }
-            return true;
-        }
-        if self.start.is_some() {
-            self.tokens += 1;
-            self.end = Some(now);
-        }
-        self.tokens < self.wanted
-    }
-
-    fn per_second(&self) -> f64 {
-        match (self.start, self.end) {
-            (Some(start), Some(end)) => {
-                self.tokens as f64 / (end - start).saturating_sub(self.left_out).as_secs_f64()
-            }
-            _ => f64::NAN,
-        }
+        None => Ok(tokens as f64 / time.as_secs_f64()),
     }
 }

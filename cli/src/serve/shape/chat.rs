@@ -75,7 +75,7 @@ impl Shape for Chat {
 
     fn progress(&self, reply: &Reply, choice: usize, done: usize, total: usize) -> Value {
         let mut chunk = self.chunk(reply, choice, json!({}), None, None);
-        chunk["prompt_progress"] = prompt_progress(reply, done, total);
+        chunk["prompt_progress"] = prompt_progress(reply, choice, done, total);
         chunk
     }
 

@@ -45,10 +45,11 @@ pub trait Shape: Send {
     fn whole(&self, reply: &Reply) -> Value;
 }
 
-/// llama-server's `prompt_progress`.
-fn prompt_progress(reply: &Reply, done: usize, total: usize) -> Value {
+/// llama-server's `prompt_progress`: what the cache holds counts as processed. `rows` are those that have to be decoded.
+fn prompt_progress(reply: &Reply, choice: usize, done: usize, rows: usize) -> Value {
     let time = reply.begun.elapsed().as_secs_f64() * 1e3;
-    json!({ "total": total, "cache": 0, "processed": done, "time_ms": time.round() })
+    let cache = reply.prompt_tokens(reply.plan.part_of(choice)).saturating_sub(rows);
+    json!({ "total": cache + rows, "cache": cache, "processed": cache + done, "time_ms": time.round() })
 }
 
 /// A token with its log-probability, as chat completions and llama-server write it.

@@ -92,7 +92,7 @@ impl Shape for Native {
             "content": "",
             "tokens": [],
             "stop": false,
-            "prompt_progress": prompt_progress(reply, done, total),
+            "prompt_progress": prompt_progress(reply, choice, done, total),
         })
     }
 

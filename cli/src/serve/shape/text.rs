@@ -83,7 +83,7 @@ impl Shape for Text {
 
     fn progress(&self, reply: &Reply, choice: usize, done: usize, total: usize) -> Value {
         let mut chunk = self.chunk(reply, choice, "", None, None);
-        chunk["prompt_progress"] = prompt_progress(reply, done, total);
+        chunk["prompt_progress"] = prompt_progress(reply, choice, done, total);
         chunk
     }
 
