@@ -12,7 +12,7 @@ import threading
 import time
 import urllib.parse
 
-from load import Load, request
+from load import Load
 from served import Served
 
 TOKENS, ROUNDS = 64, 3
@@ -55,19 +55,21 @@ def gaps_beside_a_long_prompt(sda, model):
     """Gaps between the tokens of a steered answer, before and while another slot reads a prompt of 2000 tokens."""
     before, beside = [], []
     with Served(sda, model, "-np", "2", "-c", "4096", "-t", "2") as server:
-        body = {**request(0, True, 300), "sda": {"instruction": "Write a very long story.", "guidance": 1.5}}
+        story = [{"role": "user", "content": "Write a very long story about a ship and its crew."}]
+        body = {"messages": story, "max_tokens": 300, "temperature": 0.8, "seed": 1,
+                "sda": {"instruction": "Make it exciting.", "guidance": 1.5}}  # fmt: skip
         reading = threading.Thread(
             target=server.post, args=("/completion", {"prompt": "The wind is cold today. " * 330, "n_predict": 1})
         )
         last = None
-        for n, event in enumerate(server.stream("/v1/chat/completions", body)):
+        for event in server.stream("/v1/chat/completions", body):
             if not event["choices"][0]["delta"].get("content"):
                 continue
             now = time.monotonic()
-            if last is not None and (reading.is_alive() or n < 60):
+            if last is not None and (reading.is_alive() or len(before) < 50):
                 (beside if reading.is_alive() else before).append(now - last)
             last = now
-            if n == 60:
+            if len(before) == 50 and reading.ident is None:
                 reading.start()
         reading.join()
     step = statistics.median(before)
@@ -95,7 +97,7 @@ def main():
             rows.append((slots, name, middle))
             print(json.dumps({"slots": slots, "server": name, **middle}), flush=True)
     pairs = ",".join(str(n) for n in sorted({n for slots in slots_of for n in (slots // 2, slots)}))
-    subprocess.run([sda, "bench", "-m", model, "--parallel", pairs, "-t", "2"], check=True)
+    subprocess.run([sda, "bench", "-m", model, "-N", pairs, "-t", "2"], check=True)
 
 
 main()
