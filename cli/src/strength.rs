@@ -1,12 +1,13 @@
 //! How strongly to steer: a number from the command line, or a judge's score of a plain draft.
 
+use sda::amplify::Amplify;
 use sda::engine::{Answer, Arm, Engine, Generation, Prompts};
-use sda::judge::{JudgeRequest, Resolution, Verdict};
+use sda::judge::{JudgeRequest, OnFailure, Resolution, Verdict};
 use sda::llama::Model;
 use sda::text::strip_think;
 use sda::{Params, Strength};
 
-use crate::args::{CommonArgs, SteeringArgs};
+use crate::args::CommonArgs;
 use crate::assess::{Assessment, Assessor};
 use crate::failure::{Failure, Outcome};
 use crate::prompts::Prompter;
@@ -118,7 +119,8 @@ pub fn resolve(
         let mut judge = assessor.judge(|| engine.judge(template), |done, total| bar.set(done, total));
         Assessment::new(&mut *judge, &request, &|| scene.interrupt.is_wanted())
     };
-    let decided = decide(assessment.verdict.clone(), &common.steering);
+    let steering = &common.steering;
+    let decided = decide(assessment.verdict.clone(), steering.on_judge_failure, steering.amplify);
     if let Ok((resolved, error)) = &decided {
         tell(&assessment.name, resolved, error.as_ref(), &scene.settings.params)?;
     }
@@ -134,12 +136,13 @@ pub fn resolve(
 /// why there is no score, if there is none.
 pub fn decide(
     verdict: sda::Result<Verdict>,
-    steering: &SteeringArgs,
+    on_failure: OnFailure,
+    amplify: Amplify,
 ) -> sda::Result<(Resolved, Option<sda::Error>)> {
     let unsteered = |arm| Resolved { arm, strength: None };
-    match sda::judge::resolve(verdict, steering.on_judge_failure) {
+    match sda::judge::resolve(verdict, on_failure) {
         Resolution::Score(score) => {
-            let strength = Some(Strength::score(score, steering.amplify));
+            let strength = Some(Strength::score(score, amplify));
             Ok((Resolved { arm: Arm::Steered, strength }, None))
         }
         Resolution::PlainOnly(error) => Ok((unsteered(Arm::Plain), Some(error))),

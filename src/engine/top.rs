@@ -34,7 +34,8 @@ pub struct TopTokens {
 }
 
 /// The `n` most likely tokens of the present step in each distribution; None for 0. `drawn` is the token that was
-/// drawn, `weights` and `params` are those in force. Costs a run of the kernel and a pass over the vocabulary for each distribution.
+/// drawn, `weights` and `params` are those in force. Costs a run of the kernel and a pass over the vocabulary for each
+/// distribution.
 pub(super) fn top_tokens(
     model: &Model,
     pair: &Pair,

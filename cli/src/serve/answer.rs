@@ -3,9 +3,8 @@
 
 use std::sync::Arc;
 
-use sda::Strength;
 use sda::engine::{Arm, Finish, Generation, Job, Prompts};
-use sda::judge::{Judge, JudgeRequest, Resolution, Verdict};
+use sda::judge::{Judge, Verdict};
 use sda::text::strip_think;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
@@ -15,7 +14,7 @@ use super::error::ApiError;
 use super::plan::{How, Judging, Plan};
 use super::told::{Steering, Told};
 use crate::assess::{Assessment, Assessor, Who};
-use crate::strength::Source;
+use crate::strength::{Source, decide};
 
 /// Hands in the jobs of a plan. Dropping the receiver cancels them.
 pub fn begin(app: &Arc<App>, plan: &Arc<Plan>) -> Result<UnboundedReceiver<Told>, ApiError> {
@@ -163,21 +162,10 @@ impl HandIn {
         let base = &self.plan.settings.params;
         let judge = Some(assessment.record().judge);
         let on_failure = self.app.args.common.steering.on_judge_failure;
-        let unsteered = |arm, error: sda::Error| {
-            let judge_error = Some(error.to_string());
-            Ok(Steering { judge: judge.clone(), judge_error, ..Steering::none(arm, base) })
-        };
-        match sda::judge::resolve(assessment.verdict, on_failure) {
-            Resolution::Score(score) => {
-                let strength = Strength::score(score, judging.amplify);
-                let params = strength.apply(base)?;
-                let score = strength.of_score();
-                Ok(Steering { params, score, judge, ..Steering::none(Arm::Steered, base) })
-            }
-            Resolution::PlainOnly(error) => unsteered(Arm::Plain, error),
-            Resolution::InstructedOnly(error) => unsteered(Arm::Instructed, error),
-            Resolution::Err(error) => Err(error.into()),
-        }
+        let (resolved, error) = decide(assessment.verdict, on_failure, judging.amplify)?;
+        let (params, score) = (resolved.params(base)?, resolved.score());
+        let judge_error = error.map(|error| error.to_string());
+        Ok(Steering { arm: resolved.arm, params, score, judge, judge_error })
     }
 }
 
@@ -192,16 +180,10 @@ fn name(assessor: &Assessor) -> String {
 
 /// Asks the judge of the command line that is not the loaded model.
 fn ask(app: &App, draft: &Draft) -> sda::Result<Verdict> {
-    let request = JudgeRequest {
-        query: &draft.query,
-        draft: &draft.text,
-        instruction: &draft.instruction,
-        dimension: draft.dimension,
-    };
     let Source::Judged(assessor) = &app.source else { return Err(sda::Error::Cancelled) };
     match &assessor.who {
         Who::Local => Err(sda::Error::Cancelled),
-        Who::Server(client) => Judge::score(&mut &**client, &request, &draft.is_unwanted),
-        Who::File(judge) => judge.judge(|_, _| {}).score(&request, &draft.is_unwanted),
+        Who::Server(client) => Judge::score(&mut &**client, &draft.request(), &draft.is_unwanted),
+        Who::File(judge) => judge.judge(|_, _| {}).score(&draft.request(), &draft.is_unwanted),
     }
 }

@@ -4,7 +4,7 @@
 use std::sync::{Arc, mpsc};
 
 use sda::engine::{Job, SlotState};
-use sda::judge::Verdict;
+use sda::judge::{JudgeRequest, Verdict};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
@@ -55,6 +55,13 @@ pub struct Draft {
     pub dimension: Option<sda::Quality>,
     /// True once nobody wants the score any more.
     pub is_unwanted: Box<dyn Fn() -> bool + Send>,
+}
+
+impl Draft {
+    pub fn request(&self) -> JudgeRequest<'_> {
+        let Draft { query, text, instruction, dimension, .. } = self;
+        JudgeRequest { query, draft: text, instruction, dimension: *dimension }
+    }
 }
 
 impl Desk {

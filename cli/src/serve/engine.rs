@@ -5,7 +5,7 @@ use std::sync::{Arc, mpsc};
 use std::time::Instant;
 
 use sda::engine::{Arm, Batch, BatchEvent, SlotState};
-use sda::judge::{Judge, JudgeRequest, Verdict};
+use sda::judge::{Judge, Verdict};
 
 use super::app::App;
 use super::desk::{Draft, Order, Work};
@@ -159,14 +159,8 @@ impl Engine {
     /// Has the loaded model score a draft, while all answers wait.
     fn score(&mut self, draft: &Draft) -> sda::Result<Verdict> {
         let loaded = self.app.present().ok_or(sda::Error::Cancelled)?;
-        let request = JudgeRequest {
-            query: &draft.query,
-            draft: &draft.text,
-            instruction: &draft.instruction,
-            dimension: draft.dimension,
-        };
         let mut judge = self.batch.judge(loaded.prompter.template()).with_n_ctx_name("--ctx-size");
-        judge.score(&request, &draft.is_unwanted)
+        judge.score(&draft.request(), &draft.is_unwanted)
     }
 
     fn slots(&self) -> sda::Result<Vec<(SlotState, usize)>> {

@@ -13,6 +13,7 @@ use super::body;
 use super::error::ApiError;
 use super::plan::{Question, prompts};
 use super::request::{self, Common};
+use super::shape::token_bytes;
 
 #[derive(Deserialize)]
 struct Tokenize {
@@ -40,8 +41,8 @@ pub async fn tokenize(State(app): State<Arc<App>>, request: Request) -> Result<J
             tokens.splice(0..0, begin);
         }
         let piece = |token: &Token| {
-            let bytes = model.control_text(*token).map_or_else(|| model.piece(*token), String::into_bytes);
-            let piece = String::from_utf8(bytes).map_or_else(|e| json!(e.into_bytes()), |text| json!(text));
+            let piece = String::from_utf8(token_bytes(model, *token))
+                .map_or_else(|e| json!(e.into_bytes()), |text| json!(text));
             json!({ "id": token, "piece": piece })
         };
         Ok(Json(match with_pieces {

@@ -124,7 +124,8 @@ impl Work<'_> {
         runner.score(assessor, parallel, &mut written, |runner, id, _, assessment: Assessment| {
             let task = &mut all[id];
             let judge = Some(assessment.record().judge);
-            match decide(assessment.verdict, &args.common.steering) {
+            let steering = &args.common.steering;
+            match decide(assessment.verdict, steering.on_judge_failure, steering.amplify) {
                 Ok((resolved, error)) => {
                     task.judge = judge;
                     task.judge_error = error.map(|error| error.to_string());

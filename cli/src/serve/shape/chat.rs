@@ -2,9 +2,11 @@
 
 use serde_json::{Value, json};
 
-use super::{Shape, logprobs, prompt_progress};
+use super::{Shape, add_details, envelope, logprobs, prompt_progress, usage, whole};
 use crate::serve::reply::Reply;
 use crate::serve::thoughts::Piece;
+
+const CHUNK: &str = "chat.completion.chunk";
 
 pub struct Chat {
     /// Alternatives to each token; None without log-probabilities.
@@ -23,20 +25,10 @@ impl Chat {
         with: Option<Value>,
     ) -> Value {
         let choice = json!({ "index": choice, "delta": delta, "logprobs": with, "finish_reason": finish });
-        let mut chunk = envelope(reply, "chat.completion.chunk");
+        let mut chunk = envelope(reply, CHUNK);
         chunk["choices"] = json!([choice]);
         chunk
     }
-}
-
-fn envelope(reply: &Reply, object: &str) -> Value {
-    json!({
-        "id": reply.id,
-        "object": object,
-        "created": reply.created,
-        "model": reply.name,
-        "system_fingerprint": concat!("sda-", env!("CARGO_PKG_VERSION")),
-    })
 }
 
 impl Shape for Chat {
@@ -56,12 +48,7 @@ impl Shape for Chat {
         let with = is_token.then(|| logprobs(reply, choice, self.logprobs, true)).flatten();
         let with = with.map(|content| json!({ "content": content }));
         let mut chunk = self.chunk(reply, choice, delta, None, with);
-        if let Some(record) = reply.trace(choice).filter(|_| is_token) {
-            chunk["sda"] = json!({ "token": record });
-        }
-        if self.timings_per_token {
-            chunk["timings"] = reply.timings(choice);
-        }
+        add_details(&mut chunk, reply, choice, is_token, self.timings_per_token);
         chunk
     }
 
@@ -80,10 +67,7 @@ impl Shape for Chat {
     }
 
     fn usage(&self, reply: &Reply) -> Option<Value> {
-        let mut chunk = envelope(reply, "chat.completion.chunk");
-        chunk["choices"] = json!([]);
-        chunk["usage"] = reply.usage();
-        self.include_usage.then_some(chunk)
+        self.include_usage.then(|| usage(reply, CHUNK))
     }
 
     fn whole(&self, reply: &Reply) -> Value {
@@ -102,12 +86,6 @@ impl Shape for Chat {
                 "sda": reply.sda(i, true),
             })
         });
-        let choices: Value = choices.collect();
-        let mut whole = envelope(reply, "chat.completion");
-        whole["sda"] = reply.sda(0, false);
-        whole["choices"] = choices;
-        whole["usage"] = reply.usage();
-        whole["timings"] = reply.timings(0);
-        whole
+        whole(reply, "chat.completion", choices.collect())
     }
 }

@@ -45,6 +45,50 @@ pub trait Shape: Send {
     fn whole(&self, reply: &Reply) -> Value;
 }
 
+/// What every object of OpenAI's begins with.
+fn envelope(reply: &Reply, object: &str) -> Value {
+    json!({
+        "id": reply.id,
+        "object": object,
+        "created": reply.created,
+        "model": reply.name,
+        "system_fingerprint": concat!("sda-", env!("CARGO_PKG_VERSION")),
+    })
+}
+
+/// OpenAI's chunk with the usage.
+fn usage(reply: &Reply, object: &str) -> Value {
+    let mut chunk = envelope(reply, object);
+    chunk["choices"] = json!([]);
+    chunk["usage"] = reply.usage();
+    chunk
+}
+
+/// OpenAI's whole reply.
+fn whole(reply: &Reply, object: &str, choices: Value) -> Value {
+    let mut whole = envelope(reply, object);
+    whole["sda"] = reply.sda(0, false);
+    whole["choices"] = choices;
+    whole["usage"] = reply.usage();
+    whole["timings"] = reply.timings(0);
+    whole
+}
+
+/// What a chunk says beside its text: the record of its token, and the time, where they are wanted.
+fn add_details(chunk: &mut Value, reply: &Reply, choice: usize, is_token: bool, timings: bool) {
+    if let Some(record) = reply.trace(choice).filter(|_| is_token) {
+        chunk["sda"] = json!({ "token": record });
+    }
+    if timings {
+        chunk["timings"] = reply.timings(choice);
+    }
+}
+
+/// The bytes that stand for a token, a control token's as well.
+pub fn token_bytes(model: &Model, token: sda::host::Token) -> Vec<u8> {
+    model.control_text(token).map_or_else(|| model.piece(token), String::into_bytes)
+}
+
 /// llama-server's `prompt_progress`: what the cache holds counts as processed. `rows` are those that have to be decoded.
 fn prompt_progress(reply: &Reply, choice: usize, done: usize, rows: usize) -> Value {
     let time = reply.begun.elapsed().as_secs_f64() * 1e3;
@@ -54,7 +98,7 @@ fn prompt_progress(reply: &Reply, choice: usize, done: usize, rows: usize) -> Va
 
 /// A token with its log-probability, as chat completions and llama-server write it.
 fn ranked(model: &Model, token: sda::host::Token, logprob: f64) -> Value {
-    let bytes = model.control_text(token).map_or_else(|| model.piece(token), String::into_bytes);
+    let bytes = token_bytes(model, token);
     let text = String::from_utf8_lossy(&bytes).into_owned();
     json!({ "id": token, "token": text, "bytes": bytes, "logprob": logprob })
 }

@@ -3,7 +3,7 @@
 use sda::engine::Finish;
 use serde_json::{Value, json};
 
-use super::{Shape, logprobs, prompt_progress};
+use super::{Shape, add_details, logprobs, prompt_progress};
 use crate::serve::reply::Reply;
 use crate::serve::settings;
 use crate::serve::thoughts::Piece;
@@ -71,12 +71,7 @@ impl Shape for Native {
         if let Some(probabilities) = logprobs(reply, choice, self.logprobs, true).filter(|_| is_token) {
             chunk["completion_probabilities"] = probabilities.into();
         }
-        if let Some(record) = reply.trace(choice).filter(|_| is_token) {
-            chunk["sda"] = json!({ "token": record });
-        }
-        if self.timings_per_token {
-            chunk["timings"] = reply.timings(choice);
-        }
+        add_details(&mut chunk, reply, choice, is_token, self.timings_per_token);
         chunk
     }
 

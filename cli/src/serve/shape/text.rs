@@ -2,9 +2,11 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Shape, prompt_progress};
+use super::{Shape, add_details, envelope, prompt_progress, usage, whole};
 use crate::serve::reply::Reply;
 use crate::serve::thoughts::Piece;
+
+const OBJECT: &str = "text_completion";
 
 pub struct Text {
     /// Alternatives to each token; None without log-probabilities.
@@ -22,7 +24,7 @@ impl Text {
         finish: Option<&str>,
         with: Option<Value>,
     ) -> Value {
-        let mut chunk = envelope(reply);
+        let mut chunk = envelope(reply, OBJECT);
         let choice = json!({ "index": choice, "text": text, "logprobs": with, "finish_reason": finish });
         chunk["choices"] = json!([choice]);
         chunk
@@ -50,26 +52,11 @@ impl Text {
     }
 }
 
-fn envelope(reply: &Reply) -> Value {
-    json!({
-        "id": reply.id,
-        "object": "text_completion",
-        "created": reply.created,
-        "model": reply.name,
-        "system_fingerprint": concat!("sda-", env!("CARGO_PKG_VERSION")),
-    })
-}
-
 impl Shape for Text {
     fn piece(&self, reply: &Reply, choice: usize, piece: &Piece, is_token: bool) -> Value {
         let with = if is_token { self.logprobs(reply, choice, true) } else { None };
         let mut chunk = self.chunk(reply, choice, &piece.content, None, with);
-        if let Some(record) = reply.trace(choice).filter(|_| is_token) {
-            chunk["sda"] = json!({ "token": record });
-        }
-        if self.timings_per_token {
-            chunk["timings"] = reply.timings(choice);
-        }
+        add_details(&mut chunk, reply, choice, is_token, self.timings_per_token);
         chunk
     }
 
@@ -88,10 +75,7 @@ impl Shape for Text {
     }
 
     fn usage(&self, reply: &Reply) -> Option<Value> {
-        let mut chunk = envelope(reply);
-        chunk["choices"] = json!([]);
-        chunk["usage"] = reply.usage();
-        self.include_usage.then_some(chunk)
+        self.include_usage.then(|| usage(reply, OBJECT))
     }
 
     fn whole(&self, reply: &Reply) -> Value {
@@ -104,12 +88,6 @@ impl Shape for Text {
                 "sda": reply.sda(i, true),
             })
         });
-        let choices: Value = choices.collect();
-        let mut whole = envelope(reply);
-        whole["sda"] = reply.sda(0, false);
-        whole["choices"] = choices;
-        whole["usage"] = reply.usage();
-        whole["timings"] = reply.timings(0);
-        whole
+        whole(reply, OBJECT, choices.collect())
     }
 }
