@@ -16,9 +16,9 @@
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 mod given;
+mod locked;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
@@ -31,6 +31,8 @@ use crate::failure::{Failure, Outcome};
 use crate::fingerprint;
 use crate::input::{self, Fields};
 use crate::verbatim::Verbatim;
+
+use locked::Locked;
 
 pub use given::{Given, read};
 
@@ -81,10 +83,10 @@ enum To {
     Stdout,
     File {
         path: PathBuf,
-        file: File,
+        file: Locked,
         /// The file that was replaced when failed results were dropped. It stays locked, so that a process
         /// that opened it before the exchange cannot write to what is no longer there.
-        _replaced: Option<File>,
+        _replaced: Option<Locked>,
     },
 }
 
@@ -102,11 +104,7 @@ impl<R: Serialize + DeserializeOwned> Journal<R> {
     }
 
     fn open_file(path: &Path, inputs: &[Input], restart: bool) -> Result<Journal<R>, String> {
-        let open = |options: &mut OpenOptions, path: &Path| {
-            options.read(true).append(true).open(path).map_err(|e| e.to_string())
-        };
-        let mut file = open(OpenOptions::new().create(true), path)?;
-        lock(&file)?;
+        let mut file = Locked::open(path)?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).map_err(|e| e.to_string())?;
         let Held { results, whole, needs_newline, failed } = held(&bytes, inputs, restart)?;
@@ -116,8 +114,7 @@ impl<R: Serialize + DeserializeOwned> Journal<R> {
         } else if !failed.is_empty() {
             // Written beside and exchanged, so that a kill at this moment loses nothing.
             let beside = beside(path);
-            let mut new = open(OpenOptions::new().create(true), &beside)?;
-            lock(&new)?;
+            let mut new = Locked::open(&beside)?;
             new.set_len(0).map_err(|e| e.to_string())?;
             for line in bytes[..whole].split_inclusive(|&b| b == b'\n') {
                 if !has_failed(&result(line)?.1) {
@@ -195,16 +192,6 @@ fn line(input: &Input, result: &impl Serialize) -> String {
     named.extend(result.iter().map(|(name, value)| (name.as_str(), value)));
     let fields = named.iter().map(|(name, value)| format!(",{}:{}", Value::from(*name), value.as_str()));
     format!("{{\"key\":{}{}}}\n", Value::from(input.key.as_str()), fields.collect::<String>())
-}
-
-fn lock(file: &File) -> Result<(), String> {
-    match file.try_lock() {
-        Ok(()) => Ok(()),
-        Err(TryLockError::WouldBlock) => Err("another process is writing to it".into()),
-        // File systems without locks are used without.
-        Err(TryLockError::Error(e)) if e.kind() == io::ErrorKind::Unsupported => Ok(()),
-        Err(TryLockError::Error(e)) => Err(e.to_string()),
-    }
 }
 
 fn beside(path: &Path) -> PathBuf {

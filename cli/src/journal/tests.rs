@@ -239,7 +239,7 @@ fn starting_over_drops_results_of_any_settings_but_no_other_text() {
 #[test]
 fn a_file_in_use_cannot_be_opened_again_also_after_it_was_exchanged() {
     let (_dir, path) = run();
-    let before = File::open(&path).unwrap();
+    let before = std::fs::File::open(&path).unwrap();
     let journal = open(&path, &inputs()).unwrap();
     for _ in 0..2 {
         assert_eq!(open(&path, &inputs()).unwrap_err(), "another process is writing to it");
