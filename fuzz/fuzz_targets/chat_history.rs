@@ -147,7 +147,9 @@ fuzz_target!(|chat: Chat| {
             set.pair.instructed.trim_end().ends_with("<think>")
         } else {
             template.is_some_and(|t| std::ptr::eq(t, &TEMPLATES[1]))
-        }
+        },
+        "{:?}",
+        set.pair
     );
     assert_eq!(set.singles.len(), set.weights.singles.len());
 });

@@ -87,15 +87,18 @@ impl PairBuilder<'_> {
 
     fn leaves_think_open(&self, instructed: &str) -> bool {
         let Some(template) = self.template else { return ends_open(instructed) };
-        // What the template puts behind the last message is what the prompt has in common with one whose last message
-        // ends in another letter.
+        // What the template puts behind the last message is what the prompt has in common with those whose last message
+        // is another letter. Two letters: what is left of the message when the template has trimmed it may be one.
         let mut messages = self.messages(self.instruction);
-        if let Some(last) = messages.last_mut() {
-            last.content = if last.content.trim_end().ends_with('a') { "b" } else { "a" }.to_owned();
+        let mut behind = instructed.len();
+        for letter in ["a", "b"] {
+            if let Some(last) = messages.last_mut() {
+                last.content = letter.to_owned();
+            }
+            let Ok(other) = template.render(&messages, true) else { return false };
+            let common = instructed.chars().rev().zip(other.chars().rev()).take_while(|(a, b)| a == b);
+            behind = behind.min(common.map(|(c, _)| c.len_utf8()).sum());
         }
-        let Ok(other) = template.render(&messages, true) else { return false };
-        let common = instructed.chars().rev().zip(other.chars().rev()).take_while(|(a, b)| a == b);
-        let behind: usize = common.map(|(c, _)| c.len_utf8()).sum();
         is_left_open(&instructed[instructed.len() - behind..])
     }
 
@@ -224,9 +227,15 @@ mod tests {
             };
             PairBuilder { query, instruction, ..base }.build().unwrap().thinking
         };
-        for (query, instruction) in
-            [("Q", "I"), ("What is <think>", "I"), ("Q", "End with <think>\n"), ("Q", "a")]
-        {
+        for (query, instruction) in [
+            ("Q", "I"),
+            ("What is <think>", "I"),
+            ("Q", "End with <think>\n"),
+            ("Q", "a"),
+            // Space to Python, but not to Rust.
+            ("a\u{1f}", ""),
+            ("b\u{1f}", ""),
+        ] {
             assert!(!thinking("<assistant>", query, instruction), "{query} {instruction}");
             assert!(!thinking("<assistant><think>\n\n</think>\n\n", query, instruction));
             assert!(thinking("<assistant><think>\n", query, instruction));

@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 
+use super::strings::is_space;
 use super::{Message, Role};
 
 /// Words that templates take for switches and leave out.
@@ -17,7 +18,7 @@ pub(super) fn missing<'m>(prompt: &str, messages: &'m [Message]) -> Option<&'m M
     let mut folded = None;
     messages.iter().find(|message| {
         let text = kept(message);
-        if prompt.contains(text.trim()) {
+        if prompt.contains(text.trim_matches(is_space)) {
             return false;
         }
         let prompt = folded.get_or_insert_with(|| fold(prompt));
@@ -64,7 +65,7 @@ fn kept(message: &Message) -> &str {
 /// The ways to write a text, from which only white space and case differ.
 fn forms(text: &str) -> [Cow<'_, str>; 4] {
     let quoted = |ascii| {
-        let json = serde_json::to_string(text.trim()).unwrap_or_default();
+        let json = serde_json::to_string(text.trim_matches(is_space)).unwrap_or_default();
         let inner = json.get(1..json.len().saturating_sub(1)).unwrap_or_default();
         let unit = |c: char| {
             c.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")).collect::<String>()
@@ -87,7 +88,7 @@ fn forms(text: &str) -> [Cow<'_, str>; 4] {
 /// A text without what a template may change: case, white space between words, switches.
 fn fold(text: &str) -> String {
     let lower = text.to_lowercase();
-    let words = lower.split_whitespace().map(|word| {
+    let words = lower.split(is_space).map(|word| {
         let switch = SWITCHES.iter().find(|switch| word == **switch);
         if switch.is_some() { "" } else { word }
     });
@@ -104,7 +105,7 @@ mod tests {
 
     #[test]
     fn trimmed_folded_and_escaped_texts_are_held() {
-        let text = " Say \"hi\" to <Ann>\n & É ";
+        let text = " Say \"hi\" to <Ann>\n & É \u{1f}";
         for prompt in [
             "<u>Say \"hi\" to <Ann>\n & É</u>",
             "say \"hi\" to <ann>\n & é",

@@ -88,7 +88,12 @@ pub(super) fn on_large_stack<T: Send>(body: impl FnOnce() -> Result<T> + Send) -
         let thread = std::thread::Builder::new().name("chat template".into()).stack_size(STACK);
         let thread =
             thread.spawn_scoped(scope, body).map_err(|e| failed(&format!("no thread for it: {e}")))?;
-        thread.join().unwrap_or_else(|_| Err(failed("an internal error of minijinja")))
+        // minijinja panics where a format names a value that is not ASCII, such as "%(é)s".
+        thread.join().unwrap_or_else(|panic| {
+            let said = panic.downcast_ref::<String>().map(String::as_str);
+            let said = said.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no reason");
+            Err(failed(&format!("an internal error of minijinja: {}", excerpt(said))))
+        })
     })
 }
 
