@@ -199,6 +199,13 @@ mod hosts {
         }
     }
 
+    /// What llama.cpp adds at the end of a text would end the turn that the model is to go on with.
+    #[test]
+    #[ignore = "needs llama.cpp as a shared library: make test-hosts"]
+    fn a_model_that_adds_an_end_to_texts_gets_none_in_its_prompt() {
+        HOSTS.with_tiny("add-eos").all_say_the_same(&ALL, "1", "7");
+    }
+
     #[test]
     #[ignore = "needs llama.cpp as a shared library: make test-hosts"]
     fn a_missing_model_and_a_wrong_setting_are_errors() {

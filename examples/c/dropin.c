@@ -54,6 +54,9 @@ static int32_t tokenize_chat(const struct llama_model *model, const char *prompt
         fail("the chat template does not apply");
     }
     n = llama_tokenize(llama_model_get_vocab(model), text, n, tokens, capacity, true, true);
+    if (n > 0 && llama_vocab_get_add_eos(llama_model_get_vocab(model))) {
+        n--; /* The model goes on with the prompt, so it has no end. */
+    }
     if (n <= 0) {
         fail("the prompt does not tokenize");
     }

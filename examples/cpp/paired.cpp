@@ -72,8 +72,12 @@ std::vector<llama_token> tokenize_chat(const llama_model *model, std::string pro
         throw std::runtime_error("the chat template does not apply");
     }
     std::vector<llama_token> tokens(static_cast<size_t>(length) + 8);
-    const int32_t n = llama_tokenize(llama_model_get_vocab(model), text.data(), length, tokens.data(),
-                                     static_cast<int32_t>(tokens.size()), true, true);
+    const llama_vocab *vocab = llama_model_get_vocab(model);
+    int32_t n = llama_tokenize(vocab, text.data(), length, tokens.data(), static_cast<int32_t>(tokens.size()),
+                               true, true);
+    if (n > 0 && llama_vocab_get_add_eos(vocab)) {
+        n--; // The model goes on with the prompt, so it has no end.
+    }
     if (n <= 0) {
         throw std::runtime_error("the prompt does not tokenize");
     }

@@ -23,7 +23,9 @@ def tokenize_chat(llm, prompt, instruction):
     length = llama_cpp.llama_chat_apply_template(template, byref(message), 1, True, text, len(text))
     if not 0 <= length <= len(text):
         raise RuntimeError("the chat template does not apply")
-    return llm.tokenize(text.raw[:length], add_bos=True, special=True)
+    tokens = llm.tokenize(text.raw[:length], add_bos=True, special=True)
+    # The model goes on with the prompt, so it has no end.
+    return tokens[:-1] if llm._model.add_eos_token() else tokens
 
 
 def run(path, prompt, instruction, amplification, seed, n_tokens, ids):

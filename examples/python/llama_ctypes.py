@@ -102,6 +102,7 @@ def load():
         ("llama_n_seq_max", c_uint32, [c_void_p]),
         ("llama_free", None, [c_void_p]),
         ("llama_vocab_n_tokens", c_int32, [c_void_p]),
+        ("llama_vocab_get_add_eos", c_bool, [c_void_p]),
         ("llama_vocab_is_eog", c_bool, [c_void_p, c_int32]),
         ("llama_tokenize", c_int32, [c_void_p, c_char_p, c_int32, tokens, c_int32, c_bool, c_bool]),
         ("llama_token_to_piece", c_int32, [c_void_p, c_int32, c_char_p, c_int32, c_int32, c_bool]),

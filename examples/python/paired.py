@@ -24,9 +24,10 @@ def tokenize_chat(llama, model, prompt, instruction):
     if not 0 <= length <= len(text):
         raise RuntimeError("the chat template does not apply")
     tokens = (c_int32 * (length + 8))()
-    n = llama.llama_tokenize(
-        llama.llama_model_get_vocab(model), text, length, tokens, len(tokens), True, True
-    )
+    vocab = llama.llama_model_get_vocab(model)
+    n = llama.llama_tokenize(vocab, text, length, tokens, len(tokens), True, True)
+    if llama.llama_vocab_get_add_eos(vocab):
+        n -= 1  # The model goes on with the prompt, so it has no end.
     if n <= 0:
         raise RuntimeError("the prompt does not tokenize")
     return (c_int32 * n)(*tokens[:n])

@@ -12,6 +12,7 @@
 #define llama_vocab llama_model
 #define llama_model_get_vocab(model) (model)
 #define llama_vocab_is_eog llama_token_is_eog
+#define llama_vocab_get_add_eos llama_add_eos_token
 #define llama_vocab_n_tokens llama_n_vocab
 
 /* Other names of the same functions. */
