@@ -23,12 +23,15 @@ test-old-llama: setup tree tiny-models ## run the example hosts on five older re
 # The build of llama-cpp-python takes some minutes; CMAKE_ARGS is its own.
 LLAMA_CPP_PYTHON ?= 0.3.36
 LLAMA_CPP_PYTHON_VENV := $(CACHE)/llama-cpp-python-$(LLAMA_CPP_PYTHON)
-test-llama-cpp-python: setup tree ## install llama-cpp-python and steer in its sampler chain
+.PHONY: llama-cpp-python
+llama-cpp-python: setup
 	@"$(LLAMA_CPP_PYTHON_VENV)/bin/python" -c 'import llama_cpp' 2>/dev/null || { \
 	    "$(PYTHON)" -m venv --clear "$(LLAMA_CPP_PYTHON_VENV)" && \
 	    CMAKE_ARGS="$${CMAKE_ARGS:--DGGML_NATIVE=ON -DLLAVA_BUILD=OFF}" CMAKE_BUILD_PARALLEL_LEVEL=$${JOBS:-2} \
 	        scripts/tools.sh run "$(LLAMA_CPP_PYTHON_VENV)/bin/pip" install --quiet --no-binary llama-cpp-python \
 	        "llama-cpp-python==$(LLAMA_CPP_PYTHON)"; }
+
+test-llama-cpp-python: llama-cpp-python tree ## steer in llama-cpp-python's sampler chain
 	SDA_LLAMA_CPP_PYTHON="$(LLAMA_CPP_PYTHON_VENV)/bin/python" $(HOSTS_TEST) llama_cpp_python::
 
 hosts: setup tree ## build the example hosts in C and C++, print how to run them
