@@ -2,8 +2,8 @@
 
 .PHONY: hosts bundled-hosts test-hosts test-old-llama test-llama-cpp-python
 
-# tests/hosts.rs drives them. It needs no llama.cpp itself, only what these variables name.
-HOSTS_TEST = SDA_DIR="$(SDA_DIR)" SDA_TEST_MODELS_DIR="$(TINY_MODELS)" \
+# tests/hosts.rs drives them. It needs no llama.cpp itself, only what these variables name. The Python ones need numpy.
+HOSTS_TEST = SDA_PYTHON="$(CACHE)/python-tests/bin/python" SDA_DIR="$(SDA_DIR)" SDA_TEST_MODELS_DIR="$(TINY_MODELS)" \
     SDA_TEST_MODEL="$${SDA_TEST_MODEL:-$$($(FETCH) smollm2)}" scripts/tools.sh run \
     "$(CARGO)" test --locked --test hosts $(TESTFLAGS) -- --ignored --nocapture --test-threads 1
 
@@ -34,11 +34,12 @@ llama-cpp-python: setup
 test-llama-cpp-python: llama-cpp-python tree ## steer in llama-cpp-python's sampler chain
 	SDA_LLAMA_CPP_PYTHON="$(LLAMA_CPP_PYTHON_VENV)/bin/python" $(HOSTS_TEST) llama_cpp_python::
 
-hosts: setup tree ## build the example hosts in C and C++, print how to run them
+hosts: setup tree python-tests ## build the example hosts in C and C++, print how to run them
 	@build="$(CARGO_TARGET_DIR)/hosts" && llama="$(LLAMA_DIR)" && model="$$($(FETCH) smollm2)" && { \
 	rm -rf "$$build" && $(RUN) cmake -S tests/hosts -B "$$build" -Dsda_DIR="$(SDA_DIR)" -DLLAMA_DIR="$$llama" && \
 	$(RUN) cmake --build "$$build" --target paired dropin paired-cpp; } >&2 && \
 	for host in "$$build/paired" "$$build/dropin" "$$build/paired-cpp" \
-	    "SDA_LIB=$(TREE)/lib/triplet/libsda.so LLAMA_LIB=$$llama/lib/libllama.so $(PYTHON) examples/python/paired.py"; do \
+	    "SDA_LIB=$(TREE)/lib/triplet/libsda.so LLAMA_LIB=$$llama/lib/libllama.so PYTHONPATH=python \
+	        $(CACHE)/python-tests/bin/python examples/python/paired.py"; do \
 	    echo "$$host '$$model' 'What does a computer do?' 'Answer like a pirate.' 1 7 64"; \
 	done

@@ -2,11 +2,16 @@
 
 .PHONY: wheel test-python
 
+HATCHLING := $(CACHE)/tools/hatchling-$(shell sed -n 's/.*"hatchling==\([0-9.]*\)".*/\1/p' python/pyproject.toml)
+$(HATCHLING):
+	PIP_ROOT_USER_ACTION=ignore "$(PYTHON)" -m pip install --quiet --disable-pip-version-check --target "$@" \
+	    hatchling==$(lastword $(subst -, ,$@)) packaging
+
 # The library inside is built without llama.cpp, so nothing of C++ is needed. The folder has this wheel alone.
 WHEELS := $(CARGO_TARGET_DIR)/wheels
-wheel: python-tests ## build the Python package's wheel, with the plugin inside
+wheel: $(HATCHLING) ## build the Python package's wheel, with the plugin inside
 	@rm -rf "$(WHEELS)"
-	cd python && "$(CACHE)/python-tests/bin/python" -m hatchling build --target wheel --directory "$(WHEELS)"
+	cd python && PYTHONPATH="$(HATCHLING)" "$(PYTHON)" -m hatchling build --target wheel --directory "$(WHEELS)"
 
 # Twice: in a new environment that has nothing but what the wheel asks for, and beside llama-cpp-python, transformers and
 # PyTorch (some GB, fetched once). The tests' folder is copied, so that python/sda is nowhere on the path.

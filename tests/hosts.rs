@@ -52,7 +52,7 @@ impl Hosts {
                 .args(settings),
         );
         prepare(Command::new("cmake").arg("--build").arg(&folder));
-        let python = std::env::var("PYTHON").unwrap_or_else(|_| "python3".into());
+        let python = std::env::var("SDA_PYTHON").unwrap_or_else(|_| "python3".into());
         let llama = llama.join(format!("lib/libllama{DLL_SUFFIX}"));
         Hosts { folder, llama, python, model: given("SDA_TEST_MODEL") }
     }
@@ -74,6 +74,7 @@ impl Hosts {
             _ if host.ends_with(".py") => {
                 let mut python = Command::new(&self.python);
                 python.arg(format!("{ROOT}/examples/python/{host}"));
+                python.env("PYTHONPATH", format!("{ROOT}/python"));
                 python
             }
             _ => Command::new(self.folder.join(host)),
@@ -213,6 +214,7 @@ mod hosts {
         for host in ALL {
             let expected = match host {
                 "rust" => ["No such file", "amplification is NaN, must be"],
+                "paired.py" => ["cannot load the model", "amplification is NaN, must be"],
                 _ => ["cannot load the model", "a setting is outside its range"],
             };
             for (model, amplification, expected) in

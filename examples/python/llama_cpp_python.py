@@ -1,5 +1,6 @@
-"""Steering in llama-cpp-python: its model, its tokens, its loop, and one sampler more at the head of the
-chain. The sampler computes the branch without the instruction in a context of its own.
+"""Steering in llama-cpp-python's own loop: its model, its tokens, and one sampler more at the head of the chain, which
+computes the branch without the instruction in a context of its own. For whole answers sda.llama_cpp.Steered does all
+of this.
 
     llama_cpp_python.py MODEL.gguf PROMPT INSTRUCTION AMPLIFICATION SEED N_TOKENS [--ids]
 """
@@ -7,11 +8,10 @@ chain. The sampler computes the branch without the instruction in a context of i
 import contextlib
 import ctypes
 import sys
-from ctypes import byref, c_int32
 
 import llama_cpp
-import sda_ctypes
-import sda_llama
+import sda
+from sda.llama_cpp import DropIn
 
 
 def tokenize_chat(llm, prompt, instruction):
@@ -20,7 +20,7 @@ def tokenize_chat(llm, prompt, instruction):
     message = llama_cpp.llama_chat_message(b"user", turn)
     text = ctypes.create_string_buffer(2 * len(turn) + 1024)
     template = llama_cpp.llama_model_chat_template(llm.model, None)
-    length = llama_cpp.llama_chat_apply_template(template, byref(message), 1, True, text, len(text))
+    length = llama_cpp.llama_chat_apply_template(template, ctypes.byref(message), 1, True, text, len(text))
     if not 0 <= length <= len(text):
         raise RuntimeError("the chat template does not apply")
     tokens = llm.tokenize(text.raw[:length], add_bos=True, special=True)
@@ -29,37 +29,24 @@ def tokenize_chat(llm, prompt, instruction):
 
 
 def run(path, prompt, instruction, amplification, seed, n_tokens, ids):
-    sda = sda_ctypes.load()
     llm = llama_cpp.Llama(path, n_ctx=2048, flash_attn=True, verbose=False)
     with contextlib.ExitStack() as cleanup:
         cleanup.callback(llm.close)
-        plain = tokenize_chat(llm, prompt, "")
-        instructed = tokenize_chat(llm, prompt, instruction)
-
-        host = sda_llama.host(llama_cpp)
-        # The second context is to compute as llm's own does, so it gets the same settings.
-        host.set(context_new=lambda ctx: llama_cpp.llama_init_from_model(llm.model, llm.context_params))
-        settings = sda_ctypes.params(sda, amplification)
-        if seed < 0:
-            settings.temperature = 0  # the most likely token each time
-        plain_array = (c_int32 * len(plain))(*plain)
-        steering = sda_ctypes.new(
-            sda.sda_sampler_new_dropin, byref(host), llm.ctx, plain_array, len(plain), byref(settings)
-        )
-        cleanup.callback(sda.sda_sampler_free, steering)
+        # A negative seed takes the most likely token each time.
+        params = sda.Params(amplification, temperature=0 if seed < 0 else 0.6)
+        steering = cleanup.enter_context(DropIn(llm, tokenize_chat(llm, prompt, ""), params))
 
         chain = llama_cpp.llama_sampler_chain_init(llama_cpp.llama_sampler_chain_default_params())
         cleanup.callback(llama_cpp.llama_sampler_free, chain)
-        sampler = sda_ctypes.llama_sampler(sda, steering)
-        llama_cpp.llama_sampler_chain_add(chain, ctypes.cast(sampler, llama_cpp.llama_sampler_p_ctypes))
+        steering.add_to(chain)
         llama_cpp.llama_sampler_chain_add(chain, llama_cpp.llama_sampler_init_top_p(0.95, 1))
         llama_cpp.llama_sampler_chain_add(chain, llama_cpp.llama_sampler_init_dist(seed))
 
-        tokens = instructed
+        tokens = tokenize_chat(llm, prompt, instruction)
         for _ in range(n_tokens):
             llm.eval(tokens)
             token = llama_cpp.llama_sampler_sample(chain, llm.ctx, -1)
-            sda.sda_sampler_status(steering)
+            steering.check()
             if llama_cpp.llama_vocab_is_eog(llm._model.vocab, token):
                 break
             # A token may be a part of a character, so bytes go out, not text.

@@ -1,5 +1,5 @@
-"""The program of examples/c/paired.c in Python, with nothing but ctypes: libllama and libsda are loaded
-as they are installed, no binding and no compiler.
+"""The program of examples/c/paired.c in Python, with the package sda and any libllama that is installed as a shared
+library: no other binding, and no compiler.
 
     paired.py MODEL.gguf PROMPT INSTRUCTION AMPLIFICATION SEED N_TOKENS [--ids]
 """
@@ -10,8 +10,8 @@ import sys
 from ctypes import byref, c_int32
 
 import llama_ctypes
-import sda_ctypes
-import sda_llama
+import sda
+from sda.llama_cpp import Pair, Paired
 
 
 def tokenize_chat(llama, model, prompt, instruction):
@@ -30,11 +30,11 @@ def tokenize_chat(llama, model, prompt, instruction):
         n -= 1  # The model goes on with the prompt, so it has no end.
     if n <= 0:
         raise RuntimeError("the prompt does not tokenize")
-    return (c_int32 * n)(*tokens[:n])
+    return tokens[:n]
 
 
 def run(path, prompt, instruction, amplification, seed, n_tokens, ids):
-    llama, sda = llama_ctypes.load(), sda_ctypes.load()
+    llama = llama_ctypes.load()
     llama.llama_log_set(llama_ctypes.log_errors, None)
     with contextlib.ExitStack() as cleanup:
         llama.llama_backend_init()
@@ -54,27 +54,22 @@ def run(path, prompt, instruction, amplification, seed, n_tokens, ids):
             raise RuntimeError("cannot make a context")
         cleanup.callback(llama.llama_free, ctx)
 
-        host = sda_llama.host(llama)
-        pair = sda_ctypes.new(sda.sda_pair_new, byref(host), ctx, 0, 1)
-        cleanup.callback(sda.sda_pair_free, pair)
-        sda.sda_pair_prefill(pair, plain, len(plain), instructed, len(instructed), None)
-        settings = sda_ctypes.params(sda, amplification)
-        if seed < 0:
-            settings.temperature = 0  # the most likely token each time
-        steering = sda_ctypes.new(sda.sda_sampler_new_paired, pair, byref(settings))
-        cleanup.callback(sda.sda_sampler_free, steering)
+        pair = cleanup.enter_context(Pair(ctx, llama=llama))
+        pair.prefill(plain, instructed)
+        # A negative seed takes the most likely token each time.
+        params = sda.Params(amplification, temperature=0 if seed < 0 else 0.6)
+        steering = cleanup.enter_context(Paired(pair, params))
 
         chain = llama.llama_sampler_chain_init(llama.llama_sampler_chain_default_params())
         cleanup.callback(llama.llama_sampler_free, chain)
-        llama.llama_sampler_chain_add(chain, sda_ctypes.llama_sampler(sda, steering))
+        steering.add_to(chain)
         llama.llama_sampler_chain_add(chain, llama.llama_sampler_init_top_p(0.95, 1))
         llama.llama_sampler_chain_add(chain, llama.llama_sampler_init_dist(seed))
 
-        row, piece = c_int32(), ctypes.create_string_buffer(256)
+        piece = ctypes.create_string_buffer(256)
         for _ in range(n_tokens):
-            sda.sda_pair_row(pair, sda_ctypes.SIDE_INSTRUCTED, byref(row))
-            token = llama.llama_sampler_sample(chain, ctx, row)
-            sda.sda_sampler_status(steering)
+            token = llama.llama_sampler_sample(chain, ctx, pair.row())
+            steering.check()
             if llama.llama_vocab_is_eog(vocab, token):
                 break
             n_piece = llama.llama_token_to_piece(vocab, token, piece, len(piece), 0, False)
@@ -83,7 +78,7 @@ def run(path, prompt, instruction, amplification, seed, n_tokens, ids):
             # A token may be a part of a character, so bytes go out, not text.
             sys.stdout.buffer.write(b"%d " % token if ids else piece.raw[:n_piece])
             sys.stdout.buffer.flush()
-            sda.sda_pair_step(pair, token)
+            pair.step(token)
         sys.stdout.buffer.write(b"\n")
 
 

@@ -20,8 +20,8 @@ class SteeringLogitsProcessor(LogitsProcessor):
     from the divergence; so generate with `do_sample=True, temperature=1.0` (and `top_k=0, top_p=0.95`, for example), or
     with `do_sample=False`, which takes the most likely token. It goes before other processors that change scores.
 
-    A processor is for one call of `generate()` at a time, and begins again with the next one that has other tokens.
-    The steering runs on the CPU: rows on another device are copied there and back.
+    A processor is for the prompts of one call of `generate()`. Where tokens are taken back, as with assistant models,
+    the plain branch is read again. The steering runs on the CPU: rows on another device are copied there and back.
     """
 
     def __init__(
@@ -65,6 +65,8 @@ class SteeringLogitsProcessor(LogitsProcessor):
         self._takes = inspect.signature(model.forward).parameters
         # transformers has renamed it.
         self._cache_name = "cache" if "cache" in self._takes else "past_key_values"
+        # The tokens of the instructed branch at the first step and at the last one.
+        self._first: torch.Tensor | None = None
         self._seen: torch.Tensor | None = None
         # What the plain branch has read.
         self._ids: torch.Tensor
@@ -111,14 +113,19 @@ class SteeringLogitsProcessor(LogitsProcessor):
         return same.int().argmax(dim=1) if bool(same.any(dim=1).all()) else None
 
     def _begin(self, input_ids: torch.Tensor) -> None:
+        first = self._first
+        if first is None or not torch.equal(input_ids[:, : first.shape[1]], first):
+            first = self._first = input_ids.clone()
         ids, mask = self._prompt
-        ids = input_ids[:, -1:] if ids is None else ids.to(input_ids.device)
+        ids = first[:, -1:] if ids is None else ids.to(first.device)
         mask = torch.ones_like(ids) if mask is None else mask.to(ids)
         times, rest = divmod(input_ids.shape[0], ids.shape[0])
         if rest or times == 0:
             raise ValueError(f"unconditional_ids has {len(ids)} rows, must divide the batch of {len(input_ids)}")
         # The beams, or several answers, of a prompt stand next to one another.
-        self._ids, self._mask = ids.repeat_interleave(times, 0), mask.repeat_interleave(times, 0)
+        generated = input_ids[:, first.shape[1] :]
+        self._ids = torch.cat([ids.repeat_interleave(times, 0), generated], dim=1)
+        self._mask = torch.cat([mask.repeat_interleave(times, 0), torch.ones_like(generated)], dim=1)
         self._cache = None
 
     def _reorder(self, rows: torch.Tensor) -> None:

@@ -5,8 +5,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
+import transformers
 from conftest import ROOT
+
+import sda
 
 README = (ROOT / "python/README.md").read_text()
 BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
@@ -45,3 +50,18 @@ def test_the_first_program_of_the_readme_runs_as_it_stands(tmp_path, model):
     done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert len(done.stdout.split()) > 5, done.stdout
+
+
+def test_the_other_programs_of_the_readme_run_on_what_they_name():
+    config = transformers.LlamaConfig(
+        vocab_size=50, hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2
+    )
+    plain = torch.ones(1, 3, dtype=torch.long)
+    inputs = {"input_ids": torch.ones(1, 4, dtype=torch.long), "max_new_tokens": 3, "eos_token_id": None}
+    model = transformers.AutoModelForCausalLM.from_config(config)
+    rows = np.random.default_rng(1).normal(size=(2, 50)).astype(np.float32)
+    names = {"model": model, "inputs": inputs, "plain_ids": plain, "instructed": rows[0], "plain": rows[1], "sda": sda}
+    assert len(BLOCKS) == 3
+    for program in BLOCKS[1:]:
+        exec(program, names)
+    assert len(names["processor"].steps) == 1 and names["step"].divergence > 0

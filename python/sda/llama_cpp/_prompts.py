@@ -2,9 +2,10 @@
 formats."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-import llama_cpp
+if TYPE_CHECKING:
+    from llama_cpp import Llama
 
 Placement: TypeAlias = Literal["after", "before", "system"]
 Messages: TypeAlias = Sequence[Any]
@@ -44,7 +45,7 @@ def paragraphs(first: str, second: str) -> str:
 class Capture:
     """Stands for a `Llama` in its own `create_chat_completion()`, and has the prompt that the chat format made."""
 
-    def __init__(self, llm: llama_cpp.Llama, complete: Callable[..., Any]) -> None:
+    def __init__(self, llm: "Llama", complete: Callable[..., Any]) -> None:
         self._llm = llm
         self._complete = complete
         self._asked = False
@@ -68,22 +69,24 @@ class _Prompt(Exception):
     """Carries a prompt out of a chat format."""
 
 
-def capture(llm: llama_cpp.Llama, messages: Messages, arguments: dict[str, Any]) -> list[int]:
+def capture(llm: "Llama", messages: Messages, arguments: dict[str, Any]) -> list[int]:
     """The tokens of the prompt that a chat format makes of messages."""
 
     def stop(prompt: str | list[int], **_rest: Any) -> None:
         raise _Prompt(prompt)
 
+    from llama_cpp import Llama
+
     stand_in: Any = Capture(llm, stop)
     try:
-        llama_cpp.Llama.create_chat_completion(stand_in, list(messages), **arguments)
+        Llama.create_chat_completion(stand_in, list(messages), **arguments)
     except _Prompt as captured:
         prompt: str | list[int] = captured.args[0]
         return tokens(llm, prompt)
     raise ValueError("this chat format does not ask the model, must do so to be steered")
 
 
-def tokens(llm: llama_cpp.Llama, prompt: str | Sequence[int]) -> list[int]:
+def tokens(llm: "Llama", prompt: str | Sequence[int]) -> list[int]:
     """The tokens of a prompt, as `Llama` reads it."""
     if isinstance(prompt, str):
         return llm.tokenize(prompt.encode(), add_bos=True, special=True)

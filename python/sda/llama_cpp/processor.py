@@ -14,8 +14,8 @@ class Processor:
     """Steers one answer of a `Llama`, as an element of its `logits_processor` list.
 
     It goes first in that list, and the temperature of the call is 1, or 0 for the most likely token: the sampler's own
-    is applied already. llama-cpp-python calls processors from C, where an exception is printed and lost; pass `stop` as
-    a `stopping_criteria`, too, which raises it.
+    is applied already. llama-cpp-python calls processors from C, where an exception is lost; so `stop` goes among the
+    `stopping_criteria`, and raises it before the step's token gets out.
     """
 
     def __init__(self, sampler: DropIn) -> None:
@@ -27,12 +27,13 @@ class Processor:
         """Why a step was not steered."""
 
     def __call__(self, input_ids: npt.NDArray[np.intc], scores: npt.NDArray[np.single]) -> npt.NDArray[np.single]:
-        """Steered log-probabilities; `scores` are the instructed logits by token id, `input_ids` all tokens so far."""
+        """Steered log-probabilities; `scores` are the instructed logits by token id, `input_ids` all tokens so far.
+        Where that fails there is an `error`, and no token has a finite score."""
         try:
             return self._steered(input_ids, scores)
-        except BaseException as error:  # C would lose it
+        except BaseException as error:  # C would lose it, an interrupt, too
             self.error = self.error or error
-            raise
+            return np.full(scores.size, -np.inf, np.single)
 
     def end(self, reason: str) -> None:
         """Refuses further steps."""

@@ -1,11 +1,11 @@
 """A `Llama` whose answers are steered."""
 
+import math
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-import llama_cpp
 import numpy as np
 import numpy.typing as npt
 
@@ -14,7 +14,9 @@ from sda.llama_cpp.processor import Processor
 from sda.llama_cpp.sampler import DropIn
 from sda.params import RECOMMENDED, Params
 
+# At run time llama_cpp is needed by calls alone: hosts with another llama.cpp import this package, too.
 if TYPE_CHECKING:
+    import llama_cpp
     from llama_cpp import llama_types
 
     Chat: TypeAlias = (
@@ -87,10 +89,12 @@ class Steered:
             Error: for a step that could not be steered; from a stream while it is read.
             ValueError: for what `Llama` refuses, and a chat format that asks the model several times or reads images.
         """
+        from llama_cpp import Llama
+
         plain = capture(self.llm, place(messages, self.negative, self.placement), arguments)
         asked: Any = Capture(self.llm, lambda prompt, **rest: self._complete(prompt, plain, temperature, rest))
         instructed = place(messages, self.instruction, self.placement)
-        answer: Chat = llama_cpp.Llama.create_chat_completion(asked, instructed, **arguments)
+        answer: Chat = Llama.create_chat_completion(asked, instructed, **arguments)
         return answer
 
     def create_completion(
@@ -125,9 +129,15 @@ class Steered:
     def _complete(
         self, prompt: str | Sequence[int], plain: list[int], temperature: float | None, arguments: dict[str, Any]
     ) -> "Completion":
+        from llama_cpp import LogitsProcessorList, StoppingCriteriaList
+
         if arguments.get("suffix"):
             raise ValueError("suffix is given, must be None: there is no plain prompt with it")
         params = self.params if temperature is None else replace(self.params, temperature=temperature)
+        greedy = params.temperature <= 0
+        if greedy:
+            # The chain takes the most likely token, behind whatever else changes or masks it.
+            params = replace(params, temperature=1.0, sigma=math.inf, t_min=0.0)
         processor = self._begin(plain, params)
         bias = arguments.pop("logit_bias", None)
         processors = [processor, *(arguments.pop("logits_processor", None) or [])]
@@ -135,10 +145,10 @@ class Steered:
             # llama-cpp-python drops the processors where both are given.
             processors.append(_Bias(bias))
         criteria = [processor.stop, *(arguments.pop("stopping_criteria", None) or [])]
-        arguments["logits_processor"] = llama_cpp.LogitsProcessorList(processors)
-        arguments["stopping_criteria"] = llama_cpp.StoppingCriteriaList(criteria)
+        arguments["logits_processor"] = LogitsProcessorList(processors)
+        arguments["stopping_criteria"] = StoppingCriteriaList(criteria)
         # The sampler's temperature is applied before the chain's.
-        arguments["temperature"] = 1.0 if params.temperature > 0 else 0.0
+        arguments["temperature"] = 0.0 if greedy else 1.0
         prompt = prompt if isinstance(prompt, str) else list(prompt)
         return self.llm.create_completion(prompt, **arguments)
 
