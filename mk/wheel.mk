@@ -26,5 +26,5 @@ test-python: wheel build llama-cpp-python ## test the Python package, with the r
 	$(WHEEL_PYTEST) "$(WHEEL_VENV)/bin/python" -m pytest test_abi.py test_kernel.py test_wheel.py
 	"$(LLAMA_CPP_PYTHON_VENV)/bin/pip" install --quiet --disable-pip-version-check -r python/tests/requirements.txt
 	"$(LLAMA_CPP_PYTHON_VENV)/bin/pip" install --quiet --disable-pip-version-check --force-reinstall --no-deps "$(WHEELS)"/*.whl
-	$(WHEEL_PYTEST) SDA=$(SDA) SDA_TEST_MODEL="$${SDA_TEST_MODEL:-$$($(FETCH) smollm2)}" \
+	model="$${SDA_TEST_MODEL:-$$($(FETCH) smollm2)}" && $(WHEEL_PYTEST) SDA=$(SDA) SDA_TEST_MODEL="$$model" \
 	    "$(LLAMA_CPP_PYTHON_VENV)/bin/python" -m pytest --ignore test_abi.py --ignore test_kernel.py --ignore test_wheel.py

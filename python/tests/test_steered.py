@@ -287,6 +287,20 @@ def test_model_and_steering_may_go_in_any_order(model):
     gc.collect()
 
 
+def test_the_second_context_goes_before_the_model_also_where_a_stream_holds_it(model):
+    llm = llama_cpp.Llama(model, n_ctx=256, verbose=False)
+    steered = Steered(llm, INSTRUCTION)
+    stream = steered.create_chat_completion(MESSAGES, stream=True, max_tokens=20)
+    next(stream)
+    next(stream)
+    sampler = steered._sampler
+    del steered
+    gc.collect()
+    assert streamed([next(stream)]) and sampler._handle is not None
+    llm.close()
+    assert sampler._handle is None
+
+
 def test_an_interrupt_while_the_plain_branch_is_read_is_not_lost(llm, steered, monkeypatch):
     steered.create_chat_completion(MESSAGES, max_tokens=2)
     real = llama_cpp.llama_decode

@@ -2,6 +2,7 @@
 
 import ctypes
 import sys
+import threading
 import weakref
 from collections.abc import Callable
 from ctypes import POINTER, c_int8, c_int32
@@ -23,7 +24,8 @@ class Host:
         """`llama` holds the functions of llama.h and the struct llama_batch with their ctypes types, as the package
         llama_cpp does."""
         self.table = CHost(struct_size=ctypes.sizeof(CHost))
-        self._error: BaseException | None = None
+        # The library calls these functions on the thread that called it.
+        self._raised = threading.local()
         # Contexts whose Llama knows how to make another one like it.
         self._owners: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
         self.llama = llama
@@ -49,7 +51,8 @@ class Host:
 
     def take_error(self) -> BaseException | None:
         """What a Python function of the table has raised, once. It could not pass through the library."""
-        error, self._error = self._error, None
+        error: BaseException | None = getattr(self._raised, "error", None)
+        self._raised.error = None
         return error
 
     def _lend(self, name: str, function: Callable[..., Any], on_error: int | None) -> None:
@@ -57,7 +60,7 @@ class Host:
             try:
                 return function(*arguments)
             except BaseException as error:  # an interrupt, too, must not be lost in a callback
-                self._error = error
+                self._raised.error = error
                 return on_error
 
         setattr(self.table, name, _FIELDS[name](guarded))

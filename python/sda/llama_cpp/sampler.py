@@ -1,6 +1,7 @@
 """Samplers for a chain of llama.cpp, or for a candidate array of one's own."""
 
 import ctypes
+import weakref
 from collections.abc import Sequence
 from typing import Any, ClassVar, NamedTuple
 
@@ -125,8 +126,8 @@ class DropIn(Sampler):
     ) -> None:
         """
         Args:
-            context: a `Llama`, whose settings the second context gets, or a llama_context; of that only length, batch
-                sizes and threads are known.
+            context: a `Llama`, whose settings the second context gets, and whose `close()` closes this; or a
+                llama_context, of which only length, batch sizes and threads are known.
             plain: tokens of the prompt without the instruction; copied.
             params: the settings.
             llama: what holds llama.cpp's functions; the package llama_cpp if None.
@@ -136,7 +137,8 @@ class DropIn(Sampler):
         """
         lent = host(llama)
         self._llama = lent.llama
-        ctx = lent.own(context) if hasattr(context, "context_params") else context
+        is_llama = hasattr(context, "context_params")
+        ctx = lent.own(context) if is_llama else context
         tokens = tokens_of("plain", plain)
         settings = params.to_c()
         super().__init__(
@@ -148,6 +150,9 @@ class DropIn(Sampler):
             tokens.size,
             ctypes.byref(settings),
         )
+        if is_llama:
+            # Something that lives on, such as a stream, may hold this object when the model is freed.
+            context._stack.callback(_close, weakref.ref(self))
 
     def set_prompt(self, plain: Sequence[int] | npt.NDArray[np.int32]) -> None:
         """Starts over with another plain prompt, the next turn of a chat. What it has in common with the tokens so far
@@ -158,6 +163,11 @@ class DropIn(Sampler):
         """
         tokens = tokens_of("plain", plain)
         self._call("set_prompt", tokens.ctypes.data, tokens.size)
+
+
+def _close(sampler: weakref.ref[DropIn]) -> None:
+    if (alive := sampler()) is not None:
+        alive.close()
 
 
 class Paired(Sampler):

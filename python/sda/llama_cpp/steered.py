@@ -1,7 +1,6 @@
 """A `Llama` whose answers are steered."""
 
 import math
-import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -63,8 +62,6 @@ class Steered:
         self.instruction, self.negative, self.placement = instruction, negative, placement
         self._sampler: DropIn | None = None
         self._processor: Processor | None = None
-        # The second context has to be freed before the model is.
-        llm._stack.callback(_close, weakref.ref(self))
 
     def close(self) -> None:
         """Frees the second context. `llm.close()` does it, too."""
@@ -162,11 +159,6 @@ class Steered:
             self._sampler.set_prompt(plain)
         self._processor = Processor(self._sampler)
         return self._processor
-
-
-def _close(steered: weakref.ref[Steered]) -> None:
-    if (alive := steered()) is not None:
-        alive.close()
 
 
 class _Bias:
