@@ -19,6 +19,7 @@ pub struct Constraint {
     json_schema: Option<Box<RawValue>>,
     response_format: Option<ResponseFormat>,
     logit_bias: Option<Value>,
+    ignore_eos: Option<bool>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -61,6 +62,14 @@ impl Constraint {
         }
         if let Some(bias) = &self.logit_bias {
             settings.logit_bias = biases(bias, model)?;
+        }
+        if self.ignore_eos == Some(true) {
+            if settings.grammar.is_some() {
+                let allowed = "false where a grammar or a schema says when the answer ends";
+                return Err(ApiError::field("ignore_eos", true, allowed));
+            }
+            let ends = (0..model.n_vocab() as Token).filter(|&token| model.is_eog(token));
+            settings.logit_bias.extend(ends.map(|token| (token, f32::NEG_INFINITY)));
         }
         Ok(settings.validate(model)?)
     }
@@ -124,8 +133,9 @@ fn biases(given: &Value, model: &Model) -> Result<Vec<(Token, f32)>, ApiError> {
             bias => bias.as_f64().ok_or_else(|| wrong(bias))? as f32,
         };
         match &token {
+            // The text of a control token names that token; llama-server takes it for the letters that it is written with.
             Value::String(text) => {
-                biases.extend(model.tokenize(text, false)?.into_iter().map(|token| (token, bias)));
+                biases.extend(model.tokenize(text, true)?.into_iter().map(|token| (token, bias)));
             }
             token => {
                 let id = token.as_i64().and_then(|id| Token::try_from(id).ok());

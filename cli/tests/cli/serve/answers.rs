@@ -224,3 +224,34 @@ fn an_answer_keeps_to_a_grammar_a_schema_and_a_bias() {
     assert_ne!(biased(json!([[" Paris", false]])), " Paris");
     assert_eq!(biased(json!({ " London": 50 })), " London");
 }
+
+#[test]
+fn an_answer_does_not_end_where_the_tokens_that_end_it_are_banned() {
+    let server = Server::start(&["-np", "1"]);
+    let ask = |more: Value| {
+        let mut body = json!({ "max_tokens": 24 });
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let reply = server.chat("What is 1+1?", &body);
+        let choice = &reply["choices"][0];
+        (content(&reply).to_owned(), choice["finish_reason"].as_str().unwrap().to_owned())
+    };
+    let ended = ask(json!({}));
+    assert_eq!(ended.1, "stop", "{ended:?}");
+    let id = |text: &str| server.ask("/tokenize", &json!({ "content": text }))["tokens"][0].clone();
+    let by_number = json!([[id("<|im_end|>"), false], [id("<|endoftext|>"), false]]);
+    for more in [
+        json!({ "ignore_eos": true }),
+        json!({ "logit_bias": by_number }),
+        json!({ "logit_bias": [["<|im_end|>", false], ["<|endoftext|>", false]] }),
+        json!({ "logit_bias": { "<|im_end|>": -1000, "<|endoftext|>": -1000 } }),
+    ] {
+        let longer = ask(more.clone());
+        assert_eq!(longer.1, "length", "{more}: {longer:?}");
+        assert!(longer.0.starts_with(&ended.0), "{longer:?} after {ended:?}");
+        let steered =
+            json!({ "sda": { "instruction": "Be brief.", "guidance": 2 }, "temperature": 1, "seed": 1 });
+        let mut steered = steered;
+        steered.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        assert_eq!(ask(steered).1, "length", "{more}");
+    }
+}

@@ -74,6 +74,12 @@ fn a_wrong_value_is_refused_by_the_name_of_its_field() {
         (chat(json!({ "logit_bias": 3 })), "logit_bias", "logit_bias is 3"),
         (chat(json!({ "logit_bias": [[1, 2, 3]] })), "logit_bias", "a list of pairs"),
         (chat(json!({ "logit_bias": { "999999": 1 } })), "logit_bias", "from 0 to 49151"),
+        (chat(json!({ "ignore_eos": 1 })), "ignore_eos", "ignore_eos is 1, must be true or false"),
+        (
+            chat(json!({ "ignore_eos": true, "grammar": "root ::= \"a\"" })),
+            "ignore_eos",
+            "false where a grammar",
+        ),
         (chat(json!({ "reasoning_format": "x" })), "reasoning_format", "auto, deepseek or none"),
         (chat(json!({ "chat_template_kwargs": 3 })), "chat_template_kwargs", "is 3, must be"),
         (
