@@ -282,6 +282,7 @@ impl Run {
             text: self.text,
             tokens: self.tokens,
             finish,
+            stop_text: self.stop.found().map(str::to_owned),
             prefill: self.prefill,
             timings: self.timings,
             mean_divergence: (measured && steps > 0).then(|| self.divergence_sum / steps as f64),

@@ -223,6 +223,8 @@ pub struct Answer {
     pub tokens: Vec<Token>,
     /// Why it ended.
     pub finish: Finish,
+    /// The text of [`Generation::stop`] that ended it, if one did.
+    pub stop_text: Option<String>,
     /// What reading the prompts cost.
     pub prefill: Prefill,
     /// Where the time went.
@@ -238,6 +240,7 @@ impl Answer {
             text: String::new(),
             tokens: Vec::new(),
             finish: Finish::Cancelled,
+            stop_text: None,
             prefill: Prefill::default(),
             timings: Timings::default(),
             mean_divergence: None,

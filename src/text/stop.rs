@@ -10,6 +10,8 @@ pub struct StopMatcher {
     held: String,
     /// For each byte of it, whether it is shown.
     shown: Vec<bool>,
+    /// The stop text that has come, by its place.
+    found: Option<usize>,
 }
 
 impl StopMatcher {
@@ -18,7 +20,7 @@ impl StopMatcher {
         if stops.iter().any(String::is_empty) {
             return Err(Error::param("stop", "\"\"", "a text of at least one character"));
         }
-        Ok(StopMatcher { stops: stops.to_vec(), held: String::new(), shown: Vec::new() })
+        Ok(StopMatcher { stops: stops.to_vec(), held: String::new(), shown: Vec::new(), found: None })
     }
 
     /// Adds text. Returns what may be shown now, and whether a stop text has come; after that nothing
@@ -35,7 +37,10 @@ impl StopMatcher {
     fn add(&mut self, text: &str, shown: bool) -> (String, bool) {
         self.held.push_str(text);
         self.shown.resize(self.held.len(), shown);
-        if let Some(start) = self.stops.iter().filter_map(|stop| self.held.find(stop.as_str())).min() {
+        let places = self.stops.iter().enumerate();
+        let found = places.filter_map(|(i, stop)| Some((self.held.find(stop.as_str())?, i))).min();
+        if let Some((start, i)) = found {
+            self.found = Some(i);
             return (self.release(start), true);
         }
         let keep = self.stops.iter().map(|stop| overlap(&self.held, stop)).max().unwrap_or(0);
@@ -48,6 +53,11 @@ impl StopMatcher {
         // All bytes of a character are alike, and all are taken.
         let is_shown = |c: &char| shown.by_ref().take(c.len_utf8()).filter(|shown| !shown).count() == 0;
         self.held.drain(..bytes).filter(is_shown).collect()
+    }
+
+    /// The stop text that has come; of several that begin together the first of the list.
+    pub fn found(&self) -> Option<&str> {
+        self.found.map(|i| self.stops[i].as_str())
     }
 
     /// Ends the stream; returns what was held back.
@@ -110,6 +120,22 @@ mod tests {
         let mut matcher = StopMatcher::new(&stops).unwrap();
         assert_eq!(told(matcher.push("z<|us")), "z false");
         assert_eq!(matcher.finish(), "<|us");
+    }
+
+    #[test]
+    fn the_stop_text_that_has_come_is_named() {
+        let stops = ["nowhere", "bcd", "b", "c"].map(String::from);
+        for (pieces, found) in [
+            (&["a", "bc"][..], Some("b")),
+            (&["abcd"], Some("bcd")),
+            (&["ac", "b"], Some("c")),
+            (&["no", "where"], Some("nowhere")),
+            (&["a", "nowher"], None),
+        ] {
+            let mut matcher = StopMatcher::new(&stops).unwrap();
+            let stopped = pieces.iter().any(|piece| matcher.push(piece).1);
+            assert_eq!((matcher.found(), stopped), (found, found.is_some()), "{pieces:?}");
+        }
     }
 
     proptest! {

@@ -29,11 +29,7 @@ impl Native {
             Some(Finish::Length | Finish::ContextFull | Finish::Cancelled) => "limit",
             None => "none",
         };
-        let stops = &reply.plan.settings.stop;
-        let stopping_word = match (finish, stops.as_slice()) {
-            (Some(Finish::StopText), [only]) => only.as_str(),
-            _ => "",
-        };
+        let stopping_word = one.answer.as_ref().and_then(|answer| answer.stop_text.as_deref()).unwrap_or("");
         json!({
             "index": choice,
             "content": content,

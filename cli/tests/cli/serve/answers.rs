@@ -70,6 +70,15 @@ fn a_stop_text_ends_the_answer_and_is_no_part_of_it() {
         assert_eq!(Some(content(&stopped)), content(&whole).split(" la").next());
         assert_eq!(stopped["choices"][0]["finish_reason"], "stop");
     }
+    // Which one it was, in llama-server's own reply, streamed or not.
+    let native = json!({ "prompt": "The capital of France is", "n_predict": 8, "temperature": 0,
+        "stop": ["nowhere", "is.", "ris"] });
+    let whole = server.ask("/completion", &native);
+    let streamed: Vec<Event> = server.stream("/completion", &native).collect();
+    for last in [&whole, *chunks(&streamed).last().unwrap()] {
+        assert_eq!((&last["stop_type"], &last["stopping_word"]), (&json!("word"), &json!("ris")), "{last}");
+    }
+    assert_eq!(whole["content"], " Pa");
     let short = server.chat(CAPITAL, &json!({ "max_completion_tokens": 2 }));
     assert_eq!(short["choices"][0]["finish_reason"], "length");
     assert_eq!(short["usage"]["completion_tokens"], 2);
