@@ -751,7 +751,48 @@ typedef int32_t (*sda_judge_fn)(void *user_data,
 
 #if defined(SDA_BUNDLED)
 /*
- How to load a model. Set it up with sda_model_params_init(), then change single fields.
+ A device that llama.cpp can compute on. The library owns it: the size is the library's, and the texts are there
+ during the call.
+ */
+typedef struct sda_device {
+    /*
+     Size of this struct as the library knows it.
+     */
+    size_t struct_size;
+    /*
+     What `devices` of sda_model_params calls it, such as Vulkan0.
+     */
+    const char *name;
+    /*
+     What it is, in its maker's words.
+     */
+    const char *description;
+    /*
+     The backend that drives it, such as Vulkan.
+     */
+    const char *backend;
+    /*
+     Bytes of its memory; 0 where the backend does not say.
+     */
+    uint64_t memory_total;
+    /*
+     Bytes of it that are free.
+     */
+    uint64_t memory_free;
+    /*
+     0 the CPU, 1 something that helps the CPU, such as a BLAS library, 2 a GPU, 3 a GPU that shares the CPU's memory,
+     4 another.
+     */
+    int32_t kind;
+    /*
+     Always 0.
+     */
+    uint32_t reserved;
+} sda_device;
+
+/*
+ How to load a model. Set it up with sda_model_params_init(), then change single fields. What it points to is needed
+ during sda_model_new() only.
  */
 typedef struct sda_model_params {
     /*
@@ -759,9 +800,10 @@ typedef struct sda_model_params {
      */
     size_t struct_size;
     /*
-     Layers to keep on the GPU, in builds with a GPU backend. Default 0.
+     Layers whose weights go to devices, the last ones of the model: 0 or more, -1 for llama.cpp's auto, -2 for all.
+     Default -1. Of no effect without a device, see sda_devices().
      */
-    uint32_t n_gpu_layers;
+    int32_t n_gpu_layers;
     /*
      Map the file instead of reading it, if not 0. Default 1.
      */
@@ -779,6 +821,28 @@ typedef struct sda_model_params {
      Passed to `progress` as it is.
      */
     void *progress_data;
+    /*
+     Names of the devices to use, with commas between them, or "none". NULL (the default): all GPUs.
+     */
+    const char *devices;
+    /*
+     How much of the model each device takes, as proportions that are at least 0; those beyond `n_tensor_split` take
+     nothing. NULL (the default): as their free memory is.
+     */
+    const float *tensor_split;
+    /*
+     Numbers in `tensor_split`, at most 16. Default 0.
+     */
+    size_t n_tensor_split;
+    /*
+     How a model is split among several devices: 0 not at all, 1 by layers, 2 by rows where the backend can, 3 by rows
+     with the KV cache, which is experimental. Default 1.
+     */
+    int32_t split_mode;
+    /*
+     Which of the devices computes alone where nothing is split, from 0. Default 0.
+     */
+    uint32_t main_gpu;
 } sda_model_params;
 
 /*
@@ -1758,6 +1822,18 @@ int32_t sda_judge_parse(const struct sda_judge_request *request,
 
 #if defined(SDA_BUNDLED)
 /*
+ Tells of every device that llama.cpp can compute on, the CPU among them.
+
+ `each` is called once for each, before the function returns, and must not call the library. `each_data` is passed on
+ as it is.
+
+ SDA_ERR_NULL without `each`; SDA_ERR_MODEL if llama.cpp could not be set up.
+ */
+int32_t sda_devices(void (*each)(const struct sda_device *device,
+                                 void *each_data),
+                    void *each_data);
+
+/*
  Fills a struct with the defaults; `size` is sizeof *params. Errors as sda_params_init().
  */
 int32_t sda_model_params_init(struct sda_model_params *params,
@@ -1770,7 +1846,7 @@ int32_t sda_model_params_init(struct sda_model_params *params,
 
  `model` receives the handle; free it with sda_model_free().
 
- SDA_ERR_IO if there is no such file, SDA_ERR_MODEL if it is not a model that llama.cpp can load, if it cannot
+ SDA_ERR_PARAM for a setting outside its range, SDA_ERR_IO if there is no such file, SDA_ERR_MODEL if it is not a model that llama.cpp can load, if it cannot
  continue a text (encoders, diffusion models), or if `progress` stopped it.
  */
 int32_t sda_model_new(const char *path,

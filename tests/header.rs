@@ -123,10 +123,14 @@ fn structs_are_laid_out_as_in_rust() {
     .concat();
     #[cfg(feature = "bundled")]
     {
-        use sda::ffi::{CAnswer, CEngineParams, CGenerateParams, CLogitBias, CModelParams, CToken, CTurn};
+        use sda::ffi::{
+            CAnswer, CDevice, CEngineParams, CGenerateParams, CLogitBias, CModelParams, CToken, CTurn,
+        };
         source += &[
             layout!(CModelParams as sda_model_params: struct_size, n_gpu_layers, use_mmap, use_mlock, progress,
-                progress_data),
+                progress_data, devices, tensor_split, n_tensor_split, split_mode, main_gpu),
+            layout!(CDevice as sda_device: struct_size, name, description, backend, memory_total, memory_free, kind,
+                reserved),
             layout!(CEngineParams as sda_engine_params: struct_size, n_ctx, n_batch, n_ubatch, n_threads,
                 n_threads_batch, flash_attn, swa_full, judge_n_ctx, judge_model, max_instructions, reserved),
             layout!(CGenerateParams as sda_generate_params: struct_size, prompt, on_text, user_data, instruction,

@@ -2,7 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 
-use clap::{Parser, Subcommand};
+use clap::{ArgMatches, CommandFactory, Parser, Subcommand};
 use clap_lex::OsStrExt;
 
 use crate::args::GenerateArgs;
@@ -13,10 +13,14 @@ use crate::commands::plot::PlotArgs;
 use crate::commands::score::ScoreArgs;
 
 /// llama.cpp's options of several letters behind one dash, which clap does not know.
-const SHORT_WORDS: [(&str, &str); 15] = [
+const SHORT_WORDS: [(&str, &str); 19] = [
     ("-tb", "--threads-batch"),
     ("-ub", "--ubatch-size"),
     ("-ngl", "--n-gpu-layers"),
+    ("-dev", "--device"),
+    ("-sm", "--split-mode"),
+    ("-ts", "--tensor-split"),
+    ("-mg", "--main-gpu"),
     ("-sys", "--system-prompt"),
     ("-sysf", "--system-prompt-file"),
     ("-fa", "--flash-attn"),
@@ -59,6 +63,20 @@ pub fn not_utf8(args: &[OsString]) -> String {
     let wrong: Vec<String> =
         args.iter().filter(|arg| arg.to_str().is_none()).map(|arg| format!("{arg:?}")).collect();
     format!("{} is not UTF-8, must be, unless it names a file", wrong.join(", "))
+}
+
+/// True for a command line with `--list-devices`. As in llama.cpp nothing else is needed there: no model, and no prompt.
+pub fn asks_for_devices(args: &[OsString]) -> bool {
+    if !args.iter().take_while(|arg| *arg != "--").any(|arg| arg == "--list-devices") {
+        return false;
+    }
+    // What is missing is no error.
+    let matches = Cli::command().ignore_errors(true).try_get_matches_from(args);
+    let asked = |matches: &ArgMatches| {
+        // A command may have no such option.
+        matches!(matches.try_get_one::<bool>("list_devices"), Ok(Some(true)))
+    };
+    matches.is_ok_and(|matches| matches.subcommand().is_some_and(|(_, matches)| asked(matches)))
 }
 
 /// Steers a local GGUF model towards an instruction, without fine-tuning.

@@ -5,6 +5,7 @@ mod assess;
 mod check;
 mod cli;
 mod commands;
+mod devices;
 mod failure;
 mod fingerprint;
 mod input;
@@ -50,6 +51,9 @@ pub mod fuzz {
 /// Runs the command line of the process.
 pub fn main() -> ExitCode {
     let args = cli::expand(std::env::args_os());
+    if cli::asks_for_devices(&args) {
+        return ended(devices::list());
+    }
     let cli = match Cli::try_parse_from(&args) {
         Ok(cli) => cli,
         Err(error) if error.kind() == ErrorKind::InvalidUtf8 => {
@@ -78,6 +82,11 @@ pub fn main() -> ExitCode {
         Command::Eval(args) => eval::run(args),
         Command::Plot(args) => plot::run(&args),
     };
+    ended(outcome)
+}
+
+/// The exit status of a command that ended so; says why.
+fn ended(outcome: failure::Outcome) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Usage(text)) => {

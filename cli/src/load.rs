@@ -8,6 +8,7 @@ use sda::engine::Engine;
 use sda::llama::{self, Model};
 
 use crate::args::LoadArgs;
+use crate::devices;
 use crate::failure::{Failure, Outcome};
 use crate::ui::console::{note, stderr_is_terminal};
 use crate::ui::interrupt::Interrupt;
@@ -74,6 +75,7 @@ fn kv_mib(line: &str) -> Option<f64> {
 
 /// Loads a model.
 pub fn model(path: &Path, args: &LoadArgs, log: &Log, interrupt: &Interrupt) -> Outcome<Model> {
+    devices::warn(&args.device)?;
     let bar = Progress::share("loading");
     let (shown, stop) = (bar.handle(), interrupt.clone());
     interrupt.begin();

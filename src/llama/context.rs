@@ -1,18 +1,10 @@
 //! A llama.cpp context behind the host table.
 
-use std::num::NonZeroU32;
-use std::sync::Arc;
-
-use llama_cpp_2::DecodeError;
-use llama_cpp_2::context::LlamaContext;
-use llama_cpp_2::context::params::LlamaContextParams;
-use llama_cpp_2::llama_batch::LlamaBatch;
-use llama_cpp_2::model::LlamaModel;
-use llama_cpp_2::token::LlamaToken;
 use llama_cpp_sys_2 as sys;
 
 use super::model::{Model, backend};
-use super::options::{ContextOptions, MAX_THREADS};
+use super::options::ContextOptions;
+use super::raw::{Batch, RawContext};
 use crate::error::{Error, Result};
 use crate::guard::guard_or;
 use crate::host::{self, Host, HostTable, Row, SeqId};
@@ -33,12 +25,12 @@ impl Model {
 
 /// What the host table's functions get a pointer to.
 struct State {
-    // Dropped before the model that it borrows.
-    context: LlamaContext<'static>,
+    // Dropped before the model that it was made from.
+    context: RawContext,
     model: Model,
     options: ContextOptions,
-    batch: LlamaBatch<'static>,
-    /// Which rows of the last decode have logits; llama-cpp-2 panics when asked for another.
+    batch: Batch,
+    /// Which rows of the last decode have logits; llama.cpp logs an error when asked for another.
     has_logits: Vec<bool>,
 }
 
@@ -63,50 +55,35 @@ const TABLE: HostTable = HostTable {
 impl State {
     fn new(model: &Model, options: &ContextOptions) -> Result<State> {
         options.validate()?;
-        let cores = std::thread::available_parallelism().map_or(1, |n| n.get() as u32).min(MAX_THREADS);
-        let threads = if options.n_threads == 0 { cores } else { options.n_threads };
-        let threads_batch = if options.n_threads_batch == 0 { threads } else { options.n_threads_batch };
-        let flash_attn = match options.flash_attn {
-            None => sys::LLAMA_FLASH_ATTN_TYPE_AUTO,
-            Some(false) => sys::LLAMA_FLASH_ATTN_TYPE_DISABLED,
-            Some(true) => sys::LLAMA_FLASH_ATTN_TYPE_ENABLED,
-        };
-        let params = LlamaContextParams::default()
-            .with_n_ctx(NonZeroU32::new(options.n_ctx))
-            .with_n_batch(options.n_batch)
-            .with_n_ubatch(options.n_ubatch)
-            .with_n_seq_max(options.n_seq_max)
-            .with_n_threads(threads as i32)
-            .with_n_threads_batch(threads_batch as i32)
-            .with_flash_attention_policy(flash_attn)
-            .with_type_k(options.cache_type_k)
-            .with_type_v(options.cache_type_v)
-            .with_swa_full(options.swa_full)
-            .with_kv_unified(true)
-            .with_no_perf(true);
-        // SAFETY: the model is on the heap, and the state keeps it for longer than the context that borrows it.
-        let borrowed: &'static LlamaModel = unsafe { &*Arc::as_ptr(model.inner()) };
-        let context = borrowed.new_context(backend()?, params).map_err(|e| Error::Model {
-            reason: format!("llama.cpp could not make a context of {} cells ({e})", options.n_ctx),
+        backend()?;
+        // SAFETY: the state keeps the model for longer than the context; the parameters point to nothing.
+        let context = unsafe { RawContext::new(model.as_ptr(), options.params()) };
+        let context = context.ok_or_else(|| Error::Model {
+            reason: format!(
+                "llama.cpp could not make a context of {} cells; its log says why",
+                options.n_ctx
+            ),
         })?;
-        let batch = LlamaBatch::new(context.n_batch() as usize, 1);
-        Ok(State { context, model: model.clone(), options: *options, batch, has_logits: Vec::new() })
+        Ok(State {
+            context,
+            model: model.clone(),
+            options: *options,
+            batch: Batch::default(),
+            has_logits: Vec::new(),
+        })
     }
 
-    fn decode(&mut self, rows: &[Row]) -> std::result::Result<(), i32> {
+    fn decode(&mut self, rows: &[Row]) -> i32 {
         self.has_logits.clear();
-        self.batch.clear();
-        for row in rows {
-            let wants = row.wants_logits != 0;
-            self.batch.add(LlamaToken(row.token), row.pos, &[row.seq], wants).map_err(|_| -1)?;
+        if rows.len() > self.context.n_batch() as usize {
+            return -1;
         }
-        self.context.decode(&mut self.batch).map_err(|e| match e {
-            DecodeError::NoKvCacheSlot => 1,
-            DecodeError::NTokensZero => -1,
-            DecodeError::Unknown(code) => code,
-        })?;
-        self.has_logits.extend(rows.iter().map(|row| row.wants_logits != 0));
-        Ok(())
+        self.batch.set(rows);
+        let code = self.context.decode(&mut self.batch);
+        if code == 0 {
+            self.has_logits.extend(rows.iter().map(|row| row.wants_logits != 0));
+        }
+        code
     }
 }
 
@@ -122,7 +99,7 @@ unsafe extern "C" fn decode(ctx: *mut host::LlamaContext, rows: *const Row, n_ro
     guard_or(-1, || {
         // SAFETY: contract of the host table.
         let (state, rows) = unsafe { (state(ctx), std::slice::from_raw_parts(rows, n_rows)) };
-        state.decode(rows).err().unwrap_or(0)
+        state.decode(rows)
     })
 }
 
@@ -131,37 +108,30 @@ unsafe extern "C" fn get_logits_ith(ctx: *mut host::LlamaContext, i: i32) -> *co
         // SAFETY: contract of the host table.
         let state = unsafe { state(ctx) };
         match usize::try_from(i).ok().and_then(|i| state.has_logits.get(i)) {
-            Some(true) => state.context.get_logits_ith(i).as_ptr(),
+            Some(true) => state.context.logits_ith(i),
             _ => std::ptr::null(),
         }
     })
 }
 
-fn bound(p: i32) -> Option<u32> {
-    u32::try_from(p).ok()
-}
-
 unsafe extern "C" fn seq_cp(ctx: *mut host::LlamaContext, src: SeqId, dst: SeqId, p0: i32, p1: i32) {
     guard_or((), || {
         // SAFETY: contract of the host table.
-        let state = unsafe { state(ctx) };
-        let copied = state.context.copy_kv_cache_seq(src, dst, bound(p0), bound(p1));
-        debug_assert!(copied.is_ok(), "positions came from i32");
+        unsafe { state(ctx) }.context.seq_cp(src, dst, p0, p1);
     })
 }
 
 unsafe extern "C" fn seq_rm(ctx: *mut host::LlamaContext, seq: SeqId, p0: i32, p1: i32) -> i32 {
     guard_or(0, || {
         // SAFETY: contract of the host table.
-        let state = unsafe { state(ctx) };
-        i32::from(state.context.kv_cache_seq_rm(seq, bound(p0), bound(p1)).is_ok())
+        i32::from(unsafe { state(ctx) }.context.seq_rm(seq, p0, p1))
     })
 }
 
 unsafe extern "C" fn seq_pos_min(ctx: *mut host::LlamaContext, seq: SeqId) -> i32 {
     guard_or(0, || {
         // SAFETY: contract of the host table.
-        unsafe { state(ctx) }.context.kv_cache_seq_pos_min(seq)
+        unsafe { state(ctx) }.context.seq_pos_min(seq)
     })
 }
 

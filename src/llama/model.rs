@@ -1,15 +1,17 @@
 //! A GGUF model: weights, vocabulary, metadata.
 
 use std::path::Path;
+use std::ptr::NonNull;
 use std::sync::{Arc, OnceLock};
 
 use llama_cpp_2::llama_backend::LlamaBackend;
 use llama_cpp_2::model::LlamaModel;
-use llama_cpp_2::model::params::LlamaModelParams;
 use llama_cpp_2::token::LlamaToken;
 use llama_cpp_2::token_type::LlamaTokenAttr;
+use llama_cpp_sys_2 as sys;
 use once_cell::sync::OnceCell;
 
+use super::load::{Loaded, ModelOptions, load};
 use super::path::TextPath;
 use super::{architecture, parts};
 use crate::error::{Error, Result};
@@ -22,28 +24,11 @@ pub fn backend() -> Result<&'static LlamaBackend> {
     BACKEND.get_or_try_init(|| LlamaBackend::init().map_err(|e| Error::Model { reason: e.to_string() }))
 }
 
-/// How to load a model.
-#[derive(Clone, Copy, Debug)]
-pub struct ModelOptions {
-    /// Layers to keep in the GPU's memory, where this build has a GPU backend. Default 0.
-    pub n_gpu_layers: u32,
-    /// Map the file instead of reading it. Default true.
-    pub use_mmap: bool,
-    /// Keep the weights from being swapped out. Default false.
-    pub use_mlock: bool,
-}
-
-impl Default for ModelOptions {
-    fn default() -> Self {
-        ModelOptions { n_gpu_layers: 0, use_mmap: true, use_mlock: false }
-    }
-}
-
 /// A loaded model: a handle, cheap to clone. The weights are there until the last handle and the last context
 /// made from it are gone. May be shared by threads and by several contexts.
 #[derive(Clone)]
 pub struct Model {
-    model: Arc<LlamaModel>,
+    loaded: Arc<Loaded>,
     path: Arc<str>,
     control_texts: Arc<OnceLock<Vec<String>>>,
 }
@@ -53,7 +38,7 @@ impl Model {
     /// stops the load.
     ///
     /// # Errors
-    /// [`Error::Io`]; [`Error::Model`] if llama.cpp cannot load it, or if it cannot continue a text: encoders, also
+    /// Those of [`ModelOptions::validate`]; [`Error::Io`]; [`Error::Model`] if llama.cpp cannot load it, or if it cannot continue a text: encoders, also
     /// those with a decoder, and diffusion models.
     pub fn load(
         path: &Path,
@@ -62,19 +47,15 @@ impl Model {
     ) -> Result<Model> {
         let shown = path.display().to_string();
         check_gguf(path, &shown)?;
-        let params = LlamaModelParams::default()
-            .with_n_gpu_layers(options.n_gpu_layers)
-            .with_use_mmap(options.use_mmap)
-            .with_use_mlock(options.use_mlock)
-            .with_progress_callback(progress);
         let readable =
             TextPath::new(path).map_err(|e| Error::Io { path: shown.clone(), reason: e.to_string() })?;
-        let model = LlamaModel::load_from_file(backend()?, readable.get(), &params).map_err(|e| {
-            let unknown = || format!("llama.cpp could not load {shown} ({e}); its log says why");
+        backend()?;
+        let loaded = load(readable.get(), options, progress)?.ok_or_else(|| {
+            let unknown = || format!("llama.cpp could not load {shown}; its log says why");
             Error::Model { reason: parts::complaint(path).unwrap_or_else(unknown) }
         })?;
-        architecture::check(&shown, |key| model.meta_val_str(key).ok())?;
-        Ok(Model { model: Arc::new(model), path: shown.into(), control_texts: Arc::default() })
+        architecture::check(&shown, |key| loaded.model.meta_val_str(key).ok())?;
+        Ok(Model { loaded: Arc::new(loaded), path: shown.into(), control_texts: Arc::default() })
     }
 
     /// Refuses a file that is missing or not GGUF, without loading it.
@@ -90,38 +71,42 @@ impl Model {
         &self.path
     }
 
-    pub(super) fn inner(&self) -> &Arc<LlamaModel> {
-        &self.model
+    pub(super) fn inner(&self) -> &LlamaModel {
+        &self.loaded.model
+    }
+
+    pub(super) fn as_ptr(&self) -> NonNull<sys::llama_model> {
+        self.loaded.pointer
     }
 
     /// Tokens in the vocabulary.
     pub fn n_vocab(&self) -> usize {
-        self.model.n_vocab().max(0) as usize
+        self.inner().n_vocab().max(0) as usize
     }
 
     /// Size of the weights in bytes.
     pub fn bytes(&self) -> u64 {
-        self.model.size()
+        self.inner().size()
     }
 
     /// Context length the model was trained for, in tokens.
     pub fn n_ctx_train(&self) -> usize {
-        self.model.n_ctx_train() as usize
+        self.inner().n_ctx_train() as usize
     }
 
     /// True for models whose memory cannot forget its last tokens (Mamba, RWKV and their hybrids).
     pub fn is_recurrent(&self) -> bool {
-        self.model.is_recurrent() || self.model.is_hybrid()
+        self.inner().is_recurrent() || self.inner().is_hybrid()
     }
 
     /// A metadata value of the GGUF file, as text.
     pub fn metadata(&self, key: &str) -> Option<String> {
-        self.model.meta_val_str(key).ok()
+        self.inner().meta_val_str(key).ok()
     }
 
     /// Source of the model's chat template, if it has one.
     pub fn chat_template(&self) -> Option<String> {
-        self.model.chat_template(None).ok()?.to_string().ok()
+        self.inner().chat_template(None).ok()?.to_string().ok()
     }
 
     /// Text of the begin-of-sequence token, empty if there is none.
@@ -135,11 +120,11 @@ impl Model {
     }
 
     fn bos(&self) -> Option<LlamaToken> {
-        self.is_given("tokenizer.ggml.bos_token_id", self.model.vocab().bos())
+        self.is_given("tokenizer.ggml.bos_token_id", self.inner().vocab().bos())
     }
 
     fn eos(&self) -> Option<LlamaToken> {
-        self.is_given("tokenizer.ggml.eos_token_id", self.model.vocab().eos())
+        self.is_given("tokenizer.ggml.eos_token_id", self.inner().vocab().eos())
     }
 
     /// Where a file does not name a special token, llama.cpp takes one by its number: token 11 of a byte-level BPE, a
@@ -150,18 +135,18 @@ impl Model {
     }
 
     fn special_text(&self, token: LlamaToken) -> String {
-        String::from_utf8_lossy(&self.model.vocab().token_to_piece(token, true, None)).into_owned()
+        String::from_utf8_lossy(&self.inner().vocab().token_to_piece(token, true, None)).into_owned()
     }
 
     /// True if the token ends the answer.
     pub fn is_eog(&self, token: Token) -> bool {
-        let vocab = self.model.vocab();
+        let vocab = self.inner().vocab();
         vocab.is_eog(LlamaToken(token)) && (vocab.eos().0 != token || self.eos().is_some())
     }
 
     /// True for a token that gives a prompt its structure, such as `<|im_end|>`, and stands for no text.
     pub fn is_control(&self, token: Token) -> bool {
-        let attributes = self.model.vocab().attr(LlamaToken(token));
+        let attributes = self.inner().vocab().attr(LlamaToken(token));
         attributes.intersects(LlamaTokenAttr::Control | LlamaTokenAttr::Unknown)
     }
 
@@ -181,7 +166,7 @@ impl Model {
         let bos_text = self.bos_text();
         let has_bos = !bos_text.is_empty() && text.starts_with(&bos_text);
         let tokens = self.tokenize(text, true)?;
-        let added = self.bos().filter(|_| self.model.vocab().should_add_bos() && !has_bos);
+        let added = self.bos().filter(|_| self.inner().vocab().should_add_bos() && !has_bos);
         Ok(added.map(|bos| bos.0).into_iter().chain(tokens).collect())
     }
 
@@ -196,14 +181,14 @@ impl Model {
         if matches!(self.metadata("tokenizer.ggml.model").as_deref(), Some("none" | "no_vocab")) {
             return Err(Error::Model { reason: format!("{} has no tokenizer", self.path) });
         }
-        let tokens = self.model.vocab().tokenize(text.as_bytes(), false, parse_special);
+        let tokens = self.inner().vocab().tokenize(text.as_bytes(), false, parse_special);
         Ok(tokens.into_iter().map(|token| token.0).collect())
     }
 
     /// The text of a whole prompt, special tokens included.
     pub fn text(&self, tokens: &[Token]) -> String {
         let pieces =
-            tokens.iter().map(|&token| self.model.vocab().token_to_piece(LlamaToken(token), true, None));
+            tokens.iter().map(|&token| self.inner().vocab().token_to_piece(LlamaToken(token), true, None));
         String::from_utf8_lossy(&pieces.collect::<Vec<_>>().concat()).into_owned()
     }
 
@@ -214,7 +199,7 @@ impl Model {
 
     /// Bytes of a token, which may be a part of a character; nothing for special tokens.
     pub fn piece(&self, token: Token) -> Vec<u8> {
-        self.model.vocab().token_to_piece(LlamaToken(token), false, None)
+        self.inner().vocab().token_to_piece(LlamaToken(token), false, None)
     }
 }
 

@@ -2,6 +2,7 @@
 //! not take, so all are checked here before it sees them.
 
 use llama_cpp_2::context::params::KvCacheType;
+use llama_cpp_sys_2 as sys;
 
 use crate::error::{Error, Result};
 
@@ -83,6 +84,32 @@ impl ContextOptions {
             return Err(Error::param("cache_type_v", value, "f32, f16 or bf16 without flash attention"));
         }
         Ok(())
+    }
+
+    /// The same for llama.cpp. They have been validated.
+    pub(super) fn params(&self) -> sys::llama_context_params {
+        let cores = std::thread::available_parallelism().map_or(1, |n| n.get() as u32).min(MAX_THREADS);
+        let threads = if self.n_threads == 0 { cores } else { self.n_threads };
+        let threads_batch = if self.n_threads_batch == 0 { threads } else { self.n_threads_batch };
+        // SAFETY: a plain function.
+        let mut params = unsafe { sys::llama_context_default_params() };
+        params.n_ctx = self.n_ctx;
+        params.n_batch = self.n_batch;
+        params.n_ubatch = self.n_ubatch;
+        params.n_seq_max = self.n_seq_max;
+        params.n_threads = threads as i32;
+        params.n_threads_batch = threads_batch as i32;
+        params.flash_attn_type = match self.flash_attn {
+            None => sys::LLAMA_FLASH_ATTN_TYPE_AUTO,
+            Some(false) => sys::LLAMA_FLASH_ATTN_TYPE_DISABLED,
+            Some(true) => sys::LLAMA_FLASH_ATTN_TYPE_ENABLED,
+        };
+        params.type_k = self.cache_type_k.into();
+        params.type_v = self.cache_type_v.into();
+        params.swa_full = self.swa_full;
+        params.kv_unified = true;
+        params.no_perf = true;
+        params
     }
 }
 

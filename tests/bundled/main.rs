@@ -5,6 +5,7 @@ mod batch;
 mod draw;
 mod ffi_engine;
 mod ffi_engine_judge;
+mod ffi_model;
 mod grammar;
 mod inputs;
 mod local_judge;

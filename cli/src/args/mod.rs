@@ -3,6 +3,7 @@
 
 mod common;
 mod constraint;
+mod device;
 mod escapes;
 mod generate;
 pub mod judge;
@@ -13,6 +14,7 @@ mod sampling;
 mod steering;
 
 pub use common::CommonArgs;
+pub use device::DeviceArgs;
 pub use generate::GenerateArgs;
 pub use model::{LoadArgs, ModelArgs};
 pub use prompt::{Placement, PromptArgs};

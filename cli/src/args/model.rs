@@ -7,6 +7,8 @@ use clap::{Args, ValueEnum};
 use sda::engine::{MAX_N_CTX, MIN_N_CTX};
 use sda::llama::{ContextOptions, KvCacheType, MAX_ROWS, MAX_THREADS, ModelOptions};
 
+use super::device::DeviceArgs;
+
 #[derive(Args, Clone)]
 #[command(next_help_heading = "Model")]
 pub struct ModelArgs {
@@ -36,9 +38,6 @@ pub struct LoadArgs {
     /// The most tokens computed at once. [also -ub]
     #[arg(long, default_value_t = 512, value_name = "N", value_parser = up_to(1, MAX_ROWS))]
     pub ubatch_size: u32,
-    /// Layers to keep on the GPU, in builds with a GPU backend. [also -ngl]
-    #[arg(long, visible_alias = "gpu-layers", default_value_t = 0, value_name = "N")]
-    pub n_gpu_layers: u32,
     /// Flash attention. [also -fa]
     #[arg(long, value_enum, default_value_t = OnOffAuto::Auto)]
     pub flash_attn: OnOffAuto,
@@ -57,6 +56,8 @@ pub struct LoadArgs {
     /// Accepted for llama.cpp's sake: all cells of sliding-window layers are kept, since the branches share them.
     #[arg(long)]
     pub swa_full: bool,
+    #[command(flatten)]
+    pub device: DeviceArgs,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -117,7 +118,10 @@ fn ctx_size(text: &str) -> Result<u32, String> {
 
 impl LoadArgs {
     pub fn model_options(&self) -> ModelOptions {
-        ModelOptions { n_gpu_layers: self.n_gpu_layers, use_mmap: !self.no_mmap, use_mlock: self.mlock }
+        let mut options =
+            ModelOptions { use_mmap: !self.no_mmap, use_mlock: self.mlock, ..ModelOptions::default() };
+        self.device.apply(&mut options);
+        options
     }
 
     pub fn context_options(&self) -> ContextOptions {

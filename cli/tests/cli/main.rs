@@ -4,6 +4,7 @@ mod architectures;
 mod c_engine;
 mod check;
 mod command;
+mod devices;
 mod eval;
 mod eval_query;
 mod generate;

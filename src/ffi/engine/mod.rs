@@ -2,6 +2,12 @@
 
 // The header is rendered file by file, in this order, and learns of the feature from these lines alone.
 #[cfg(feature = "bundled")]
+mod devices;
+
+#[cfg(feature = "bundled")]
+mod load;
+
+#[cfg(feature = "bundled")]
 mod model;
 
 #[cfg(feature = "bundled")]
@@ -20,7 +26,9 @@ mod judged;
 mod handle;
 
 pub use answer::*;
+pub use devices::*;
 pub use handle::*;
+pub use load::*;
 pub use model::*;
 pub use request::*;
 pub use settings::*;

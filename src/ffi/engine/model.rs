@@ -4,11 +4,10 @@ use std::ffi::{c_char, c_void};
 use std::sync::Once;
 
 use super::super::pointer::{Out, free};
-use super::super::sized::{SizedStruct, init_sized, read_sized};
 use super::super::text::{ErrorText, c_string, path};
-use crate::error::Result;
+use super::load::{CModelParams, options, read};
 use crate::guard::{guard, guard_or};
-use crate::llama::{self, Model, ModelOptions};
+use crate::llama::{self, Model};
 
 /// A loaded model. Any number of engines may be made from it, in any thread.
 pub struct ModelHandle {
@@ -21,56 +20,13 @@ impl ModelHandle {
     }
 }
 
-/// How to load a model. Set it up with sda_model_params_init(), then change single fields.
-#[repr(C)]
-#[derive(Clone, Copy)]
-pub struct CModelParams {
-    /// Size of this struct as the caller knows it; sda_model_params_init() sets it.
-    pub struct_size: usize,
-    /// Layers to keep on the GPU, in builds with a GPU backend. Default 0.
-    pub n_gpu_layers: u32,
-    /// Map the file instead of reading it, if not 0. Default 1.
-    pub use_mmap: i32,
-    /// Keep the weights from being swapped out, if not 0. Default 0.
-    pub use_mlock: i32,
-    /// Called while the model loads with the share that is done, 0 to 1; anything but 0 stops. May be NULL.
-    pub progress: Option<unsafe extern "C" fn(share: f32, progress_data: *mut c_void) -> i32>,
-    /// Passed to `progress` as it is.
-    pub progress_data: *mut c_void,
-}
-
-// SAFETY: C's layout, numbers, and pointers that may be NULL; the size comes first.
-unsafe impl SizedStruct for CModelParams {
-    const NAME: &'static str = "sda_model_params";
-    const SMALLEST: usize = std::mem::offset_of!(CModelParams, use_mmap);
-
-    fn defaults() -> CModelParams {
-        let options = ModelOptions::default();
-        CModelParams {
-            struct_size: size_of::<CModelParams>(),
-            n_gpu_layers: options.n_gpu_layers,
-            use_mmap: options.use_mmap.into(),
-            use_mlock: options.use_mlock.into(),
-            progress: None,
-            progress_data: std::ptr::null_mut(),
-        }
-    }
-}
-
-/// Fills a struct with the defaults; `size` is sizeof *params. Errors as sda_params_init().
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn sda_model_params_init(params: *mut CModelParams, size: usize) -> i32 {
-    // SAFETY: the caller says that there are `size` bytes at `params`.
-    guard(|| unsafe { init_sized(params, size) })
-}
-
 /// Loads a GGUF file, or the first part of a model in several.
 ///
 /// `path` is its name, on Unix in any bytes, elsewhere in UTF-8. `params` may be NULL for the defaults.
 ///
 /// `model` receives the handle; free it with sda_model_free().
 ///
-/// SDA_ERR_IO if there is no such file, SDA_ERR_MODEL if it is not a model that llama.cpp can load, if it cannot
+/// SDA_ERR_PARAM for a setting outside its range, SDA_ERR_IO if there is no such file, SDA_ERR_MODEL if it is not a model that llama.cpp can load, if it cannot
 /// continue a text (encoders, diffusion models), or if `progress` stopped it.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sda_model_new(
@@ -93,12 +49,9 @@ pub unsafe extern "C" fn sda_model_new(
         };
         error.tell(|| {
             let (to, path, params) = (to?, path?, params?);
-            QUIET.call_once(|| llama::set_log(|_| {}));
-            let options = ModelOptions {
-                n_gpu_layers: params.n_gpu_layers,
-                use_mmap: params.use_mmap != 0,
-                use_mlock: params.use_mlock != 0,
-            };
+            quiet();
+            // SAFETY: as above.
+            let options = unsafe { options(&params)? };
             let loaded = Model::load(path, &options, move |share| match params.progress {
                 // SAFETY: the caller says that both stay valid during this call.
                 Some(progress) => unsafe { progress(share, params.progress_data) == 0 },
@@ -108,16 +61,6 @@ pub unsafe extern "C" fn sda_model_new(
             Ok(())
         })
     })
-}
-
-/// # Safety
-/// `params` is NULL or points to as many bytes as its `struct_size` says.
-unsafe fn read(params: *const CModelParams) -> Result<CModelParams> {
-    if params.is_null() {
-        return Ok(CModelParams::defaults());
-    }
-    // SAFETY: passed on.
-    unsafe { read_sized(params, "params") }
 }
 
 /// Frees a model; NULL is fine. Engines that were made from it keep what they need.
@@ -130,6 +73,10 @@ pub unsafe extern "C" fn sda_model_free(model: *mut ModelHandle) {
 /// The library writes to no stream by itself, so llama.cpp's log is turned off before the first model is
 /// loaded, unless the host has said where it goes.
 static QUIET: Once = Once::new();
+
+pub(super) fn quiet() {
+    QUIET.call_once(|| llama::set_log(|_| {}));
+}
 
 struct Log {
     log: unsafe extern "C" fn(i32, *const c_char, *mut c_void),
