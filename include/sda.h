@@ -791,6 +791,24 @@ typedef struct sda_device {
 } sda_device;
 
 /*
+ A GGUF file that is added to a model. Arrays hold it, so it stays as it is.
+ */
+typedef struct sda_adapter {
+    /*
+     The file's name, as for sda_model_new().
+     */
+    const char *path;
+    /*
+     Its strength: finite, 1 is as it was made, 0 is nothing.
+     */
+    float scale;
+    /*
+     Reserved. Must be 0.
+     */
+    uint32_t reserved;
+} sda_adapter;
+
+/*
  How to load a model. Set it up with sda_model_params_init(), then change single fields. What it points to is needed
  during sda_model_new() only.
  */
@@ -843,6 +861,55 @@ typedef struct sda_model_params {
      Which of the devices computes alone where nothing is split, from 0. Default 0.
      */
     uint32_t main_gpu;
+    /*
+     llama.cpp's RPC servers, HOST:PORT with commas between them, whose devices are added for the whole process. They
+     can be used by anybody who reaches them, and what is sent to them can be read on the way. llama.cpp aborts the
+     process when one is lost. NULL (the default): none. SDA_ERR_PARAM in builds without the RPC backend,
+     SDA_ERR_MODEL if one cannot be reached.
+     */
+    const char *rpc_servers;
+    /*
+     LoRA adapters, which every engine of the model has. NULL (the default): none.
+     */
+    const struct sda_adapter *lora;
+    /*
+     Elements of `lora`. Default 0.
+     */
+    size_t n_lora;
+    /*
+     Control vectors, whose sum every engine of the model has. NULL (the default): none.
+     */
+    const struct sda_adapter *control_vectors;
+    /*
+     Elements of `control_vectors`. Default 0.
+     */
+    size_t n_control_vectors;
+    /*
+     The first layer that control vectors are added to, from 1; 0 (the default) is the first.
+     */
+    uint32_t control_first;
+    /*
+     The last one; 0 (the default) is the model's last.
+     */
+    uint32_t control_last;
+    /*
+     Values in place of those of the file: KEY=TYPE:VALUE, with commas between several and the types int, float, bool
+     and str. NULL (the default): none.
+     */
+    const char *kv_overrides;
+    /*
+     Memory for tensors: PATTERN=BUFFER, with commas between several. A pattern is a regular expression that is found in
+     a tensor's name, a buffer is CPU or a device's name. NULL (the default): none.
+     */
+    const char *tensor_overrides;
+    /*
+     Lay weights out anew for this CPU, if not 0. Default 1.
+     */
+    int32_t repack;
+    /*
+     Refuse weights that are infinite or not a number, if not 0. Default 0.
+     */
+    int32_t check_tensors;
 } sda_model_params;
 
 /*
@@ -904,6 +971,55 @@ typedef struct sda_engine_params {
      Reserved. Must be 0.
      */
     uint32_t reserved;
+    /*
+     Type of the keys in the KV cache, a ggml_type: 0 f32, 1 f16, 2 q4_0, 8 q8_0, 30 bf16. Default 1.
+     */
+    int32_t cache_type_k;
+    /*
+     Type of the values; 2 and 8 need flash attention. Default 1.
+     */
+    int32_t cache_type_v;
+    /*
+     Keep the KV cache on the devices that compute the layers, if not 0. Default 1.
+     */
+    int32_t offload_kqv;
+    /*
+     Let devices compute large parts of prompts with weights that the CPU keeps, if not 0. Default 1.
+     */
+    int32_t op_offload;
+    /*
+     How positions are scaled, not those of `judge_model`: 0 not at all, 1 linear, 2 YaRN, -1 as the model says. Default
+     -1.
+     */
+    int32_t rope_scaling;
+    /*
+     Base of the positions' frequencies, more than 0; 0 is the model's. Default 0.
+     */
+    float rope_freq_base;
+    /*
+     Factor of the positions' frequencies, more than 0: 0.5 is for twice the length; 0 is the model's. Default 0.
+     */
+    float rope_freq_scale;
+    /*
+     YaRN: length that the model was trained for; 0 is what its file says. Default 0.
+     */
+    uint32_t yarn_orig_ctx;
+    /*
+     YaRN: share of extrapolation, 0 to 1; -1 is the model's. Default -1.
+     */
+    float yarn_ext_factor;
+    /*
+     YaRN: factor of the attention, at least 0; -1 is the model's. Default -1.
+     */
+    float yarn_attn_factor;
+    /*
+     YaRN: where extrapolation begins, at least 0; -1 is the model's. Default -1.
+     */
+    float yarn_beta_fast;
+    /*
+     YaRN: where interpolation begins, at least 0; -1 is the model's. Default -1.
+     */
+    float yarn_beta_slow;
 } sda_engine_params;
 
 /*

@@ -124,15 +124,21 @@ fn structs_are_laid_out_as_in_rust() {
     #[cfg(feature = "bundled")]
     {
         use sda::ffi::{
-            CAnswer, CDevice, CEngineParams, CGenerateParams, CLogitBias, CModelParams, CToken, CTurn,
+            CAdapter, CAnswer, CDevice, CEngineParams, CGenerateParams, CLogitBias, CModelParams, CToken,
+            CTurn,
         };
         source += &[
             layout!(CModelParams as sda_model_params: struct_size, n_gpu_layers, use_mmap, use_mlock, progress,
-                progress_data, devices, tensor_split, n_tensor_split, split_mode, main_gpu),
+                progress_data, devices, tensor_split, n_tensor_split, split_mode, main_gpu,
+                rpc_servers, lora, n_lora, control_vectors, n_control_vectors, control_first, control_last,
+                kv_overrides, tensor_overrides, repack, check_tensors),
+            layout!(CAdapter as sda_adapter: path, scale, reserved),
             layout!(CDevice as sda_device: struct_size, name, description, backend, memory_total, memory_free, kind,
                 reserved),
             layout!(CEngineParams as sda_engine_params: struct_size, n_ctx, n_batch, n_ubatch, n_threads,
-                n_threads_batch, flash_attn, swa_full, judge_n_ctx, judge_model, max_instructions, reserved),
+                n_threads_batch, flash_attn, swa_full, judge_n_ctx, judge_model, max_instructions, reserved,
+                cache_type_k, cache_type_v, offload_kqv, op_offload, rope_scaling, rope_freq_base, rope_freq_scale,
+                yarn_orig_ctx, yarn_ext_factor, yarn_attn_factor, yarn_beta_fast, yarn_beta_slow),
             layout!(CGenerateParams as sda_generate_params: struct_size, prompt, on_text, user_data, instruction,
                 preset, negative, system, chat_template, history, n_history, stop, n_stop, steering, score, amplify,
                 placement, arm, n_predict, seed, top_k, top_p, min_p, repeat_last_n, repeat_penalty,

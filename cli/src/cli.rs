@@ -2,7 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 
-use clap::{ArgMatches, CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use clap_lex::OsStrExt;
 
 use crate::args::GenerateArgs;
@@ -13,7 +13,7 @@ use crate::commands::plot::PlotArgs;
 use crate::commands::score::ScoreArgs;
 
 /// llama.cpp's options of several letters behind one dash, which clap does not know.
-const SHORT_WORDS: [(&str, &str); 19] = [
+const SHORT_WORDS: [(&str, &str); 26] = [
     ("-tb", "--threads-batch"),
     ("-ub", "--ubatch-size"),
     ("-ngl", "--n-gpu-layers"),
@@ -21,6 +21,13 @@ const SHORT_WORDS: [(&str, &str); 19] = [
     ("-sm", "--split-mode"),
     ("-ts", "--tensor-split"),
     ("-mg", "--main-gpu"),
+    ("-ot", "--override-tensor"),
+    ("-cmoe", "--cpu-moe"),
+    ("-ncmoe", "--n-cpu-moe"),
+    ("-kvo", "--kv-offload"),
+    ("-nkvo", "--no-kv-offload"),
+    ("-nr", "--no-repack"),
+    ("-Cr", "--cpu-range"),
     ("-sys", "--system-prompt"),
     ("-sysf", "--system-prompt-file"),
     ("-fa", "--flash-attn"),
@@ -65,18 +72,19 @@ pub fn not_utf8(args: &[OsString]) -> String {
     format!("{} is not UTF-8, must be, unless it names a file", wrong.join(", "))
 }
 
-/// True for a command line with `--list-devices`. As in llama.cpp nothing else is needed there: no model, and no prompt.
-pub fn asks_for_devices(args: &[OsString]) -> bool {
+/// The RPC servers of a command line with `--list-devices`; None for one without. As in llama.cpp nothing else is needed
+/// there: no model, and no prompt.
+pub fn asks_for_devices(args: &[OsString]) -> Option<Vec<String>> {
     if !args.iter().take_while(|arg| *arg != "--").any(|arg| arg == "--list-devices") {
-        return false;
+        return None;
     }
     // What is missing is no error.
-    let matches = Cli::command().ignore_errors(true).try_get_matches_from(args);
-    let asked = |matches: &ArgMatches| {
-        // A command may have no such option.
-        matches!(matches.try_get_one::<bool>("list_devices"), Ok(Some(true)))
-    };
-    matches.is_ok_and(|matches| matches.subcommand().is_some_and(|(_, matches)| asked(matches)))
+    let matches = Cli::command().ignore_errors(true).try_get_matches_from(args).ok()?;
+    let (_, matches) = matches.subcommand()?;
+    // A command may have no such option.
+    let is_asked = matches!(matches.try_get_one::<bool>("list_devices"), Ok(Some(true)));
+    let servers = matches.try_get_many::<String>("rpc").ok().flatten();
+    is_asked.then(|| servers.into_iter().flatten().cloned().collect())
 }
 
 /// Steers a local GGUF model towards an instruction, without fine-tuning.

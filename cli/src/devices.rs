@@ -6,10 +6,11 @@ use crate::args::DeviceArgs;
 use crate::failure::Outcome;
 use crate::ui::console::{note, print};
 
-/// Prints the devices.
-pub fn list() -> Outcome {
+/// Prints the devices, with those of RPC servers.
+pub fn list(rpc_servers: &[String]) -> Outcome {
     // Backends tell of what they find there.
     llama::set_log(|_| {});
+    llama::add_rpc_servers(rpc_servers)?;
     print(&listed(&llama::devices()?))
 }
 
@@ -30,6 +31,7 @@ fn listed(devices: &[Device]) -> String {
 /// Says that an option wants a device where there is none: it is of no effect then, as in llama.cpp.
 pub fn warn(args: &DeviceArgs) -> Outcome {
     let Some(option) = args.wants_device() else { return Ok(()) };
+    llama::add_rpc_servers(&args.rpc)?;
     if !llama::devices()?.iter().any(Device::takes_layers) {
         note(&format!(
             "warning: {option} is of no effect: this build has no backend for devices, or the machine no device for it \

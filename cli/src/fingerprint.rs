@@ -8,12 +8,12 @@ use std::path::Path;
 use sda::Quality;
 use sda::engine::Generation;
 use sda::host::Token;
-use sda::llama::{Grammar, Sampling};
+use sda::llama::{Adapter, Grammar, ModelOptions, Rope, RopeScaling, Sampling};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use crate::args::judge::LOCAL;
-use crate::args::{LoadArgs, ModelArgs};
+use crate::args::{AdaptArgs, LoadArgs, ModelArgs};
 use crate::assess::{Assessor, Who};
 use crate::judge_file::FileJudge;
 use crate::record;
@@ -48,11 +48,18 @@ pub struct ModelIdentity {
     bytes: u64,
     /// Types of its KV cache, which change what it says.
     cache: [&'static str; 2],
+    /// What it is changed by; absent without, as in files that are older than it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    changes: Vec<Change>,
 }
+
+/// Something that makes a model say something else than its file alone would: what it is, and its value.
+#[derive(Clone, Debug, Serialize)]
+pub struct Change(&'static str, String);
 
 impl ModelIdentity {
     pub fn of(args: &ModelArgs) -> ModelIdentity {
-        ModelIdentity::of_file(&args.model, &args.load)
+        ModelIdentity { changes: changes(&args.adapt), ..ModelIdentity::of_file(&args.model, &args.load) }
     }
 
     pub fn of_judge(judge: &FileJudge) -> ModelIdentity {
@@ -61,11 +68,51 @@ impl ModelIdentity {
 
     pub fn of_file(path: &Path, args: &LoadArgs) -> ModelIdentity {
         ModelIdentity {
-            file: path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
-            bytes: std::fs::metadata(path).map_or(0, |file| file.len()),
+            file: name(path),
+            bytes: size(path),
             cache: [args.cache_type_k.name(), args.cache_type_v.name()],
+            changes: Vec::new(),
         }
     }
+}
+
+fn name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+fn size(path: &Path) -> u64 {
+    std::fs::metadata(path).map_or(0, |file| file.len())
+}
+
+fn changes(args: &AdaptArgs) -> Vec<Change> {
+    let mut options = ModelOptions::default();
+    args.apply(&mut options);
+    let file = |what| {
+        move |it: &Adapter| Change(what, format!("{} {} {}", name(&it.path), size(&it.path), it.scale))
+    };
+    let lora = options.lora.iter().map(file("lora"));
+    let control = options.control_vectors.iter().map(file("control vector"));
+    let layers = options.control_layers.filter(|_| !options.control_vectors.is_empty());
+    let layers = layers.map(|(first, last)| Change("control vector layers", format!("{first} {last}")));
+    let values = options.kv_overrides.iter().map(|it| Change("value", format!("{} {}", it.key, it.value)));
+    let rope = (args.rope() != Rope::default()).then(|| {
+        // Every field by its name: a new one is to be decided upon here.
+        let Rope {
+            scaling,
+            freq_base,
+            freq_scale,
+            yarn_orig_ctx,
+            yarn_ext_factor,
+            yarn_attn_factor,
+            yarn_beta_fast,
+            yarn_beta_slow,
+        } = args.rope();
+        let scaling = scaling.map_or(-1, RopeScaling::number);
+        let numbers =
+            [freq_base, freq_scale, yarn_ext_factor, yarn_attn_factor, yarn_beta_fast, yarn_beta_slow];
+        Change("rope", format!("{scaling} {yarn_orig_ctx} {numbers:?}"))
+    });
+    lora.chain(control).chain(layers).chain(values).chain(rope).collect()
 }
 
 /// How an answer is generated. Threads, batch sizes, and what is traced make no difference to it.

@@ -64,7 +64,10 @@ impl FileJudge {
             Failure::Failed(text) => Failure::Failed(format!("{}: {text}", self.option)),
             other => other,
         };
-        let same = loaded.iter().find(|model| load::is_same_file(Path::new(model.path()), &self.path));
+        // One with adapters is another model.
+        let is_same =
+            |model: &&&Model| !model.is_changed() && load::is_same_file(Path::new(model.path()), &self.path);
+        let same = loaded.iter().find(is_same);
         let model = match same {
             Some(model) => (*model).clone(),
             None => load::model(&self.path, &self.load, &session.log, &session.interrupt).map_err(named)?,

@@ -50,9 +50,11 @@ pub mod fuzz {
 
 /// Runs the command line of the process.
 pub fn main() -> ExitCode {
+    // Status 1, as for other failures.
+    sda::llama::on_fatal(1, |reason| eprintln!("sda: error: llama.cpp had to stop: {reason}"));
     let args = cli::expand(std::env::args_os());
-    if cli::asks_for_devices(&args) {
-        return ended(devices::list());
+    if let Some(rpc_servers) = cli::asks_for_devices(&args) {
+        return ended(devices::list(&rpc_servers));
     }
     let cli = match Cli::try_parse_from(&args) {
         Ok(cli) => cli,

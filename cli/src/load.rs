@@ -5,9 +5,9 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use sda::engine::Engine;
-use sda::llama::{self, Model};
+use sda::llama::{self, Model, ModelOptions};
 
-use crate::args::LoadArgs;
+use crate::args::{LoadArgs, ModelArgs};
 use crate::devices;
 use crate::failure::{Failure, Outcome};
 use crate::ui::console::{note, stderr_is_terminal};
@@ -73,13 +73,31 @@ fn kv_mib(line: &str) -> Option<f64> {
     size.split_whitespace().next()?.parse().ok()
 }
 
-/// Loads a model.
+/// Loads the model of -m.
+pub fn own_model(args: &ModelArgs, log: &Log, interrupt: &Interrupt) -> Outcome<Model> {
+    load(&args.model, &args.load, &args.model_options(), log, interrupt)
+}
+
+/// Loads another one.
 pub fn model(path: &Path, args: &LoadArgs, log: &Log, interrupt: &Interrupt) -> Outcome<Model> {
+    load(path, args, &args.model_options(), log, interrupt)
+}
+
+fn load(
+    path: &Path,
+    args: &LoadArgs,
+    options: &ModelOptions,
+    log: &Log,
+    interrupt: &Interrupt,
+) -> Outcome<Model> {
     devices::warn(&args.device)?;
+    if let Some(numa) = args.cpu.numa {
+        llama::use_numa(numa)?;
+    }
     let bar = Progress::share("loading");
     let (shown, stop) = (bar.handle(), interrupt.clone());
     interrupt.begin();
-    let loaded = Model::load(path, &args.model_options(), move |share| {
+    let loaded = Model::load(path, options, move |share| {
         shown.set((share * 1000.0) as usize, 1000);
         !stop.is_wanted()
     });
@@ -98,9 +116,9 @@ pub fn is_same_file(a: &Path, b: &Path) -> bool {
 }
 
 /// Makes the engine, with room for some branches of single instructions, and says what it costs in memory.
-pub fn engine(args: &LoadArgs, model: &Model, n_singles: usize, log: &Log) -> Outcome<Engine> {
+pub fn engine(args: &ModelArgs, model: &Model, n_singles: usize, log: &Log) -> Outcome<Engine> {
     let before = log.kv_mib();
-    let engine = Engine::with_singles(model, args.ctx_size as usize, n_singles, &args.context_options())
+    let engine = Engine::with_singles(model, args.load.ctx_size as usize, n_singles, &args.context_options())
         .map_err(|error| log.explain(error))?;
     let kv = log.kv_mib() - before;
     if stderr_is_terminal() && kv > 0.0 {

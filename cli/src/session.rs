@@ -36,7 +36,7 @@ impl Session {
 
     /// Loads the model, and what turns queries into prompts for it.
     pub fn load(&self, args: &ModelArgs) -> Outcome<(Model, Prompter)> {
-        let model = load::model(&args.model, &args.load, &self.log, &self.interrupt)?;
+        let model = load::own_model(args, &self.log, &self.interrupt)?;
         self.settings.validate(&model)?;
         let prompter = Prompter::new(&self.texts, &model)?;
         Ok((model, prompter))
@@ -44,7 +44,7 @@ impl Session {
 
     /// Makes the engine, with room for some branches of single instructions.
     pub fn engine(&self, args: &ModelArgs, model: &Model, n_singles: usize) -> Outcome<Engine> {
-        load::engine(&args.load, model, n_singles, &self.log)
+        load::engine(args, model, n_singles, &self.log)
     }
 
     /// Seed of the draws.

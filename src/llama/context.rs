@@ -5,6 +5,7 @@ use llama_cpp_sys_2 as sys;
 use super::model::{Model, backend};
 use super::options::ContextOptions;
 use super::raw::{Batch, RawContext};
+use super::threads::ThreadPool;
 use crate::error::{Error, Result};
 use crate::guard::guard_or;
 use crate::host::{self, Host, HostTable, Row, SeqId};
@@ -25,8 +26,9 @@ impl Model {
 
 /// What the host table's functions get a pointer to.
 struct State {
-    // Dropped before the model that it was made from.
+    // Dropped before the threads that it uses, and the model that it was made from.
     context: RawContext,
+    _threads: Option<ThreadPool>,
     model: Model,
     options: ContextOptions,
     batch: Batch,
@@ -56,16 +58,22 @@ impl State {
     fn new(model: &Model, options: &ContextOptions) -> Result<State> {
         options.validate()?;
         backend()?;
+        let params = options.params();
+        // Of one pool for both, as many as either wants.
+        let n_threads = params.n_threads.max(params.n_threads_batch) as u32;
         // SAFETY: the state keeps the model for longer than the context; the parameters point to nothing.
-        let context = unsafe { RawContext::new(model.as_ptr(), options.params()) };
-        let context = context.ok_or_else(|| Error::Model {
+        let context = unsafe { RawContext::new(model.as_ptr(), params) };
+        let mut context = context.ok_or_else(|| Error::Model {
             reason: format!(
                 "llama.cpp could not make a context of {} cells; its log says why",
                 options.n_ctx
             ),
         })?;
+        model.adapters().apply(&mut context)?;
+        let threads = ThreadPool::attach(&mut context, &options.threads, n_threads)?;
         Ok(State {
             context,
+            _threads: threads,
             model: model.clone(),
             options: *options,
             batch: Batch::default(),

@@ -8,7 +8,9 @@ use std::str::FromStr;
 use llama_cpp_2::model::LlamaModel;
 use llama_cpp_sys_2 as sys;
 
-use super::device;
+use super::adapter::{Adapter, Adapters, LayerRange};
+use super::overrides::{KvOverride, TensorOverride, TensorOverrides};
+use super::{device, rpc};
 use crate::error::{Error, Result};
 use crate::guard::guard_or;
 
@@ -17,6 +19,9 @@ use crate::guard::guard_or;
 pub struct ModelOptions {
     /// Layers whose weights go to devices. Without a device it is of no effect, as in llama.cpp.
     pub n_gpu_layers: GpuLayers,
+    /// llama.cpp's RPC servers, each `HOST:PORT`, whose devices are added: see
+    /// [`add_rpc_servers`](super::add_rpc_servers). Default none.
+    pub rpc_servers: Vec<String>,
     /// Names of the devices to use, see [`devices`](super::devices): None (the default) for all GPUs, empty for none.
     pub devices: Option<Vec<String>>,
     /// How a model is split among several devices.
@@ -31,18 +36,40 @@ pub struct ModelOptions {
     pub use_mmap: bool,
     /// Keep the weights from being swapped out. Default false.
     pub use_mlock: bool,
+    /// Lay weights out anew for this CPU's instructions, where that makes them faster. Default true.
+    pub repack: bool,
+    /// Refuse weights that are infinite or not a number, which reads all of them. Default false.
+    pub check_tensors: bool,
+    /// Memory for tensors by their names; the first pattern that fits counts. Default none.
+    pub tensor_overrides: Vec<TensorOverride>,
+    /// Values in place of those of the file. One of another type than the file's is of no effect. Default none.
+    pub kv_overrides: Vec<KvOverride>,
+    /// LoRA adapters, which every context of the model has. Default none.
+    pub lora: Vec<Adapter>,
+    /// Control vectors, whose sum every context of the model has. Default none.
+    pub control_vectors: Vec<Adapter>,
+    /// The layers that control vectors are added to. None (the default): all of them.
+    pub control_layers: Option<LayerRange>,
 }
 
 impl Default for ModelOptions {
     fn default() -> Self {
         ModelOptions {
             n_gpu_layers: GpuLayers::Auto,
+            rpc_servers: Vec::new(),
             devices: None,
             split_mode: SplitMode::Layer,
             main_gpu: 0,
             tensor_split: Vec::new(),
             use_mmap: true,
             use_mlock: false,
+            repack: true,
+            check_tensors: false,
+            tensor_overrides: Vec::new(),
+            kv_overrides: Vec::new(),
+            lora: Vec::new(),
+            control_vectors: Vec::new(),
+            control_layers: None,
         }
     }
 }
@@ -148,11 +175,12 @@ impl FromStr for SplitMode {
 }
 
 impl ModelOptions {
-    /// Checks every field, with the devices of this machine.
+    /// Checks every field, with the devices of this machine and those of `rpc_servers`.
     ///
     /// # Errors
-    /// [`Error::Param`], with the field's name.
+    /// [`Error::Param`], with the field's name; those of [`add_rpc_servers`](super::add_rpc_servers).
     pub fn validate(&self) -> Result<()> {
+        rpc::add_rpc_servers(&self.rpc_servers)?;
         let chosen = device::chosen(self.devices.as_deref())?;
         let n_devices = chosen.as_ref().map_or_else(device::n_offload, Vec::len);
         // Without devices it is of no effect.
@@ -175,7 +203,19 @@ impl ModelOptions {
         if !self.tensor_split.is_empty() && self.tensor_split.iter().all(|share| *share == 0.0) {
             return Err(Error::param("tensor_split", "0 for each device", "more than 0 for one of them"));
         }
-        Ok(())
+        TensorOverrides::new(&self.tensor_overrides)?;
+        self.kv_overrides.iter().try_for_each(KvOverride::validate)
+    }
+
+    /// The value that takes the place of that of a key.
+    pub(super) fn overridden(&self, key: &str) -> Option<String> {
+        // llama.cpp keeps the last one.
+        self.kv_overrides.iter().rev().find(|it| it.key == key).map(|it| it.value.to_string())
+    }
+
+    /// True for options that make a model say something else than its file alone would.
+    pub(super) fn changes_model(&self) -> bool {
+        !(self.lora.is_empty() && self.control_vectors.is_empty() && self.kv_overrides.is_empty())
     }
 }
 
@@ -186,6 +226,9 @@ struct Params<P> {
     devices: Vec<sys::ggml_backend_dev_t>,
     /// One for each device that llama.cpp could have.
     tensor_split: Vec<f32>,
+    tensor_overrides: TensorOverrides,
+    /// Ends with an empty key.
+    kv_overrides: Vec<sys::llama_model_kv_override>,
     progress: Box<P>,
 }
 
@@ -197,6 +240,8 @@ impl<P: FnMut(f32) -> bool> Params<P> {
             raw: unsafe { sys::llama_model_default_params() },
             devices: Vec::new(),
             tensor_split: options.tensor_split.clone(),
+            tensor_overrides: TensorOverrides::new(&options.tensor_overrides)?,
+            kv_overrides: options.kv_overrides.iter().map(KvOverride::raw).collect(),
             progress: Box::new(progress),
         });
         if let Some(mut chosen) = device::chosen(options.devices.as_deref())? {
@@ -208,6 +253,15 @@ impl<P: FnMut(f32) -> bool> Params<P> {
             params.tensor_split.resize(device::max_devices(), 0.0);
             params.raw.tensor_split = params.tensor_split.as_ptr();
         }
+        if !params.tensor_overrides.raw.is_empty() {
+            params.raw.tensor_buft_overrides = params.tensor_overrides.raw.as_ptr();
+        }
+        if !params.kv_overrides.is_empty() {
+            params.kv_overrides.push(KvOverride::end());
+            params.raw.kv_overrides = params.kv_overrides.as_ptr();
+        }
+        params.raw.use_extra_bufts = options.repack;
+        params.raw.check_tensors = options.check_tensors;
         params.raw.n_gpu_layers = options.n_gpu_layers.number();
         params.raw.split_mode = options.split_mode.number() as sys::llama_split_mode;
         params.raw.main_gpu = options.main_gpu as i32;
@@ -233,6 +287,8 @@ pub(super) struct Loaded {
     /// Frees it.
     pub(super) model: LlamaModel,
     pub(super) pointer: NonNull<sys::llama_model>,
+    pub(super) adapters: Adapters,
+    pub(super) options: ModelOptions,
 }
 
 // SAFETY: llama.cpp's model is not changed once it is loaded, but for what `llama_init_from_model` notes in it, as
@@ -259,7 +315,10 @@ pub(super) fn load(
     // SAFETY: `LlamaModel` is declared as transparent, over a transparent wrapper of this very pointer, and has no
     // constructor but its own load, which knows fewer parameters. Its drop frees the model.
     let model = unsafe { std::mem::transmute::<NonNull<sys::llama_model>, LlamaModel>(pointer) };
-    Ok(Some(Loaded { model, pointer }))
+    // SAFETY: the model is loaded, and kept beside them.
+    let adapters =
+        unsafe { Adapters::load(pointer, &options.lora, &options.control_vectors, options.control_layers) }?;
+    Ok(Some(Loaded { model, pointer, adapters, options: options.clone() }))
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use llama_cpp_2::token_type::LlamaTokenAttr;
 use llama_cpp_sys_2 as sys;
 use once_cell::sync::OnceCell;
 
+use super::adapter::Adapters;
 use super::load::{Loaded, ModelOptions, load};
 use super::path::TextPath;
 use super::{architecture, parts};
@@ -79,6 +80,15 @@ impl Model {
         self.loaded.pointer
     }
 
+    pub(super) fn adapters(&self) -> &Adapters {
+        &self.loaded.adapters
+    }
+
+    /// True if it was loaded with options that make it say something else than its file alone would, such as adapters.
+    pub fn is_changed(&self) -> bool {
+        self.loaded.options.changes_model()
+    }
+
     /// Tokens in the vocabulary.
     pub fn n_vocab(&self) -> usize {
         self.inner().n_vocab().max(0) as usize
@@ -99,14 +109,15 @@ impl Model {
         self.inner().is_recurrent() || self.inner().is_hybrid()
     }
 
-    /// A metadata value of the GGUF file, as text.
+    /// A metadata value of the GGUF file, or that which takes its place, as text.
     pub fn metadata(&self, key: &str) -> Option<String> {
-        self.inner().meta_val_str(key).ok()
+        self.loaded.options.overridden(key).or_else(|| self.inner().meta_val_str(key).ok())
     }
 
     /// Source of the model's chat template, if it has one.
     pub fn chat_template(&self) -> Option<String> {
-        self.inner().chat_template(None).ok()?.to_string().ok()
+        let given = self.loaded.options.overridden("tokenizer.chat_template");
+        given.or_else(|| self.inner().chat_template(None).ok()?.to_string().ok())
     }
 
     /// Text of the begin-of-sequence token, empty if there is none.

@@ -4,6 +4,8 @@
 use llama_cpp_2::context::params::KvCacheType;
 use llama_cpp_sys_2 as sys;
 
+use super::rope::Rope;
+use super::threads::ThreadOptions;
 use crate::error::{Error, Result};
 
 /// The most sequences of a context, llama.cpp's `llama_max_parallel_sequences()`.
@@ -43,6 +45,21 @@ pub struct ContextOptions {
     /// and llama.cpp never lets go of a cell that two sequences share, so that a pair with more than about a
     /// thousand shared tokens runs out of room. It also lets a chat rewind.
     pub swa_full: bool,
+    /// On which CPUs threads run, and how.
+    pub threads: ThreadOptions,
+    /// How positions are scaled beyond the length that the model was trained for.
+    pub rope: Rope,
+    /// Keep the KV cache on the devices that compute the layers. Default true.
+    pub offload_kqv: bool,
+    /// Let devices compute large parts of prompts with weights that the CPU keeps. Default true.
+    pub op_offload: bool,
+}
+
+pub(super) fn range(field: &'static str, value: u32, least: u32, most: u32) -> Result<()> {
+    if (least..=most).contains(&value) {
+        return Ok(());
+    }
+    Err(Error::param(field, value, format!("at least {least} and at most {most}")))
 }
 
 impl Default for ContextOptions {
@@ -58,6 +75,10 @@ impl Default for ContextOptions {
             cache_type_k: KvCacheType::F16,
             cache_type_v: KvCacheType::F16,
             swa_full: true,
+            threads: ThreadOptions::default(),
+            rope: Rope::default(),
+            offload_kqv: true,
+            op_offload: true,
         }
     }
 }
@@ -65,12 +86,6 @@ impl Default for ContextOptions {
 impl ContextOptions {
     /// Checks every field's range.
     pub fn validate(&self) -> Result<()> {
-        let range = |field, value: u32, least: u32, most: u32| {
-            if (least..=most).contains(&value) {
-                return Ok(());
-            }
-            Err(Error::param(field, value, format!("at least {least} and at most {most}")))
-        };
         range("n_seq_max", self.n_seq_max, 1, MAX_SEQUENCES)?;
         // The first decode of a context has a row for each sequence.
         range("n_ctx", self.n_ctx, self.n_seq_max, MAX_CELLS)?;
@@ -78,6 +93,8 @@ impl ContextOptions {
         range("n_ubatch", self.n_ubatch, 1, MAX_ROWS)?;
         range("n_threads", self.n_threads, 0, MAX_THREADS)?;
         range("n_threads_batch", self.n_threads_batch, 0, MAX_THREADS)?;
+        self.threads.validate()?;
+        self.rope.validate()?;
         let plain = [KvCacheType::F32, KvCacheType::F16, KvCacheType::BF16];
         if self.flash_attn == Some(false) && !plain.contains(&self.cache_type_v) {
             let value = format!("{:?}", self.cache_type_v).to_lowercase();
@@ -107,6 +124,9 @@ impl ContextOptions {
         params.type_k = self.cache_type_k.into();
         params.type_v = self.cache_type_v.into();
         params.swa_full = self.swa_full;
+        self.rope.set(&mut params);
+        params.offload_kqv = self.offload_kqv;
+        params.op_offload = self.op_offload;
         params.kv_unified = true;
         params.no_perf = true;
         params
@@ -150,6 +170,18 @@ mod tests {
             (
                 refused(|o| o.n_threads_batch = 513),
                 "n_threads_batch is 513, must be at least 0 and at most 512",
+            ),
+            (
+                refused(|o| o.rope.freq_scale = -0.5),
+                "rope_freq_scale is -0.5, must be more than 0 and finite, or 0 for the model's",
+            ),
+            (
+                refused(|o| o.rope.yarn_ext_factor = 1.5),
+                "yarn_ext_factor is 1.5, must be 0 to 1, or -1 for the model's",
+            ),
+            (
+                refused(|o| o.rope.yarn_beta_fast = f32::NAN),
+                "yarn_beta_fast is NaN, must be at least 0 and finite, or -1 for the model's",
             ),
             (
                 refused(|o| (o.flash_attn, o.cache_type_v) = (Some(false), KvCacheType::Q8_0)),

@@ -33,16 +33,29 @@ impl Engine {
     }
 
     pub fn with(change: impl FnOnce(&mut CEngineParams)) -> Engine {
-        let (model, mut engine, mut error) = (load(&model_path()), null_mut(), [0; 200]);
+        Engine::of(load(&model_path()), change)
+    }
+
+    /// An engine on a model, whose handle it frees.
+    pub fn of(model: *mut ModelHandle, change: impl FnOnce(&mut CEngineParams)) -> Engine {
+        Engine::made(model, change).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// Why there is no engine on the test model.
+    pub fn refused(change: impl FnOnce(&mut CEngineParams)) -> String {
+        Engine::made(load(&model_path()), change).err().expect("it was made")
+    }
+
+    fn made(model: *mut ModelHandle, change: impl FnOnce(&mut CEngineParams)) -> Result<Engine, String> {
+        let (mut engine, mut error) = (null_mut(), [0; 200]);
         let mut params = CEngineParams { n_threads: 1, ..made(sda_engine_params_init) };
         change(&mut params);
         // SAFETY: all pointers are live.
         unsafe {
             let status = sda_engine_new(model, &params, error.as_mut_ptr(), error.len(), &mut engine);
-            assert_eq!(status, SDA_OK, "{}", text(error.as_ptr()));
             sda_model_free(model);
+            if status == SDA_OK { Ok(Engine(engine)) } else { Err(text(error.as_ptr())) }
         }
-        Engine(engine)
     }
 
     pub fn error(&self) -> String {
@@ -62,7 +75,7 @@ impl Engine {
         }
     }
 
-    fn text(&self, change: impl FnOnce(&mut CGenerateParams)) -> String {
+    pub fn text(&self, change: impl FnOnce(&mut CGenerateParams)) -> String {
         let heard = self.generate(change);
         heard.unwrap_or_else(|status| panic!("{status}: {}", self.error())).0.text
     }

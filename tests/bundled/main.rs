@@ -1,5 +1,6 @@
 //! Tests with llama.cpp inside, on real models.
 
+mod adapters;
 mod architectures;
 mod batch;
 mod draw;
@@ -16,3 +17,4 @@ mod rows;
 mod several;
 mod sizes;
 mod steps;
+mod threads;

@@ -8,7 +8,7 @@ use std::sync::Mutex;
 use llama_cpp_sys_2 as sys;
 use sda::llama::{Model, ModelOptions, backend, set_log};
 
-fn path(variable: &str) -> PathBuf {
+pub fn path(variable: &str) -> PathBuf {
     let path = std::env::var_os(variable)
         .unwrap_or_else(|| panic!("{variable} is not set: run `make test`, which fetches the test models"));
     path.into()
@@ -41,7 +41,7 @@ pub fn gemma_f32() -> Model {
 }
 
 /// Writes the model with 32-bit weights into cargo's folder for test files, once.
-fn as_f32(source: &Path) -> PathBuf {
+pub fn as_f32(source: &Path) -> PathBuf {
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));

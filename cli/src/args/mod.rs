@@ -1,8 +1,10 @@
 //! Groups of options that commands share. Names are llama.cpp's where it has one for the thing. No group knows a
 //! command.
 
+mod adapt;
 mod common;
 mod constraint;
+mod cpu;
 mod device;
 mod escapes;
 mod generate;
@@ -13,6 +15,7 @@ mod prompt;
 mod sampling;
 mod steering;
 
+pub use adapt::AdaptArgs;
 pub use common::CommonArgs;
 pub use device::DeviceArgs;
 pub use generate::GenerateArgs;

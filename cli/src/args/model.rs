@@ -7,6 +7,8 @@ use clap::{Args, ValueEnum};
 use sda::engine::{MAX_N_CTX, MIN_N_CTX};
 use sda::llama::{ContextOptions, KvCacheType, MAX_ROWS, MAX_THREADS, ModelOptions};
 
+use super::adapt::AdaptArgs;
+use super::cpu::CpuArgs;
 use super::device::DeviceArgs;
 
 #[derive(Args, Clone)]
@@ -17,6 +19,22 @@ pub struct ModelArgs {
     pub model: PathBuf,
     #[command(flatten)]
     pub load: LoadArgs,
+    #[command(flatten)]
+    pub adapt: AdaptArgs,
+}
+
+impl ModelArgs {
+    /// How the model is loaded.
+    pub fn model_options(&self) -> ModelOptions {
+        let mut options = self.load.model_options();
+        self.adapt.apply(&mut options);
+        options
+    }
+
+    /// How its contexts are made.
+    pub fn context_options(&self) -> ContextOptions {
+        ContextOptions { rope: self.adapt.rope(), ..self.load.context_options() }
+    }
 }
 
 /// How models are loaded, that of a judge in a file as well, and how their contexts are made.
@@ -53,9 +71,20 @@ pub struct LoadArgs {
     /// Keep the model from being swapped out.
     #[arg(long)]
     pub mlock: bool,
+    /// Leave weights as they are in the file, where they would be laid out anew for this CPU. [also -nr]
+    #[arg(long)]
+    pub no_repack: bool,
+    /// Accepted for llama.cpp's sake: weights are laid out for this CPU.
+    #[arg(long, hide = true, conflicts_with = "no_repack")]
+    pub repack: bool,
+    /// Refuse a model with weights that are infinite or not a number.
+    #[arg(long)]
+    pub check_tensors: bool,
     /// Accepted for llama.cpp's sake: all cells of sliding-window layers are kept, since the branches share them.
     #[arg(long)]
     pub swa_full: bool,
+    #[command(flatten)]
+    pub cpu: CpuArgs,
     #[command(flatten)]
     pub device: DeviceArgs,
 }
@@ -117,13 +146,20 @@ fn ctx_size(text: &str) -> Result<u32, String> {
 }
 
 impl LoadArgs {
+    /// How a model is loaded that is not that of -m.
     pub fn model_options(&self) -> ModelOptions {
-        let mut options =
-            ModelOptions { use_mmap: !self.no_mmap, use_mlock: self.mlock, ..ModelOptions::default() };
+        let mut options = ModelOptions {
+            use_mmap: !self.no_mmap,
+            use_mlock: self.mlock,
+            repack: !self.no_repack,
+            check_tensors: self.check_tensors,
+            ..ModelOptions::default()
+        };
         self.device.apply(&mut options);
         options
     }
 
+    /// How the contexts of such a model are made.
     pub fn context_options(&self) -> ContextOptions {
         ContextOptions {
             n_batch: self.batch_size,
@@ -137,6 +173,9 @@ impl LoadArgs {
             },
             cache_type_k: self.cache_type_k.into(),
             cache_type_v: self.cache_type_v.into(),
+            threads: self.cpu.threads(),
+            offload_kqv: !self.device.no_kv_offload,
+            op_offload: !self.device.no_op_offload,
             ..ContextOptions::default()
         }
     }

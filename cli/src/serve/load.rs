@@ -32,7 +32,7 @@ pub fn engine(app: &Arc<App>) -> Outcome<Engine> {
         cells: server.kv_cells.map(|n| n as usize),
     };
     let before = session.log.kv_mib();
-    let batch = Batch::with_size(&model, &size, &load.context_options());
+    let batch = Batch::with_size(&model, &size, &args.model.context_options());
     let mut batch = batch.map_err(|error| session.log.explain(error))?;
     batch.set_max_gap(Some(MAX_GAP))?;
     let n_ctx = batch.n_ctx();

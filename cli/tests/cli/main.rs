@@ -1,5 +1,6 @@
 //! The `sda` command as its users meet it.
 
+mod adapt;
 mod architectures;
 mod c_engine;
 mod check;
@@ -22,3 +23,4 @@ mod score;
 mod serve;
 mod several;
 mod templates;
+mod threads;

@@ -17,7 +17,7 @@ use crate::engine::{Arm, Engine, Event, Finish, Generation, JudgeModel, LocalJud
 use crate::error::{Error, Result};
 use crate::guard::{guard, guard_or};
 use crate::judge::Judge;
-use crate::llama::Model;
+use crate::llama::{ContextOptions, Model, Rope};
 use crate::text::{ChatTemplate, InstructionPlacement, PairBuilder, TemplateVariables};
 
 /// A model's context with everything that steered generation needs.
@@ -56,7 +56,9 @@ impl EngineHandle {
                 0 => JudgeModel::default_n_ctx(model, engine.n_ctx()),
                 n => n,
             };
-            JudgeModel::new(model, n_ctx, &settings.options)
+            // What scales the positions of another model is none of its business.
+            let options = ContextOptions { rope: Rope::default(), ..settings.options };
+            JudgeModel::new(model, n_ctx, &options)
         };
         let judge = settings.judge_model.map(judge).transpose()?;
         Ok(EngineHandle {

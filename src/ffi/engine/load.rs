@@ -1,12 +1,25 @@
 //! What a model is loaded with.
 
 use std::ffi::{c_char, c_void};
+use std::str::FromStr;
 
 use super::super::sized::{SizedStruct, init_sized, read_sized};
-use super::super::text::optional;
+use super::super::text::{optional, path};
 use crate::error::{Error, Result};
 use crate::guard::guard;
-use crate::llama::{GpuLayers, ModelOptions, SplitMode};
+use crate::llama::{Adapter, GpuLayers, ModelOptions, SplitMode};
+
+/// A GGUF file that is added to a model. Arrays hold it, so it stays as it is.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct CAdapter {
+    /// The file's name, as for sda_model_new().
+    pub path: *const c_char,
+    /// Its strength: finite, 1 is as it was made, 0 is nothing.
+    pub scale: f32,
+    /// Reserved. Must be 0.
+    pub reserved: u32,
+}
 
 /// How to load a model. Set it up with sda_model_params_init(), then change single fields. What it points to is needed
 /// during sda_model_new() only.
@@ -38,6 +51,33 @@ pub struct CModelParams {
     pub split_mode: i32,
     /// Which of the devices computes alone where nothing is split, from 0. Default 0.
     pub main_gpu: u32,
+    /// llama.cpp's RPC servers, HOST:PORT with commas between them, whose devices are added for the whole process. They
+    /// can be used by anybody who reaches them, and what is sent to them can be read on the way. llama.cpp aborts the
+    /// process when one is lost. NULL (the default): none. SDA_ERR_PARAM in builds without the RPC backend,
+    /// SDA_ERR_MODEL if one cannot be reached.
+    pub rpc_servers: *const c_char,
+    /// LoRA adapters, which every engine of the model has. NULL (the default): none.
+    pub lora: *const CAdapter,
+    /// Elements of `lora`. Default 0.
+    pub n_lora: usize,
+    /// Control vectors, whose sum every engine of the model has. NULL (the default): none.
+    pub control_vectors: *const CAdapter,
+    /// Elements of `control_vectors`. Default 0.
+    pub n_control_vectors: usize,
+    /// The first layer that control vectors are added to, from 1; 0 (the default) is the first.
+    pub control_first: u32,
+    /// The last one; 0 (the default) is the model's last.
+    pub control_last: u32,
+    /// Values in place of those of the file: KEY=TYPE:VALUE, with commas between several and the types int, float, bool
+    /// and str. NULL (the default): none.
+    pub kv_overrides: *const c_char,
+    /// Memory for tensors: PATTERN=BUFFER, with commas between several. A pattern is a regular expression that is found in
+    /// a tensor's name, a buffer is CPU or a device's name. NULL (the default): none.
+    pub tensor_overrides: *const c_char,
+    /// Lay weights out anew for this CPU, if not 0. Default 1.
+    pub repack: i32,
+    /// Refuse weights that are infinite or not a number, if not 0. Default 0.
+    pub check_tensors: i32,
 }
 
 // SAFETY: C's layout, numbers, and pointers that may be NULL; the size comes first.
@@ -59,6 +99,17 @@ unsafe impl SizedStruct for CModelParams {
             n_tensor_split: 0,
             split_mode: options.split_mode.number(),
             main_gpu: options.main_gpu,
+            rpc_servers: std::ptr::null(),
+            lora: std::ptr::null(),
+            n_lora: 0,
+            control_vectors: std::ptr::null(),
+            n_control_vectors: 0,
+            control_first: 0,
+            control_last: 0,
+            kv_overrides: std::ptr::null(),
+            tensor_overrides: std::ptr::null(),
+            repack: options.repack.into(),
+            check_tensors: options.check_tensors.into(),
         }
     }
 }
@@ -86,9 +137,11 @@ pub(super) unsafe fn read(params: *const CModelParams) -> Result<CModelParams> {
 /// What it points to is there, as its fields say.
 pub(super) unsafe fn options(params: &CModelParams) -> Result<ModelOptions> {
     // SAFETY: passed on.
-    let devices = unsafe { optional(params.devices, "devices") }?;
+    let (devices, servers) =
+        unsafe { (optional(params.devices, "devices")?, optional(params.rpc_servers, "rpc_servers")?) };
     Ok(ModelOptions {
         n_gpu_layers: GpuLayers::of_number(params.n_gpu_layers)?,
+        rpc_servers: servers.iter().flat_map(|all| all.split(',')).map(str::to_owned).collect(),
         devices: devices.map(crate::llama::device_names),
         split_mode: SplitMode::of_number(params.split_mode)?,
         main_gpu: params.main_gpu,
@@ -96,6 +149,23 @@ pub(super) unsafe fn options(params: &CModelParams) -> Result<ModelOptions> {
         tensor_split: unsafe { numbers(params.tensor_split, params.n_tensor_split)? },
         use_mmap: params.use_mmap != 0,
         use_mlock: params.use_mlock != 0,
+        repack: params.repack != 0,
+        check_tensors: params.check_tensors != 0,
+        // SAFETY: passed on.
+        tensor_overrides: unsafe { list(params.tensor_overrides, "tensor_overrides")? },
+        // SAFETY: passed on.
+        kv_overrides: unsafe { list(params.kv_overrides, "kv_overrides")? },
+        // SAFETY: passed on.
+        lora: unsafe { adapters(params.lora, params.n_lora, "lora")? },
+        // SAFETY: passed on.
+        control_vectors: unsafe {
+            adapters(params.control_vectors, params.n_control_vectors, "control_vectors")?
+        },
+        control_layers: match (params.control_first, params.control_last) {
+            (0, 0) => None,
+            (first, 0) => Some((first, u32::MAX)),
+            (first, last) => Some((first.max(1), last)),
+        },
     })
 }
 
@@ -110,4 +180,40 @@ unsafe fn numbers(from: *const f32, n: usize) -> Result<Vec<f32>> {
         // SAFETY: passed on.
         (false, _) => Ok(unsafe { std::slice::from_raw_parts(from, n) }.to_vec()),
     }
+}
+
+/// Elements of a text with commas between them.
+///
+/// # Safety
+/// `from` is NULL or a text.
+unsafe fn list<T: FromStr<Err = String>>(from: *const c_char, name: &'static str) -> Result<Vec<T>> {
+    // SAFETY: passed on.
+    let text = unsafe { optional(from, name) }?.unwrap_or_default();
+    let elements = text.split(',').filter(|element| !element.is_empty());
+    elements.map(|element| element.parse().map_err(|why| Error::param(name, element, allowed(why)))).collect()
+}
+
+/// What a parser allows, without the words that an error brings itself.
+fn allowed(why: String) -> String {
+    why.strip_prefix("must be ").map_or(why.clone(), str::to_owned)
+}
+
+/// # Safety
+/// `from` is NULL or points to `n` elements, whose paths are texts.
+unsafe fn adapters(from: *const CAdapter, n: usize, name: &'static str) -> Result<Vec<Adapter>> {
+    match (from.is_null(), n) {
+        (_, 0) => return Ok(Vec::new()),
+        (true, _) => return Err(Error::Null { name }),
+        _ => {}
+    }
+    // SAFETY: passed on.
+    let elements = unsafe { std::slice::from_raw_parts(from, n) };
+    let adapter = |element: &CAdapter| {
+        if element.reserved != 0 {
+            return Err(Error::param("reserved", element.reserved, "0"));
+        }
+        // SAFETY: passed on.
+        Ok(Adapter { path: unsafe { path(element.path, "path") }?.to_owned(), scale: element.scale })
+    };
+    elements.iter().map(adapter).collect()
 }

@@ -4,7 +4,7 @@ use super::super::sized::{SizedStruct, init_sized, read_sized};
 use super::model::ModelHandle;
 use crate::error::{Error, Result};
 use crate::guard::guard;
-use crate::llama::{ContextOptions, Model};
+use crate::llama::{ContextOptions, KvCacheType, Model, Rope, RopeScaling};
 use crate::steer::MOST_INSTRUCTIONS;
 
 /// How to make an engine. Set it up with sda_engine_params_init(), then change single fields.
@@ -42,6 +42,31 @@ pub struct CEngineParams {
     pub max_instructions: u32,
     /// Reserved. Must be 0.
     pub reserved: u32,
+    /// Type of the keys in the KV cache, a ggml_type: 0 f32, 1 f16, 2 q4_0, 8 q8_0, 30 bf16. Default 1.
+    pub cache_type_k: i32,
+    /// Type of the values; 2 and 8 need flash attention. Default 1.
+    pub cache_type_v: i32,
+    /// Keep the KV cache on the devices that compute the layers, if not 0. Default 1.
+    pub offload_kqv: i32,
+    /// Let devices compute large parts of prompts with weights that the CPU keeps, if not 0. Default 1.
+    pub op_offload: i32,
+    /// How positions are scaled, not those of `judge_model`: 0 not at all, 1 linear, 2 YaRN, -1 as the model says. Default
+    /// -1.
+    pub rope_scaling: i32,
+    /// Base of the positions' frequencies, more than 0; 0 is the model's. Default 0.
+    pub rope_freq_base: f32,
+    /// Factor of the positions' frequencies, more than 0: 0.5 is for twice the length; 0 is the model's. Default 0.
+    pub rope_freq_scale: f32,
+    /// YaRN: length that the model was trained for; 0 is what its file says. Default 0.
+    pub yarn_orig_ctx: u32,
+    /// YaRN: share of extrapolation, 0 to 1; -1 is the model's. Default -1.
+    pub yarn_ext_factor: f32,
+    /// YaRN: factor of the attention, at least 0; -1 is the model's. Default -1.
+    pub yarn_attn_factor: f32,
+    /// YaRN: where extrapolation begins, at least 0; -1 is the model's. Default -1.
+    pub yarn_beta_fast: f32,
+    /// YaRN: where interpolation begins, at least 0; -1 is the model's. Default -1.
+    pub yarn_beta_slow: f32,
 }
 
 // SAFETY: C's layout, numbers, and a pointer that may be NULL; the size comes first.
@@ -64,8 +89,36 @@ unsafe impl SizedStruct for CEngineParams {
             judge_model: std::ptr::null(),
             max_instructions: 0,
             reserved: 0,
+            cache_type_k: CACHE_TYPES[1].0,
+            cache_type_v: CACHE_TYPES[1].0,
+            offload_kqv: options.offload_kqv.into(),
+            op_offload: options.op_offload.into(),
+            rope_scaling: options.rope.scaling.map_or(-1, RopeScaling::number),
+            rope_freq_base: options.rope.freq_base,
+            rope_freq_scale: options.rope.freq_scale,
+            yarn_orig_ctx: options.rope.yarn_orig_ctx,
+            yarn_ext_factor: options.rope.yarn_ext_factor,
+            yarn_attn_factor: options.rope.yarn_attn_factor,
+            yarn_beta_fast: options.rope.yarn_beta_fast,
+            yarn_beta_slow: options.rope.yarn_beta_slow,
         }
     }
+}
+
+/// Types of a KV cache, and ggml's numbers for them.
+const CACHE_TYPES: [(i32, KvCacheType); 5] = [
+    (0, KvCacheType::F32),
+    (1, KvCacheType::F16),
+    (2, KvCacheType::Q4_0),
+    (8, KvCacheType::Q8_0),
+    (30, KvCacheType::BF16),
+];
+
+fn cache_type(field: &'static str, number: i32) -> Result<KvCacheType> {
+    let found = CACHE_TYPES.iter().find(|(other, _)| *other == number);
+    found
+        .map(|(_, it)| *it)
+        .ok_or_else(|| Error::param(field, number, "0 (f32), 1 (f16), 2 (q4_0), 8 (q8_0) or 30 (bf16)"))
 }
 
 /// Fills a struct with the defaults; `size` is sizeof *params. Errors as sda_params_init().
@@ -122,6 +175,20 @@ pub(super) unsafe fn read_engine<'a>(params: *const CEngineParams) -> Result<Set
         n_threads_batch: p.n_threads_batch,
         flash_attn,
         swa_full: p.swa_full != 0,
+        cache_type_k: cache_type("cache_type_k", p.cache_type_k)?,
+        cache_type_v: cache_type("cache_type_v", p.cache_type_v)?,
+        offload_kqv: p.offload_kqv != 0,
+        op_offload: p.op_offload != 0,
+        rope: Rope {
+            scaling: RopeScaling::of_number(p.rope_scaling)?,
+            freq_base: p.rope_freq_base,
+            freq_scale: p.rope_freq_scale,
+            yarn_orig_ctx: p.yarn_orig_ctx,
+            yarn_ext_factor: p.yarn_ext_factor,
+            yarn_attn_factor: p.yarn_attn_factor,
+            yarn_beta_fast: p.yarn_beta_fast,
+            yarn_beta_slow: p.yarn_beta_slow,
+        },
         ..ContextOptions::default()
     };
     let (n_ctx, judge_n_ctx) = (p.n_ctx as usize, p.judge_n_ctx as usize);

@@ -5,6 +5,7 @@ pub mod fake_host;
 pub mod fault_server;
 pub mod ffi;
 pub mod gguf;
+pub mod gguf_write;
 pub mod maths;
 pub mod oracle;
 pub mod rng;

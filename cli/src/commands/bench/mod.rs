@@ -24,7 +24,7 @@ use scene::{Pace, Scene};
 pub fn run(args: &BenchArgs) -> Outcome {
     let interrupt = Interrupt::install()?;
     let log = Log::capture(args.verbose);
-    let model = load::model(&args.model.model, &args.model.load, &log, &interrupt)?;
+    let model = load::own_model(&args.model, &log, &interrupt)?;
     let scene = Scene::new(args, &model)?;
     let rounds = args.repetitions as usize;
     interrupt.begin();

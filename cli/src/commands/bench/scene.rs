@@ -87,7 +87,7 @@ impl<'m> Scene<'m> {
         let (instruction, rest) = rest.split_at(instruction);
         let (end, text) = rest.split_at(2);
         let prompts = Prompts::new([prompt, &end[..1]].concat(), [prompt, instruction, &end[1..]].concat());
-        let options = args.model.load.context_options();
+        let options = args.model.context_options();
         Ok(Scene { model, options, prompts, text: text.to_vec(), n_ctx })
     }
 }

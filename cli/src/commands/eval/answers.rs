@@ -52,9 +52,9 @@ fn whole_answer<'j>(runner: &'j Runner<EvalResult>, unit: &Input) -> Option<&'j 
 
 /// A context with as many places as were asked for, and room for some branches of single instructions in each.
 pub fn batch(run: &Run, n_singles: usize) -> Outcome<Batch> {
-    let args = &run.args.common.model.load;
+    let args = &run.args.common.model;
     let n_pairs = run.args.parallel as usize;
-    let n_ctx = branch_length(run.model, args.ctx_size as usize);
+    let n_ctx = branch_length(run.model, args.load.ctx_size as usize);
     let branches = 2 + n_singles;
     let cells = (branches * n_ctx).max(n_pairs * (branches * CELLS_A_BRANCH).min(branches * n_ctx));
     let size = BatchSize { n_pairs, n_ctx, n_singles, cells: Some(cells) };

@@ -53,7 +53,7 @@ pub fn run(args: &GenerateArgs, list: &Path) -> Outcome {
     let n_ctx = branch_length(args, &model, &tasks, &source);
     let n_singles = tasks.iter().map(Task::n_singles).max().unwrap_or(0);
     let size = BatchSize { n_pairs, n_ctx, n_singles, cells: None };
-    let batch = Batch::with_size(&model, &size, &common.model.load.context_options())
+    let batch = Batch::with_size(&model, &size, &common.model.context_options())
         .map_err(|error| log.explain(error))?;
     if stderr_is_terminal() {
         note(&format!(

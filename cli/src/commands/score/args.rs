@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::args::judge::{JudgeArgs, JudgeAt, judge_at};
-use crate::args::{LoadArgs, ModelArgs, PromptArgs, SamplingArgs};
+use crate::args::{AdaptArgs, LoadArgs, ModelArgs, PromptArgs, SamplingArgs};
 
 #[derive(Args)]
 pub struct ScoreArgs {
@@ -34,6 +34,8 @@ pub struct ScoreArgs {
     #[command(flatten)]
     pub load: LoadArgs,
     #[command(flatten)]
+    adapt: AdaptArgs,
+    #[command(flatten)]
     pub prompt: PromptArgs,
     #[command(flatten)]
     pub sampling: SamplingArgs,
@@ -45,6 +47,6 @@ pub struct ScoreArgs {
 impl ScoreArgs {
     /// The model of -m.
     pub fn model(&self) -> Option<ModelArgs> {
-        Some(ModelArgs { model: self.model.clone()?, load: self.load.clone() })
+        Some(ModelArgs { model: self.model.clone()?, load: self.load.clone(), adapt: self.adapt.clone() })
     }
 }
