@@ -89,16 +89,17 @@ fn time_parts(engine: &Engine, settings: &Generation) -> Result<()> {
     let mut row = vec![0.0; plain.len()];
     let mut nucleus = Nucleus::default();
     let sampling = &settings.sampling;
-    let mut chain = Chain::of_best(sampling)?;
+    let mut chain = Chain::of_best(sampling, engine.model(), engine.n_ctx())?;
+    let plan = sampling.plan();
     let mut parts: [Vec<f64>; 3] = Default::default();
     let mut kept = 0;
     for _ in 0..100 {
         let start = Instant::now();
         steer(&instructed, &plain, &settings.params, black_box(&mut row))?;
         let steered = Instant::now();
-        kept = sampling.best(&mut nucleus, &row).len();
+        kept = plan.best(&mut nucleus, &row).len();
         let selected = Instant::now();
-        chain.load_best(sampling.best(&mut nucleus, &row));
+        chain.load_best(plan.best(&mut nucleus, &row));
         let loaded = Instant::now();
         chain.sample()?;
         let times = [steered - start, selected - steered, loaded.elapsed()];

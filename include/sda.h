@@ -1272,6 +1272,84 @@ typedef struct sda_generate_params {
      Number of these tokens.
      */
     size_t n_logit_bias;
+    /*
+     Locally typical sampling: keep the tokens whose information is nearest to the entropy, which hold this much of the
+     probability, 0 to 1. Default 1, all.
+     */
+    float typical_p;
+    /*
+     Drop tokens whose logits are more than this many standard deviations below the highest; 0 or less (the default is
+     -1) keeps all.
+     */
+    float top_n_sigma;
+    /*
+     XTC: how often the most likely tokens are dropped, 0 to 1. Default 0.
+     */
+    float xtc_probability;
+    /*
+     XTC drops all tokens of at least this probability but the least likely of them, 0 to 1; above 0.5 it is off. Default
+     0.1.
+     */
+    float xtc_threshold;
+    /*
+     DRY: what a token loses that would continue a repetition, at least 0: this much times `dry_base` to the power of
+     the repetition's length over `dry_allowed_length`. Default 0.
+     */
+    float dry_multiplier;
+    /*
+     DRY's base, at least 1. Default 1.75.
+     */
+    float dry_base;
+    /*
+     DRY: repetitions shorter than this cost nothing, at least 0. Default 2.
+     */
+    int32_t dry_allowed_length;
+    /*
+     DRY: tokens that are searched for repetitions; 0 turns it off, -1 is the whole context. Default 64.
+     */
+    int32_t dry_penalty_last_n;
+    /*
+     DRY: no repetition goes beyond one of these texts, `n_dry_sequence_breakers` of them, each of 1 to 40 bytes. NULL
+     (the default) is a line's end, a colon, a quotation mark and an asterisk.
+     */
+    const char *const *dry_sequence_breakers;
+    /*
+     Number of these texts; 0 where the pointer is not NULL is none.
+     */
+    size_t n_dry_sequence_breakers;
+    /*
+     The temperature goes from this much below the step's to this much above it, by the entropy of the candidates, at
+     least 0. Default 0, off.
+     */
+    float dynatemp_range;
+    /*
+     How the entropy, as a share of the largest possible, becomes a place in that range: to this power, at least 0.
+     Default 1.
+     */
+    float dynatemp_exponent;
+    /*
+     Mirostat 1 or 2 in place of all other samplers but the temperature; beside penalties, DRY, XTC, top-n-sigma and
+     dynamic temperature it is refused. Default 0, off.
+     */
+    int32_t mirostat;
+    /*
+     The surprise in bits that mirostat aims at, at least 0. Default 5.
+     */
+    float mirostat_tau;
+    /*
+     How fast mirostat adapts, at least 0. Default 0.1.
+     */
+    float mirostat_eta;
+    /*
+     Ban the tokens that end an answer, if not 0. Not with a grammar. Default 0.
+     */
+    int32_t ignore_eos;
+    /*
+     Which samplers, in which order: llama.cpp's names with semicolons between them. Those that are left out are not
+     applied, the temperature neither. NULL (the default) is
+     "temperature;penalties;dry;top_n_sigma;top_k;typ_p;top_p;min_p;xtc".
+     */
+    const char *samplers;
 } sda_generate_params;
 
 /*

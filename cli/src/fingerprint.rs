@@ -8,7 +8,7 @@ use std::path::Path;
 use sda::Quality;
 use sda::engine::Generation;
 use sda::host::Token;
-use sda::llama::{Adapter, Grammar, ModelOptions, Rope, RopeScaling, Sampling};
+use sda::llama::{Adapter, Grammar, ModelOptions, Rope, RopeScaling, SamplerKind, Sampling};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
@@ -136,6 +136,8 @@ pub struct Settings<'a> {
     repeat_penalty: f32,
     frequency_penalty: f32,
     presence_penalty: f32,
+    #[serde(flatten)]
+    samplers: Samplers<'a>,
     n_predict: Option<usize>,
     stop: &'a [String],
     steer_after_think: bool,
@@ -144,6 +146,59 @@ pub struct Settings<'a> {
     logit_bias: &'a [(Token, f32)],
     #[serde(skip_serializing_if = "Option::is_none")]
     grammar: Option<&'a str>,
+    #[serde(skip_serializing_if = "is_false")]
+    ignore_eos: bool,
+}
+
+/// The samplers that few need. Each is absent where it is off, as in files that are older than it is.
+#[derive(Debug, Serialize)]
+struct Samplers<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    typical_p: Option<f32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    top_n_sigma: Option<f32>,
+    /// Probability and threshold.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    xtc: Option<[f32; 2]>,
+    /// Multiplier and base, allowed length and number of tokens, breakers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dry: Option<([f32; 2], [i32; 2], &'a [String])>,
+    /// Range and exponent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dynatemp: Option<[f32; 2]>,
+    /// Version, tau, eta.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mirostat: Option<(i32, f32, f32)>,
+    /// In another order than the usual one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    samplers: Option<Vec<&'static str>>,
+}
+
+impl<'a> Samplers<'a> {
+    fn of(sampling: &'a Sampling) -> Samplers<'a> {
+        let Sampling { xtc_probability, xtc_threshold, dry_multiplier, dry_base, .. } = *sampling;
+        let Sampling { dynatemp_range, dynatemp_exponent, mirostat, .. } = *sampling;
+        let lengths = [sampling.dry_allowed_length, sampling.dry_penalty_last_n];
+        let usual = Sampling::default();
+        let names = || sampling.samplers.iter().copied().map(SamplerKind::name).collect();
+        Samplers {
+            typical_p: (sampling.typical_p < 1.0).then_some(sampling.typical_p),
+            top_n_sigma: (sampling.top_n_sigma > 0.0).then_some(sampling.top_n_sigma),
+            xtc: (xtc_probability > 0.0).then_some([xtc_probability, xtc_threshold]),
+            dry: (dry_multiplier > 0.0).then_some((
+                [dry_multiplier, dry_base],
+                lengths,
+                &sampling.dry_sequence_breakers,
+            )),
+            dynatemp: (dynatemp_range > 0.0).then_some([dynatemp_range, dynatemp_exponent]),
+            mirostat: (mirostat != 0).then_some((mirostat, sampling.mirostat_tau, sampling.mirostat_eta)),
+            samplers: (sampling.samplers != usual.samplers).then(names),
+        }
+    }
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 impl<'a> Settings<'a> {
@@ -154,6 +209,7 @@ impl<'a> Settings<'a> {
             params,
             sampling,
             logit_bias,
+            ignore_eos,
             grammar,
             n_predict,
             stop,
@@ -171,6 +227,22 @@ impl<'a> Settings<'a> {
             repeat_penalty,
             frequency_penalty,
             presence_penalty,
+            // Samplers::of
+            typical_p: _,
+            top_n_sigma: _,
+            xtc_probability: _,
+            xtc_threshold: _,
+            dry_multiplier: _,
+            dry_base: _,
+            dry_allowed_length: _,
+            dry_penalty_last_n: _,
+            dry_sequence_breakers: _,
+            dynatemp_range: _,
+            dynatemp_exponent: _,
+            mirostat: _,
+            mirostat_tau: _,
+            mirostat_eta: _,
+            samplers: _,
             // Follows from the temperature.
             greedy: _,
         } = *sampling;
@@ -190,11 +262,13 @@ impl<'a> Settings<'a> {
             repeat_penalty,
             frequency_penalty,
             presence_penalty,
+            samplers: Samplers::of(sampling),
             n_predict: *n_predict,
             stop,
             steer_after_think: *steer_after_think,
             logit_bias,
             grammar: grammar.as_ref().map(Grammar::text),
+            ignore_eos: *ignore_eos,
         }
     }
 }
@@ -260,6 +334,34 @@ mod tests {
         other.grammar = Some(Grammar::new("root ::= \"a\"").unwrap());
         assert_ne!(print(&settings, None), print(&other, None));
         other.grammar = None;
+        let changes: [fn(&mut Generation); 18] = [
+            |s| s.ignore_eos = true,
+            |s| s.sampling.typical_p = 0.5,
+            |s| s.sampling.top_n_sigma = 1.0,
+            |s| s.sampling.xtc_probability = 0.5,
+            |s| (s.sampling.xtc_probability, s.sampling.xtc_threshold) = (0.5, 0.2),
+            |s| s.sampling.dry_multiplier = 0.8,
+            |s| (s.sampling.dry_multiplier, s.sampling.dry_base) = (0.8, 2.0),
+            |s| (s.sampling.dry_multiplier, s.sampling.dry_allowed_length) = (0.8, 3),
+            |s| (s.sampling.dry_multiplier, s.sampling.dry_penalty_last_n) = (0.8, 7),
+            |s| (s.sampling.dry_multiplier, s.sampling.dry_sequence_breakers) = (0.8, vec![]),
+            |s| s.sampling.dynatemp_range = 0.3,
+            |s| (s.sampling.dynatemp_range, s.sampling.dynatemp_exponent) = (0.3, 2.0),
+            |s| s.sampling.mirostat = 1,
+            |s| s.sampling.mirostat = 2,
+            |s| (s.sampling.mirostat, s.sampling.mirostat_tau) = (2, 1.0),
+            |s| (s.sampling.mirostat, s.sampling.mirostat_eta) = (2, 1.0),
+            |s| s.sampling.samplers.clear(),
+            |s| s.sampling.samplers.reverse(),
+        ];
+        let mut prints = vec![print(&settings, None)];
+        for change in changes {
+            let mut other = settings.clone();
+            change(&mut other);
+            prints.push(print(&other, None));
+        }
+        let distinct: std::collections::BTreeSet<_> = prints.iter().collect();
+        assert_eq!(distinct.len(), prints.len(), "{prints:?}");
         (other.trace, other.trace_top, other.sampling.seed) = (true, 9, 3);
         assert_eq!(print(&settings, None), print(&other, None), "these decide nothing");
     }

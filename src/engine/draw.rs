@@ -3,7 +3,10 @@
 //! llama.cpp's samplers work on an array of candidates, all of the vocabulary; to build, soften and sort
 //! it costs more than the steering does. With top-p, top-k or greedy sampling the draw depends on a few
 //! tokens only, and a [`Drawer`] hands just these to llama.cpp's last samplers. It chooses the tokens
-//! that the whole chain would choose, from the same random numbers.
+//! that the whole chain would choose, from the same random numbers. [`Plan`] says which settings allow it.
+//!
+//! The row is tempered by the kernel where the temperature is the first of the samplers, as by default. Elsewhere the
+//! row has temperature 1, and the chain gets that of the step.
 //!
 //! With a grammar a token is drawn as without one, as llama.cpp's programs do, and stands if it is allowed. Only if it
 //! is not, the grammar is asked about all tokens, and one of those that are left is drawn in the same way.
@@ -14,10 +17,19 @@ use super::types::{Arm, Generation};
 use crate::branch::{SharedPair, Side, lock};
 use crate::error::{Error, Result};
 use crate::host::Token;
-use crate::llama::{Chain, GrammarSampler, Model, Sampling};
+use crate::llama::{Chain, GrammarSampler, Model, Plan, Sampling};
 use crate::params::Params;
 use crate::sampler::steer_pair;
 use crate::steer::{KlBudget, Nucleus, Step, Weights, temper};
+
+/// A token that was drawn.
+pub(super) struct Drawn {
+    pub(super) token: Token,
+    /// What the steering found out; its temperature is that of the row.
+    pub(super) step: Option<Step>,
+    /// The temperature it was drawn at; 0 if the most likely one was taken.
+    pub(super) temperature: f64,
+}
 
 /// Draws the tokens of one answer.
 pub(super) struct Drawer {
@@ -30,6 +42,10 @@ pub(super) struct Drawer {
     /// What the steps have spent.
     budget: KlBudget,
     logit_bias: Vec<(Token, f32)>,
+    /// The row is to have a temperature of 1, whatever that of the step is.
+    untempered: bool,
+    /// The most likely token is taken.
+    greedy: bool,
     grammar: Option<GrammarSampler>,
     /// The answer has not come to where the grammar begins.
     grammar_waits: bool,
@@ -42,8 +58,8 @@ struct Last {
     row: Vec<f32>,
     /// The row before it was normalised again.
     raw: Vec<f32>,
-    sampling: Sampling,
-    /// Finds the best of the row; None if they need all candidates: penalties change any of them.
+    plan: Plan,
+    /// Finds the best of the row; None if the samplers need all candidates.
     nucleus: Option<Nucleus>,
     chain: Chain,
 }
@@ -57,10 +73,17 @@ impl Drawer {
         arm: Arm,
         settings: &Generation,
     ) -> Result<Drawer> {
-        let Generation { params, logit_bias, .. } = settings;
-        let mut sampling = settings.sampling;
-        sampling.greedy |= params.is_greedy();
-        let n_vocab = model.n_vocab();
+        let Generation { params, .. } = settings;
+        let mut sampling = settings.sampling.clone();
+        sampling.greedy |= params.is_greedy() && sampling.has_temperature();
+        let mut logit_bias = settings.logit_bias.clone();
+        if settings.ignore_eos {
+            let ends = (0..model.n_vocab() as Token).filter(|&token| model.is_eog(token));
+            logit_bias.extend(ends.map(|token| (token, f32::NEG_INFINITY)));
+        }
+        let last = Last::new(&sampling, model, n_ctx)?;
+        // A greedy row holds one token; these may choose another.
+        let needs_others = settings.grammar.is_some() || !logit_bias.is_empty();
         let grammar = settings.grammar.as_ref().map(|grammar| GrammarSampler::new(grammar, model));
         Ok(Drawer {
             pair: Arc::clone(pair),
@@ -69,10 +92,12 @@ impl Drawer {
             params: *params,
             weights: Weights::default(),
             budget: KlBudget::default(),
-            logit_bias: logit_bias.clone(),
+            logit_bias,
+            untempered: !last.plan.is_tempered() || (sampling.greedy && needs_others),
+            greedy: sampling.greedy,
             grammar: grammar.transpose()?,
             grammar_waits: false,
-            last: Last::new(sampling, n_vocab, n_ctx)?,
+            last,
         })
     }
 
@@ -104,10 +129,11 @@ impl Drawer {
         &self.weights
     }
 
-    /// Draws a token from the logits of the pair's last decode. With it comes what the steering found out.
-    pub(super) fn draw(&mut self) -> Result<(Token, Option<Step>)> {
+    /// Draws a token from the logits of the pair's last decode.
+    pub(super) fn draw(&mut self) -> Result<Drawn> {
         let (step, temperature) = self.steer()?;
-        self.bias(temperature)?;
+        self.last.chain.set_temperature(temperature as f32);
+        self.bias(if self.untempered { 1.0 } else { temperature })?;
         let mut token = self.last.choose()?;
         if let Some(grammar) = self.grammar.as_mut().filter(|_| !self.grammar_waits) {
             if !grammar.allows(token) {
@@ -117,38 +143,46 @@ impl Drawer {
             }
             grammar.accept(token)?;
         }
+        let drawn_at = self.last.chain.drawn_at();
         self.last.chain.accept(token);
-        Ok((token, step))
+        let temperature = match drawn_at {
+            _ if self.greedy => 0.0,
+            // The step's, in an f32.
+            Some(at) if at == temperature as f32 => temperature,
+            Some(at) => f64::from(at),
+            None if self.last.plan.is_tempered() => temperature,
+            None => 1.0,
+        };
+        Ok(Drawn { token, step, temperature })
     }
 
-    /// Writes the row, and returns the temperature that it has.
+    /// Writes the row, and returns the temperature of the step.
     fn steer(&mut self) -> Result<(Option<Step>, f64)> {
-        // A greedy row holds one token; these may choose another.
-        let needs_others = self.grammar.is_some() || !self.logit_bias.is_empty();
         let row = &mut self.last.row;
         let Some(side) = self.side else {
             let mut params = self.budget.limit(&self.params);
-            if needs_others && params.is_greedy() {
+            if self.untempered {
                 params = Params { temperature: 1.0, sigma: f32::INFINITY, t_min: 0.0, ..params };
             }
             let step = steer_pair(&*lock(&self.pair)?, &self.weights, &params, row)?;
             self.budget.spend(&step);
-            let shown = if self.params.is_greedy() { 0.0 } else { step.temperature };
-            return Ok((Some(Step { temperature: shown, ..step }), step.temperature));
+            let temperature = self.params.temperature_at(step.divergence);
+            return Ok((Some(step), temperature));
         };
-        let mut temperature = single_temperature(self.arm, &self.params);
-        if needs_others && temperature <= 0.0 {
-            temperature = 1.0;
-        }
+        let temperature = match self.arm {
+            Arm::Steered => self.params.temperature_at(0.0),
+            Arm::Plain | Arm::Instructed => f64::from(self.params.temperature.max(0.0)),
+        };
+        let of_row = if self.untempered { 1.0 } else { temperature as f32 };
         let pair = lock(&self.pair)?;
         let logits = pair.logits(side)?;
-        if self.last.nucleus.is_some() || temperature <= 0.0 {
-            temper(&logits, temperature, row)?;
+        if self.last.nucleus.is_some() || of_row <= 0.0 {
+            temper(&logits, of_row, row)?;
         } else {
             // Not normalised: llama.cpp's penalty on repeated tokens depends on the signs of logits.
-            row.iter_mut().zip(&*logits).for_each(|(to, logit)| *to = logit / temperature);
+            row.iter_mut().zip(&*logits).for_each(|(to, logit)| *to = logit / of_row);
         }
-        Ok((None, f64::from(temperature)))
+        Ok((None, temperature))
     }
 
     /// Adds the logit bias to a row of a temperature.
@@ -169,25 +203,26 @@ impl Drawer {
 }
 
 impl Last {
-    fn new(sampling: Sampling, n_vocab: usize, n_ctx: usize) -> Result<Last> {
-        let only_the_best = sampling.needs_only_the_best();
+    fn new(sampling: &Sampling, model: &Model, n_ctx: usize) -> Result<Last> {
+        let plan = sampling.plan();
+        let only_the_best = plan.needs_only_the_best();
         Ok(Last {
-            row: vec![0.0; n_vocab],
+            row: vec![0.0; model.n_vocab()],
             raw: Vec::new(),
-            sampling,
             nucleus: only_the_best.then(Nucleus::default),
             chain: if only_the_best {
-                Chain::of_best(&sampling)?
+                Chain::of_best(sampling, model, n_ctx)?
             } else {
-                Chain::new(None, &sampling, n_vocab, n_ctx)?
+                Chain::new(None, sampling, model, n_ctx)?
             },
+            plan,
         })
     }
 
     /// Chooses a token of the row.
     fn choose(&mut self) -> Result<Token> {
         match &mut self.nucleus {
-            Some(nucleus) => self.chain.load_best(self.sampling.best(nucleus, &self.row)),
+            Some(nucleus) => self.chain.load_best(self.plan.best(nucleus, &self.row)),
             None => self.chain.load(&self.row),
         }
         self.chain.choose()
@@ -211,13 +246,5 @@ fn side(arm: Arm, settings: &Generation) -> Option<Side> {
     match arm {
         Arm::Steered if !traced && !settings.params.needs_plain() => Some(Side::Instructed),
         arm => arm.side(),
-    }
-}
-
-/// Temperature of a draw from one branch.
-fn single_temperature(arm: Arm, params: &Params) -> f32 {
-    match arm {
-        Arm::Steered => params.temperature_at(0.0) as f32,
-        Arm::Plain | Arm::Instructed => params.temperature,
     }
 }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::draw::Drawer;
+use super::draw::{Drawer, Drawn};
 use super::top::top_tokens;
 use super::types::{Answer, Arm, Finish, Generation, Prompts, StepRecord, Timings};
 use crate::branch::{Pair, Prefill, Progress, Reading, SharedPair, Side, lock};
@@ -143,13 +143,13 @@ impl Run {
             return Ok(Next::End(Finish::Length));
         }
         let start = Instant::now();
-        let token;
-        (token, self.step) = self.drawer.draw()?;
+        let Drawn { token, step, temperature } = self.drawer.draw()?;
+        self.step = step;
         self.timings.sample += start.elapsed();
         if self.model.is_eog(token) {
             return Ok(Next::End(Finish::EndOfGeneration));
         }
-        let mut record = self.record(token)?;
+        let mut record = self.record(token, temperature)?;
         let (text, stopped) = match self.model.control_text(token) {
             Some(text) if !is_think_tag(&text) => self.stop.push_hidden(&text),
             tag => {
@@ -196,7 +196,7 @@ impl Run {
         self.tokens.len()
     }
 
-    fn record(&mut self, token: Token) -> Result<StepRecord> {
+    fn record(&mut self, token: Token, temperature: f64) -> Result<StepRecord> {
         let pair = lock(&self.pair)?;
         let logprob = |side| {
             if !self.settings.trace || pair.row(side).is_none() {
@@ -211,12 +211,7 @@ impl Run {
             token,
             text: String::new(),
             divergence,
-            temperature: match self.step {
-                _ if self.settings.sampling.greedy => 0.0,
-                Some(step) => step.temperature,
-                None if self.is_steered() => self.settings.params.temperature_at(0.0),
-                None => f64::from(self.settings.params.temperature.max(0.0)),
-            },
+            temperature,
             guidance: self
                 .is_steered()
                 .then(|| 1.0 + self.step.map_or(self.params().gain(), |step| step.gain)),

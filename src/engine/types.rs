@@ -94,6 +94,8 @@ pub struct Generation {
     /// Added to the log-probabilities of these tokens, in nats, between the steering and the temperature: finite, or
     /// `-inf`, which bans a token. Several for one token add up.
     pub logit_bias: Vec<(Token, f32)>,
+    /// Ban the tokens that end an answer, so that its length, a stop text or a full context ends it.
+    pub ignore_eos: bool,
     /// What the answer keeps to. It begins behind the `<think>` block that the prompts have opened
     /// ([`Prompts::thinking`]).
     pub grammar: Option<Grammar>,
@@ -129,6 +131,9 @@ impl Generation {
             if bias.is_nan() || bias == f32::INFINITY {
                 return refused("finite or -inf".into());
             }
+        }
+        if self.ignore_eos && self.grammar.is_some() {
+            return Err(Error::param("ignore_eos", true, "false with a grammar, whose texts have an end"));
         }
         self.grammar.as_ref().map_or(Ok(()), |grammar| grammar.check(model))
     }

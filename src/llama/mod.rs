@@ -1,7 +1,7 @@
 //! llama.cpp built into this library: the adapter behind [`HostTable`](crate::host::HostTable) for
 //! programs that bring no llama.cpp of their own, such as the `sda` command.
 
-// Calls llama.cpp's C API where llama-cpp-2 has no safe wrapper (samplers, log).
+// Calls llama.cpp's C API where llama-cpp-2 has no safe wrapper (samplers of ours, log).
 #![allow(unsafe_code)]
 
 mod adapter;
@@ -9,6 +9,7 @@ mod architecture;
 mod chain;
 mod context;
 mod device;
+mod dry;
 mod fatal;
 mod gbnf;
 mod grammar;
@@ -17,6 +18,7 @@ mod log;
 mod model;
 mod numa;
 mod options;
+mod order;
 mod overrides;
 mod parts;
 mod path;
@@ -39,6 +41,7 @@ pub use log::{LogLine, set_log};
 pub use model::{Model, backend};
 pub use numa::{Numa, use_numa};
 pub use options::{ContextOptions, MAX_CELLS, MAX_ROWS, MAX_SEQUENCES, MAX_THREADS};
+pub use order::{Plan, SamplerKind};
 pub use overrides::{KvOverride, KvValue, TensorOverride};
 pub use rope::{Rope, RopeScaling};
 pub use rpc::{add_rpc_servers, supports_rpc};

@@ -12,6 +12,7 @@ use llama_cpp_sys_2 as sys;
 use once_cell::sync::OnceCell;
 
 use super::adapter::Adapters;
+use super::dry::LastDry;
 use super::load::{Loaded, ModelOptions, load};
 use super::path::TextPath;
 use super::{architecture, parts};
@@ -32,6 +33,7 @@ pub struct Model {
     loaded: Arc<Loaded>,
     path: Arc<str>,
     control_texts: Arc<OnceLock<Vec<String>>>,
+    dry: LastDry,
 }
 
 impl Model {
@@ -56,7 +58,12 @@ impl Model {
             Error::Model { reason: parts::complaint(path).unwrap_or_else(unknown) }
         })?;
         architecture::check(&shown, |key| loaded.model.meta_val_str(key).ok())?;
-        Ok(Model { loaded: Arc::new(loaded), path: shown.into(), control_texts: Arc::default() })
+        Ok(Model {
+            loaded: Arc::new(loaded),
+            path: shown.into(),
+            control_texts: Arc::default(),
+            dry: LastDry::default(),
+        })
     }
 
     /// Refuses a file that is missing or not GGUF, without loading it.
@@ -87,6 +94,10 @@ impl Model {
     /// True if it was loaded with options that make it say something else than its file alone would, such as adapters.
     pub fn is_changed(&self) -> bool {
         self.loaded.options.changes_model()
+    }
+
+    pub(super) fn last_dry(&self) -> &LastDry {
+        &self.dry
     }
 
     /// Tokens in the vocabulary.

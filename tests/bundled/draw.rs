@@ -27,7 +27,13 @@ fn prompts(model: &Model) -> Prompts {
 }
 
 /// The whole chain at the pair's current rows, one draw.
-fn whole(pair: &SharedPair, side: Option<Side>, params: &Params, sampling: &Sampling) -> Token {
+fn whole(
+    model: &Model,
+    pair: &SharedPair,
+    side: Option<Side>,
+    params: &Params,
+    sampling: &Sampling,
+) -> Token {
     let context = pair.lock().unwrap().context().clone();
     let head = match side {
         Some(_) => Head::Temperature(params.temperature),
@@ -36,15 +42,15 @@ fn whole(pair: &SharedPair, side: Option<Side>, params: &Params, sampling: &Samp
             Head::Steering(SharedSampler::new(sampler, context.host()))
         }
     };
-    let mut chain = Chain::new(Some(&head), sampling, context.n_vocab(), 256).unwrap();
+    let mut chain = Chain::new(Some(&head), sampling, model, 256).unwrap();
     chain.load(&pair.lock().unwrap().logits(side.unwrap_or(Side::Instructed)).unwrap());
     chain.sample().unwrap()
 }
 
 /// The same draw from the best tokens.
-fn best(row: &[f32], nucleus: &mut Nucleus, sampling: &Sampling) -> Token {
-    let mut chain = Chain::of_best(sampling).unwrap();
-    chain.load_best(sampling.best(nucleus, row));
+fn best(model: &Model, row: &[f32], nucleus: &mut Nucleus, sampling: &Sampling) -> Token {
+    let mut chain = Chain::of_best(sampling, model, 256).unwrap();
+    chain.load_best(sampling.plan().best(nucleus, row));
     chain.sample().unwrap()
 }
 
@@ -55,7 +61,7 @@ const ROUNDING: f64 = 1e-3;
 /// Probability, as a share of what the best tokens hold, that lies between two of them.
 fn between(row: &[f32], nucleus: &mut Nucleus, sampling: &Sampling, tokens: [Token; 2]) -> f64 {
     let kept: Vec<(usize, f64)> =
-        sampling.best(nucleus, row).map(|(id, l)| (id, f64::from(l).exp())).collect();
+        sampling.plan().best(nucleus, row).map(|(id, l)| (id, f64::from(l).exp())).collect();
     // A token that only llama.cpp keeps comes right after the others.
     let at = tokens.map(|t| kept.iter().position(|k| k.0 == t as usize).unwrap_or(kept.len()));
     let (low, high) = (at[0].min(at[1]), at[0].max(at[1]));
@@ -77,6 +83,8 @@ fn draws_agree(model: &Model) {
         Sampling { top_k: 40, top_p: 1.0, ..Sampling::default() },
         Sampling { top_p: 0.6, min_p: 0.05, ..Sampling::default() },
         Sampling { top_p: 0.999, ..Sampling::default() },
+        Sampling { top_k: 40, typical_p: 0.8, top_p: 0.9, ..Sampling::default() },
+        Sampling { xtc_probability: 0.7, xtc_threshold: 0.05, min_p: 0.02, ..Sampling::default() },
         Sampling { greedy: true, ..Sampling::default() },
     ];
     let (mut draws, mut apart) = (0, 0);
@@ -99,12 +107,12 @@ fn draws_agree(model: &Model) {
                         let settings = Sampling {
                             seed: 100 * step + seed,
                             greedy: settings.greedy || temperature <= 0.0,
-                            ..*settings
+                            ..settings.clone()
                         };
-                        assert!(settings.needs_only_the_best());
-                        let expected = whole(&pair, side, &params, &settings);
+                        assert!(settings.plan().needs_only_the_best());
+                        let expected = whole(model, &pair, side, &params, &settings);
                         draws += 1;
-                        let got = best(&row, &mut nucleus, &settings);
+                        let got = best(model, &row, &mut nucleus, &settings);
                         if got != expected {
                             apart += 1;
                             let moved = between(&row, &mut nucleus, &settings, [got, expected]);
@@ -114,7 +122,8 @@ fn draws_agree(model: &Model) {
                 }
             }
         }
-        let token = whole(&pair, None, &Params::default(), &Sampling { seed: step, ..Sampling::default() });
+        let token =
+            whole(model, &pair, None, &Params::default(), &Sampling { seed: step, ..Sampling::default() });
         pair.lock().unwrap().step(token).unwrap();
     }
     // Measured: 3 and 4 of a thousand, most of them in the flat tail that a top-p of 0.999 keeps.
@@ -148,7 +157,7 @@ fn answers_from_the_best_tokens_are_those_of_the_whole_chain() {
                     n_predict: Some(24),
                     ..Generation::default()
                 };
-                assert_eq!(settings.sampling.needs_only_the_best(), presence_penalty == 0.0);
+                assert_eq!(settings.sampling.plan().needs_only_the_best(), presence_penalty == 0.0);
                 engine.generate(arm, &prompts, &settings, &mut |_| true).unwrap().tokens
             };
             assert_eq!(answer(0.0), answer(1e-12), "{arm:?} seed {seed}");

@@ -38,9 +38,9 @@ fn answer(engine: &mut Engine, arm: Arm, prompts: &Prompts, settings: &Generatio
 fn samplings(seed: u32) -> [Sampling; 4] {
     let sampling = Sampling { seed, ..Sampling::default() };
     [
-        sampling,
-        Sampling { top_k: 40, min_p: 0.05, ..sampling },
-        Sampling { repeat_penalty: 1.1, presence_penalty: 0.1, ..sampling },
+        sampling.clone(),
+        Sampling { top_k: 40, min_p: 0.05, ..sampling.clone() },
+        Sampling { repeat_penalty: 1.1, presence_penalty: 0.1, ..sampling.clone() },
         Sampling { top_p: 1.0, ..sampling },
     ]
 }
@@ -110,12 +110,8 @@ fn a_grammar_that_allows_everything_changes_no_token() {
     let mut engine = Engine::new(&model, 256, &options()).unwrap();
     let everything = Some(Grammar::new("root ::= .*").unwrap());
     for arm in ARMS {
-        for (sampling, temperature) in samplings(5).into_iter().flat_map(|s| [(s, 0.0), (s, 0.8)]) {
-            let free = settings(sampling, temperature, 12);
-            if temperature == 0.0 && !sampling.needs_only_the_best() {
-                // A greedy draw takes no notice of penalties, unless a grammar may need the other tokens.
-                continue;
-            }
+        for (sampling, temperature) in samplings(5).into_iter().flat_map(|s| [(s.clone(), 0.0), (s, 0.8)]) {
+            let free = settings(sampling.clone(), temperature, 12);
             let held = Generation { grammar: everything.clone(), ..free.clone() };
             let [free, held] = [free, held].map(|settings| answer(&mut engine, arm, &prompts, &settings));
             assert_eq!(free.tokens, held.tokens, "{arm:?} at {temperature} with {sampling:?}");
@@ -254,8 +250,8 @@ fn a_logit_bias_bans_tokens_and_forces_them() {
     let mut engine = Engine::new(&model, 256, &options()).unwrap();
     let forced = model.tokenize(" cat", false).unwrap()[0];
     for arm in ARMS {
-        for (sampling, temperature) in samplings(1).into_iter().flat_map(|s| [(s, 0.0), (s, 1.0)]) {
-            let free = settings(Sampling { repeat_penalty: 1.0, ..sampling }, temperature, 4);
+        for (sampling, temperature) in samplings(1).into_iter().flat_map(|s| [(s.clone(), 0.0), (s, 1.0)]) {
+            let free = settings(Sampling { repeat_penalty: 1.0, ..sampling.clone() }, temperature, 4);
             let biased = |bias: &[(Token, f32)]| Generation { logit_bias: bias.to_vec(), ..free.clone() };
             let all = answer(&mut engine, arm, &prompts, &biased(&[(forced, 1000.0)]));
             assert_eq!(all.tokens, [forced; 4], "{arm:?} at {temperature} with {sampling:?}");

@@ -42,8 +42,9 @@ impl CommonArgs {
         let (steering, sampling) = (&self.steering, &self.sampling);
         Ok(Generation {
             params: Params { temperature: sampling.temp, ..steering.params() },
-            sampling: sampling.sampling(seed),
+            sampling: sampling.sampling(seed, &self.prompt.escapes)?,
             logit_bias: sampling.constraint.logit_bias(),
+            ignore_eos: sampling.samplers.ignore_eos,
             grammar: sampling.constraint.grammar()?,
             n_predict: usize::try_from(sampling.n_predict).ok(),
             stop: self.prompt.escapes.read_all("--reverse-prompt", &sampling.reverse_prompt)?,

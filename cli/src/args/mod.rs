@@ -12,6 +12,7 @@ pub mod judge;
 mod list;
 mod model;
 mod prompt;
+mod samplers;
 mod sampling;
 mod steering;
 

@@ -5,6 +5,9 @@ use sda::Params;
 use sda::llama::Sampling;
 
 use super::constraint::ConstraintArgs;
+use super::escapes::EscapeArgs;
+use super::samplers::SamplerArgs;
+use crate::failure::Outcome;
 use crate::ui::console::{note, stderr_is_terminal};
 
 #[derive(Args)]
@@ -44,6 +47,8 @@ pub struct SamplingArgs {
     #[arg(short, long, value_name = "TEXT")]
     pub reverse_prompt: Vec<String>,
     #[command(flatten)]
+    pub samplers: SamplerArgs,
+    #[command(flatten)]
     pub constraint: ConstraintArgs,
 }
 
@@ -64,9 +69,9 @@ impl SamplingArgs {
         }
     }
 
-    /// The samplers behind the steering.
-    pub fn sampling(&self, seed: u32) -> Sampling {
-        Sampling {
+    /// The samplers behind the steering. `escapes` says how texts are to be read.
+    pub fn sampling(&self, seed: u32, escapes: &EscapeArgs) -> Outcome<Sampling> {
+        let mut sampling = Sampling {
             seed,
             top_k: self.top_k,
             top_p: self.top_p,
@@ -75,7 +80,9 @@ impl SamplingArgs {
             repeat_penalty: self.repeat_penalty,
             frequency_penalty: self.frequency_penalty,
             presence_penalty: self.presence_penalty,
-            greedy: false,
-        }
+            ..Sampling::default()
+        };
+        self.samplers.apply(escapes, &mut sampling)?;
+        Ok(sampling)
     }
 }

@@ -18,6 +18,7 @@ mod judge_pairs;
 mod lab;
 mod list;
 mod plot;
+mod sampling;
 mod score;
 #[cfg(feature = "server")]
 mod serve;

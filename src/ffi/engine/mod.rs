@@ -17,6 +17,9 @@ mod settings;
 mod request;
 
 #[cfg(feature = "bundled")]
+mod sampling;
+
+#[cfg(feature = "bundled")]
 mod answer;
 
 #[cfg(feature = "bundled")]

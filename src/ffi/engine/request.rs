@@ -9,6 +9,7 @@ use super::super::pointer::slice;
 use super::super::sized::{SizedStruct, init_sized, read_sized};
 use super::super::text::{optional, text};
 use super::answer::CToken;
+use super::sampling::sampling;
 use crate::amplify::Amplify;
 use crate::engine::{Arm, Generation};
 use crate::error::{Error, Result, excerpt};
@@ -158,6 +159,50 @@ pub struct CGenerateParams {
     pub logit_bias: *const CLogitBias,
     /// Number of these tokens.
     pub n_logit_bias: usize,
+    /// Locally typical sampling: keep the tokens whose information is nearest to the entropy, which hold this much of the
+    /// probability, 0 to 1. Default 1, all.
+    pub typical_p: f32,
+    /// Drop tokens whose logits are more than this many standard deviations below the highest; 0 or less (the default is
+    /// -1) keeps all.
+    pub top_n_sigma: f32,
+    /// XTC: how often the most likely tokens are dropped, 0 to 1. Default 0.
+    pub xtc_probability: f32,
+    /// XTC drops all tokens of at least this probability but the least likely of them, 0 to 1; above 0.5 it is off. Default
+    /// 0.1.
+    pub xtc_threshold: f32,
+    /// DRY: what a token loses that would continue a repetition, at least 0: this much times `dry_base` to the power of
+    /// the repetition's length over `dry_allowed_length`. Default 0.
+    pub dry_multiplier: f32,
+    /// DRY's base, at least 1. Default 1.75.
+    pub dry_base: f32,
+    /// DRY: repetitions shorter than this cost nothing, at least 0. Default 2.
+    pub dry_allowed_length: i32,
+    /// DRY: tokens that are searched for repetitions; 0 turns it off, -1 is the whole context. Default 64.
+    pub dry_penalty_last_n: i32,
+    /// DRY: no repetition goes beyond one of these texts, `n_dry_sequence_breakers` of them, each of 1 to 40 bytes. NULL
+    /// (the default) is a line's end, a colon, a quotation mark and an asterisk.
+    pub dry_sequence_breakers: *const *const c_char,
+    /// Number of these texts; 0 where the pointer is not NULL is none.
+    pub n_dry_sequence_breakers: usize,
+    /// The temperature goes from this much below the step's to this much above it, by the entropy of the candidates, at
+    /// least 0. Default 0, off.
+    pub dynatemp_range: f32,
+    /// How the entropy, as a share of the largest possible, becomes a place in that range: to this power, at least 0.
+    /// Default 1.
+    pub dynatemp_exponent: f32,
+    /// Mirostat 1 or 2 in place of all other samplers but the temperature; beside penalties, DRY, XTC, top-n-sigma and
+    /// dynamic temperature it is refused. Default 0, off.
+    pub mirostat: i32,
+    /// The surprise in bits that mirostat aims at, at least 0. Default 5.
+    pub mirostat_tau: f32,
+    /// How fast mirostat adapts, at least 0. Default 0.1.
+    pub mirostat_eta: f32,
+    /// Ban the tokens that end an answer, if not 0. Not with a grammar. Default 0.
+    pub ignore_eos: i32,
+    /// Which samplers, in which order: llama.cpp's names with semicolons between them. Those that are left out are not
+    /// applied, the temperature neither. NULL (the default) is
+    /// "temperature;penalties;dry;top_n_sigma;top_k;typ_p;top_p;min_p;xtc".
+    pub samplers: *const c_char,
 }
 
 // SAFETY: C's layout, numbers, and pointers that may be NULL; the size comes first.
@@ -208,6 +253,23 @@ unsafe impl SizedStruct for CGenerateParams {
             json_schema: std::ptr::null(),
             logit_bias: std::ptr::null(),
             n_logit_bias: 0,
+            typical_p: sampling.typical_p,
+            top_n_sigma: sampling.top_n_sigma,
+            xtc_probability: sampling.xtc_probability,
+            xtc_threshold: sampling.xtc_threshold,
+            dry_multiplier: sampling.dry_multiplier,
+            dry_base: sampling.dry_base,
+            dry_allowed_length: sampling.dry_allowed_length,
+            dry_penalty_last_n: sampling.dry_penalty_last_n,
+            dry_sequence_breakers: std::ptr::null(),
+            n_dry_sequence_breakers: 0,
+            dynatemp_range: sampling.dynatemp_range,
+            dynatemp_exponent: sampling.dynatemp_exponent,
+            mirostat: sampling.mirostat,
+            mirostat_tau: sampling.mirostat_tau,
+            mirostat_eta: sampling.mirostat_eta,
+            ignore_eos: 0,
+            samplers: std::ptr::null(),
         }
     }
 }
@@ -301,8 +363,8 @@ impl<'a> Request<'a> {
         // SAFETY: passed on.
         let stop = |&stop: &*const c_char| Ok(unsafe { text(stop, "stop")? }.to_owned());
         // SAFETY: passed on.
-        let (grammar, logit_bias) =
-            unsafe { (grammar(&c)?, list(c.logit_bias, c.n_logit_bias, "logit_bias")?) };
+        let (grammar, sampling, logit_bias) =
+            unsafe { (grammar(&c)?, sampling(&c)?, list(c.logit_bias, c.n_logit_bias, "logit_bias")?) };
         let params = match (c.score, params) {
             (0.0, Some(params)) => params,
             (0.0, None) => Strength::default().apply(&Params::default())?,
@@ -312,8 +374,9 @@ impl<'a> Request<'a> {
         };
         let settings = Generation {
             params,
-            sampling: sampling(&c),
+            sampling,
             logit_bias: logit_bias.iter().map(|one| (one.token, one.bias)).collect(),
+            ignore_eos: c.ignore_eos != 0,
             grammar,
             n_predict: match c.n_predict {
                 -1 => None,
@@ -380,23 +443,9 @@ unsafe fn instructions(c: &CGenerateParams) -> Result<Vec<Instruction>> {
 
 /// # Safety
 /// `pointer` is valid for `len` values, or NULL.
-unsafe fn list<'a, T>(pointer: *const T, len: usize, name: &'static str) -> Result<&'a [T]> {
+pub(super) unsafe fn list<'a, T>(pointer: *const T, len: usize, name: &'static str) -> Result<&'a [T]> {
     // SAFETY: passed on.
     if len == 0 { Ok(&[]) } else { unsafe { slice(pointer, len, name) } }
-}
-
-fn sampling(c: &CGenerateParams) -> Sampling {
-    Sampling {
-        seed: c.seed,
-        top_k: c.top_k,
-        top_p: c.top_p,
-        min_p: c.min_p,
-        repeat_last_n: c.repeat_last_n,
-        repeat_penalty: c.repeat_penalty,
-        frequency_penalty: c.frequency_penalty,
-        presence_penalty: c.presence_penalty,
-        greedy: false,
-    }
 }
 
 fn judging(c: &CGenerateParams) -> Result<Option<Judging>> {

@@ -162,9 +162,8 @@ impl DropInHost {
         let source = Source::DropIn(Box::new(DropIn::new(self.pair.context(), &scene.prompts.plain)?));
         let sampler = Sampler::new(settings.params, source)?;
         let sampler = SharedSampler::new(sampler, self.pair.context().host());
-        let n_vocab = self.pair.context().n_vocab();
-        let mut chain =
-            Chain::new(Some(&Head::Steering(sampler.clone())), &settings.sampling, n_vocab, scene.n_ctx)?;
+        let head = Head::Steering(sampler.clone());
+        let mut chain = Chain::new(Some(&head), &settings.sampling, scene.model, scene.n_ctx)?;
         self.pair.clear()?;
         self.pair.prefill_one(Side::Instructed, &scene.prompts.instructed, &mut quiet)?;
         let mut start = Instant::now();

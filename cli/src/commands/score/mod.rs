@@ -100,8 +100,9 @@ fn generation(args: &ScoreArgs) -> Outcome<Generation> {
     let seed = if args.model().is_some() { args.sampling.seed() } else { 0 };
     Ok(Generation {
         params: Params { temperature: args.sampling.temp, ..Params::default() },
-        sampling: args.sampling.sampling(seed),
+        sampling: args.sampling.sampling(seed, &args.prompt.escapes)?,
         logit_bias: args.sampling.constraint.logit_bias(),
+        ignore_eos: args.sampling.samplers.ignore_eos,
         grammar: args.sampling.constraint.grammar()?,
         n_predict: usize::try_from(args.sampling.n_predict).ok(),
         stop: args.prompt.escapes.read_all("--reverse-prompt", &args.sampling.reverse_prompt)?,

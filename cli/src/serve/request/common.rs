@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 use super::constraint::Constraint;
 use super::foreign::Foreign;
+use super::samplers::Samplers;
 use super::steering::Sda;
 use super::within;
 use crate::serve::error::ApiError;
@@ -46,6 +47,8 @@ pub struct Common {
     #[serde(default)]
     pub sda: Sda,
     #[serde(skip)]
+    samplers: Samplers,
+    #[serde(skip)]
     constraint: Constraint,
 }
 
@@ -66,6 +69,7 @@ impl Common {
     /// Reads the common part of a body, and refuses what stands beside it and cannot be carried out.
     pub fn read(body: &str) -> Result<Common, ApiError> {
         let mut common: Common = super::parse(body)?;
+        common.samplers = super::parse(body)?;
         common.constraint = super::parse(body)?;
         super::parse::<Foreign>(body)?.check()?;
         common.sda.check()?;
@@ -127,7 +131,8 @@ impl Common {
             *to = from.unwrap_or(*to);
         }
         sampling.repeat_last_n = self.repeat_last_n.unwrap_or(sampling.repeat_last_n);
-        sampling.validate()?;
+        self.samplers.apply(settings)?;
+        settings.sampling.validate()?;
         let lengths = [
             ("max_tokens", self.max_tokens),
             ("max_completion_tokens", self.max_completion_tokens),

@@ -19,7 +19,6 @@ pub struct Constraint {
     json_schema: Option<Box<RawValue>>,
     response_format: Option<ResponseFormat>,
     logit_bias: Option<Value>,
-    ignore_eos: Option<bool>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -62,14 +61,6 @@ impl Constraint {
         }
         if let Some(bias) = &self.logit_bias {
             settings.logit_bias = biases(bias, model)?;
-        }
-        if self.ignore_eos == Some(true) {
-            if settings.grammar.is_some() {
-                let allowed = "false where a grammar or a schema says when the answer ends";
-                return Err(ApiError::field("ignore_eos", true, allowed));
-            }
-            let ends = (0..model.n_vocab() as Token).filter(|&token| model.is_eog(token));
-            settings.logit_bias.extend(ends.map(|token| (token, f32::NEG_INFINITY)));
         }
         Ok(settings.validate(model)?)
     }

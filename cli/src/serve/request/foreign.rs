@@ -8,13 +8,7 @@ use crate::serve::error::ApiError;
 
 #[derive(Debug, Default, Deserialize)]
 pub struct Foreign {
-    typical_p: Option<Value>,
-    top_n_sigma: Option<Value>,
     tfs_z: Option<Value>,
-    dry_multiplier: Option<Value>,
-    xtc_probability: Option<Value>,
-    mirostat: Option<Value>,
-    dynatemp_range: Option<Value>,
     n_indent: Option<Value>,
     t_max_predict_ms: Option<Value>,
     lora: Option<Value>,
@@ -47,13 +41,7 @@ impl Foreign {
     pub fn check(&self) -> Result<(), ApiError> {
         use Off::{Empty, False, From, NoTool, Number, UpTo};
         for (field, value, off) in [
-            ("typical_p", &self.typical_p, From(1.0)),
-            ("top_n_sigma", &self.top_n_sigma, UpTo(0.0)),
             ("tfs_z", &self.tfs_z, From(1.0)),
-            ("dry_multiplier", &self.dry_multiplier, Number(0.0)),
-            ("xtc_probability", &self.xtc_probability, UpTo(0.0)),
-            ("mirostat", &self.mirostat, Number(0.0)),
-            ("dynatemp_range", &self.dynatemp_range, UpTo(0.0)),
             ("n_indent", &self.n_indent, UpTo(0.0)),
             ("t_max_predict_ms", &self.t_max_predict_ms, UpTo(0.0)),
             ("lora", &self.lora, Empty),
@@ -110,10 +98,8 @@ mod tests {
     #[test]
     fn what_asks_for_something_is_refused_by_name_and_what_is_off_is_welcome() {
         for (field, off, on) in [
-            ("typical_p", "1.0", "0.9"),
-            ("top_n_sigma", "-1", "1"),
-            ("xtc_probability", "0", "0.5"),
-            ("mirostat", "0", "1"),
+            ("tfs_z", "1.0", "0.9"),
+            ("n_indent", "0", "2"),
             ("echo", "false", "true"),
             ("lora", "[]", "[{\"id\":0}]"),
             ("tools", "[]", "[{}]"),

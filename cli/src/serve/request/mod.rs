@@ -5,6 +5,7 @@ mod chat;
 mod common;
 mod constraint;
 mod foreign;
+mod samplers;
 mod steering;
 mod text;
 

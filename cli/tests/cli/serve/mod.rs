@@ -3,6 +3,7 @@
 mod answers;
 mod judge;
 mod limits;
+mod samplers;
 mod steering;
 mod wrong;
 

@@ -51,8 +51,18 @@ fn a_wrong_value_is_refused_by_the_name_of_its_field() {
         (chat(json!({ "guidance_scale": 1e300 })), "guidance_scale", "number out of range"),
         (chat(json!({ "guidance_scale": 2, "cfg_scale": 3 })), "cfg_scale", "the same as guidance_scale"),
         (chat(json!({ "tools": [{}] })), "tools", "must be empty: nothing else is supported"),
-        (chat(json!({ "dry_multiplier": 0.8 })), "dry_multiplier", "must be 0"),
-        (chat(json!({ "mirostat": 2 })), "mirostat", "must be 0"),
+        (chat(json!({ "dry_base": 0.8 })), "dry_base", "dry_base is 0.8, must be finite and at least 1"),
+        (chat(json!({ "mirostat": 3 })), "mirostat", "mirostat is 3, must be 0, 1 or 2"),
+        (chat(json!({ "typical_p": 2 })), "typical_p", "typical_p is 2, must be at least 0 and at most 1"),
+        (chat(json!({ "samplers": ["top_k", "infill"] })), "samplers", "samplers is \"infill\", must be of"),
+        (chat(json!({ "samplers": "kz" })), "samplers", "samplers is \"z\", must be of"),
+        (chat(json!({ "samplers": 5 })), "samplers", "must be a list of names or a text of letters"),
+        (chat(json!({ "dry_sequence_breakers": "a" })), "dry_sequence_breakers", "must be a list"),
+        (
+            chat(json!({ "ignore_eos": true, "grammar": "root ::= \"a\"" })),
+            "ignore_eos",
+            "must be false with a grammar",
+        ),
         (chat(json!({ "grammar": "root ::= (" })), "grammar", "grammar is"),
         (chat(json!({ "json_schema": { "type": "nothing" } })), "json_schema", "json_schema is"),
         (
@@ -75,11 +85,6 @@ fn a_wrong_value_is_refused_by_the_name_of_its_field() {
         (chat(json!({ "logit_bias": [[1, 2, 3]] })), "logit_bias", "a list of pairs"),
         (chat(json!({ "logit_bias": { "999999": 1 } })), "logit_bias", "from 0 to 49151"),
         (chat(json!({ "ignore_eos": 1 })), "ignore_eos", "ignore_eos is 1, must be true or false"),
-        (
-            chat(json!({ "ignore_eos": true, "grammar": "root ::= \"a\"" })),
-            "ignore_eos",
-            "false where a grammar",
-        ),
         (chat(json!({ "reasoning_format": "x" })), "reasoning_format", "auto, deepseek or none"),
         (chat(json!({ "chat_template_kwargs": 3 })), "chat_template_kwargs", "is 3, must be"),
         (
