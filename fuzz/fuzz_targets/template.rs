@@ -20,7 +20,10 @@ fn let_the_library_catch_panics_of_minijinja() {
     std::panic::set_hook(Box::new(move |panic| {
         let here = std::thread::current();
         let file = panic.location().map_or("", |location| location.file());
-        if here.name() != Some("chat template") || !file.contains("minijinja") || !file.ends_with("formatting.rs") {
+        if here.name() != Some("chat template")
+            || !file.contains("minijinja")
+            || !file.ends_with("formatting.rs")
+        {
             hook(panic);
         }
     }));
