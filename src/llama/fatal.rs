@@ -21,12 +21,15 @@ struct OnFatal {
 static ON_FATAL: OnceLock<OnFatal> = OnceLock::new();
 
 unsafe extern "C" fn fatal(reason: *const c_char) {
-    let Some(OnFatal { status, tell }) = ON_FATAL.get() else { return };
     guard_or((), || {
-        // SAFETY: ggml passes a text that lives during the call.
-        tell(unsafe { CStr::from_ptr(reason) }.to_string_lossy().trim());
+        let Some(OnFatal { status, tell }) = ON_FATAL.get() else { return };
+        // The process ends also where the words for it panic.
+        guard_or((), || {
+            // SAFETY: ggml passes a text that lives during the call.
+            tell(unsafe { CStr::from_ptr(reason) }.to_string_lossy().trim());
+        });
+        _exit(*status)
     });
-    _exit(*status)
 }
 
 /// Says what is done when llama.cpp finds a state that it cannot continue in, such as a lost RPC server or a GPU that
