@@ -1345,6 +1345,15 @@ typedef struct sda_generate_params {
      */
     int32_t ignore_eos;
     /*
+     Where the context is full, let go of the older half of the answer so far and continue, if not 0. The prompts and
+     the newer half are read again. With `n_predict` -1 such an answer may never end. Default 0.
+     */
+    int32_t context_shift;
+    /*
+     Must be 0.
+     */
+    int32_t reserved;
+    /*
      Which samplers, in which order: llama.cpp's names with semicolons between them. Those that are left out are not
      applied, the temperature neither. NULL (the default) is
      "temperature;penalties;dry;top_n_sigma;top_k;typ_p;top_p;min_p;xtc".

@@ -147,7 +147,7 @@ fn structs_are_laid_out_as_in_rust() {
                 chat_template_kwargs, grammar, json_schema, logit_bias, n_logit_bias, typical_p, top_n_sigma, xtc_probability,
                 xtc_threshold, dry_multiplier, dry_base, dry_allowed_length, dry_penalty_last_n, dry_sequence_breakers,
                 n_dry_sequence_breakers, dynatemp_range, dynatemp_exponent, mirostat, mirostat_tau, mirostat_eta,
-                ignore_eos, samplers),
+                ignore_eos, context_shift, reserved, samplers),
             layout!(CTurn as sda_turn: query, answer),
             layout!(CLogitBias as sda_logit_bias: token, bias),
             layout!(CToken as sda_token: struct_size, index, token, divergence, temperature, guidance,

@@ -148,6 +148,8 @@ pub struct Settings<'a> {
     grammar: Option<&'a str>,
     #[serde(skip_serializing_if = "is_false")]
     ignore_eos: bool,
+    #[serde(skip_serializing_if = "is_false")]
+    context_shift: bool,
 }
 
 /// The samplers that few need. Each is absent where it is off, as in files that are older than it is.
@@ -212,6 +214,7 @@ impl<'a> Settings<'a> {
             ignore_eos,
             grammar,
             n_predict,
+            context_shift,
             stop,
             steer_after_think,
             trace: _,
@@ -269,6 +272,7 @@ impl<'a> Settings<'a> {
             logit_bias,
             grammar: grammar.as_ref().map(Grammar::text),
             ignore_eos: *ignore_eos,
+            context_shift: *context_shift,
         }
     }
 }
@@ -334,8 +338,9 @@ mod tests {
         other.grammar = Some(Grammar::new("root ::= \"a\"").unwrap());
         assert_ne!(print(&settings, None), print(&other, None));
         other.grammar = None;
-        let changes: [fn(&mut Generation); 18] = [
+        let changes: [fn(&mut Generation); 19] = [
             |s| s.ignore_eos = true,
+            |s| s.context_shift = true,
             |s| s.sampling.typical_p = 0.5,
             |s| s.sampling.top_n_sigma = 1.0,
             |s| s.sampling.xtc_probability = 0.5,

@@ -36,6 +36,8 @@ pub(super) struct Run {
     step: Option<Step>,
     text: String,
     tokens: Vec<Token>,
+    /// How many of them the branches have let go of.
+    n_dropped: usize,
     prefill: Prefill,
     pub(super) timings: Timings,
     divergence_sum: f64,
@@ -64,6 +66,7 @@ impl Run {
             step: None,
             text: String::new(),
             tokens: Vec::new(),
+            n_dropped: 0,
             prefill: Prefill::default(),
             timings: Timings::default(),
             divergence_sum: 0.0,
@@ -89,9 +92,22 @@ impl Run {
         self.reading(prompts, others)
     }
 
-    /// Begins to read the prompts and the tokens so far, after the branches were emptied.
+    /// Lets go of the older half of the tokens so far, if that was asked for. False if there is nothing to let go of. What
+    /// is left is then to be read again ([`Run::resume`]): cells that stay where they are would hold what the model made of
+    /// tokens that are gone, and recurrent memory cannot let go of any.
+    pub(super) fn shift(&mut self) -> bool {
+        let held = self.tokens.len() - self.n_dropped;
+        if !self.settings.context_shift || held < 2 {
+            return false;
+        }
+        self.n_dropped += held / 2;
+        true
+    }
+
+    /// Begins to read the prompts and the tokens so far, as far as they are kept.
     pub(super) fn resume(&mut self, prompts: &Prompts, others: &[&Pair]) -> Result<Reading> {
-        let longer = |prompt: &[Token]| [prompt, &self.tokens].concat();
+        let kept = &self.tokens[self.n_dropped..];
+        let longer = |prompt: &[Token]| [prompt, kept].concat();
         let prompts = Prompts {
             plain: longer(&prompts.plain),
             instructed: longer(&prompts.instructed),
@@ -122,8 +138,18 @@ impl Run {
 
     /// Reads the prompts, with nothing beside. [`Error::Cancelled`] if `progress` said so.
     pub(super) fn read(&mut self, prompts: &Prompts, progress: Progress) -> Result<()> {
-        let start = Instant::now();
         let reading = self.begin(prompts, &[])?;
+        self.finish_reading(reading, progress)
+    }
+
+    /// Reads what [`Run::resume`] says, with nothing beside. [`Error::Cancelled`] if `progress` said so.
+    pub(super) fn reread(&mut self, prompts: &Prompts, progress: Progress) -> Result<()> {
+        let reading = self.resume(prompts, &[])?;
+        self.finish_reading(reading, progress)
+    }
+
+    fn finish_reading(&mut self, reading: Reading, progress: Progress) -> Result<()> {
+        let start = Instant::now();
         // The last report comes after the last decode, where the pair no longer asks.
         let mut cancelled = false;
         let mut progress = |done, total| {
@@ -132,7 +158,7 @@ impl Run {
         };
         let prefill = reading.run(&mut *lock(&self.pair)?, &mut progress)?;
         self.has_read(prefill);
-        self.timings.prefill = start.elapsed();
+        self.timings.prefill += start.elapsed();
         if cancelled { Err(Error::Cancelled) } else { Ok(()) }
     }
 

@@ -195,6 +195,10 @@ impl Scheduler {
                 self.slots[slot].work = Some(work);
                 return Ok(());
             }
+            Ok(Next::Token(_)) if work.run.shift() => {
+                self.slots[slot].work = Some(work);
+                return self.resume(slot, on_event);
+            }
             Ok(Next::Token(_)) => Finish::ContextFull,
             Ok(Next::End(finish)) => finish,
             Err(error) => return self.end(slot, id, false, Err(error), on_event),
@@ -265,7 +269,7 @@ impl Scheduler {
         others.map(|(_, other)| lock(&other.pair)).collect()
     }
 
-    /// Has an answer that gave way read its prompts and its tokens so far.
+    /// Has an answer read its prompts and its tokens so far, after it gave way or let go of some.
     fn resume(&mut self, slot: usize, on_event: OnEvent) -> Result<()> {
         let Some(mut work) = self.slots[slot].work.take() else { return Ok(()) };
         let others = self.others(slot, work.job.cache_prompt)?;

@@ -114,6 +114,13 @@ impl Engine {
             run.timings.decode += start.elapsed();
             match stepped {
                 Ok(()) => {}
+                Err(Error::ContextFull { .. }) if run.shift() => {
+                    match run.reread(prompts, &mut |done, total| on_event(Event::Prefill { done, total })) {
+                        Ok(()) => {}
+                        Err(Error::Cancelled) => return Ok(Finish::Cancelled),
+                        Err(error) => return Err(error),
+                    }
+                }
                 Err(Error::ContextFull { .. }) => return Ok(Finish::ContextFull),
                 Err(error) => return Err(error),
             }

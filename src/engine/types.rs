@@ -101,6 +101,9 @@ pub struct Generation {
     pub grammar: Option<Grammar>,
     /// The most tokens; None continues until the model or the context ends.
     pub n_predict: Option<usize>,
+    /// Where the context is full, let go of the older half of the answer so far, and continue: the prompts and the newer
+    /// half are read again, in all branches alike. Without a limit such an answer may never end.
+    pub context_shift: bool,
     /// Texts that end the answer; they are not part of it. Control tokens are matched by their texts, too.
     pub stop: Vec<String>,
     /// Do not steer before the model has closed the `<think>` block that its answer begins with, or that the prompts

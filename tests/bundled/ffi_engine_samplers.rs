@@ -108,3 +108,17 @@ fn samplers_are_refused_by_field_value_and_range() {
 struct Pointers([*const c_char; 1]);
 // SAFETY: they point to constants.
 unsafe impl Sync for Pointers {}
+
+#[test]
+fn an_answer_goes_beyond_its_context_if_it_may_let_go_of_its_beginning() {
+    let engine = Engine::with(|params| params.n_ctx = 64);
+    let answer = |context_shift| {
+        let (heard, answer) = engine
+            .generate(|p| (p.n_predict, p.ignore_eos, p.context_shift) = (150, 1, context_shift))
+            .unwrap_or_else(|status| panic!("{status}: {}", engine.error()));
+        (heard.tokens.len(), answer.finish)
+    };
+    assert_eq!(answer(1), (150, SDA_FINISH_LENGTH));
+    assert_eq!(answer(0).1, SDA_FINISH_CONTEXT_FULL);
+    assert_eq!(engine.generate(|p| p.reserved = 1).err(), Some(SDA_ERR_PARAM));
+}

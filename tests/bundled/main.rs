@@ -17,6 +17,7 @@ mod pair;
 mod rows;
 mod samplers;
 mod several;
+mod shift;
 mod sizes;
 mod steps;
 mod threads;

@@ -47,6 +47,7 @@ impl CommonArgs {
             ignore_eos: sampling.samplers.ignore_eos,
             grammar: sampling.constraint.grammar()?,
             n_predict: usize::try_from(sampling.n_predict).ok(),
+            context_shift: sampling.context_shift,
             stop: self.prompt.escapes.read_all("--reverse-prompt", &sampling.reverse_prompt)?,
             steer_after_think: steering.steer_after_think,
             trace,

@@ -16,6 +16,16 @@ pub struct SamplingArgs {
     /// The most tokens to generate; -1 is no limit.
     #[arg(short, long, visible_alias = "predict", default_value_t = -1, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(i32).range(-1..))]
     pub n_predict: i32,
+    /// When the context is full, let go of the older half of the answer so far and continue. Without a limit such an answer
+    /// may never end.
+    #[arg(long, overrides_with = "no_context_shift")]
+    pub context_shift: bool,
+    /// End the answer when the context is full. This is the default.
+    #[arg(long, overrides_with = "context_shift")]
+    no_context_shift: bool,
+    /// Accepted for llama.cpp's sake, -1 only: a context shift keeps all of the prompts, which differ in the branches.
+    #[arg(long, value_name = "-1", default_value_t = -1, allow_negative_numbers = true, value_parser = keep)]
+    keep: i32,
     /// Base temperature; 0 always takes the most likely token.
     #[arg(long, visible_alias = "temperature", default_value_t = Params::default().temperature, value_name = "T")]
     pub temp: f32,
@@ -50,6 +60,14 @@ pub struct SamplingArgs {
     pub samplers: SamplerArgs,
     #[command(flatten)]
     pub constraint: ConstraintArgs,
+}
+
+/// Parses the tokens that a shift keeps, for clap.
+fn keep(text: &str) -> Result<i32, String> {
+    text.parse().ok().filter(|&keep: &i32| keep == -1).ok_or_else(|| {
+        "must be -1: the branches have different prompts, and a part of them cannot be dropped alike"
+            .to_owned()
+    })
 }
 
 impl SamplingArgs {

@@ -65,10 +65,16 @@ impl Output {
         interrupt: &'a Interrupt,
     ) -> impl FnMut(Event) -> bool + 'a {
         let bar = Progress::share("reading");
+        let mut has_begun = false;
         move |event| {
             match event {
+                // What is read again in the middle of an answer shows no bar in its text.
+                Event::Prefill { .. } if has_begun => {}
                 Event::Prefill { done, total } => bar.set(done, total),
-                Event::Token(record) => self.token(arm, record, stream),
+                Event::Token(record) => {
+                    has_begun = true;
+                    self.token(arm, record, stream);
+                }
                 Event::Tail(text) if stream && self.format == Format::Text => self.print(text),
                 Event::Tail(_) => {}
             }

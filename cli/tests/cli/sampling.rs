@@ -65,6 +65,24 @@ fn an_answer_that_ignores_the_end_is_as_long_as_it_may_be() {
 }
 
 #[test]
+fn a_context_shift_lets_an_answer_grow_beyond_its_context() {
+    let last =
+        |args: &[&str]| answer(&[&["-c", "96", "-n", "110", "--ignore-eos"], args].concat()).pop().unwrap();
+    let shifted = last(&["--context-shift", "--keep", "-1"]);
+    assert_eq!((&shifted["finish"], &shifted["tokens"]), (&json!("length"), &json!(110)));
+    for args in [&[][..], &["--context-shift", "--no-context-shift"]] {
+        assert_eq!(last(args)["finish"], "context_full", "{args:?}");
+    }
+    let output = generate(&["--keep", "5"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        stderr(&output).contains("must be -1: the branches have different prompts"),
+        "{}",
+        stderr(&output)
+    );
+}
+
+#[test]
 fn a_trace_shows_the_temperature_that_a_token_was_drawn_at() {
     let temperatures = |args: &[&str]| -> Vec<f64> {
         let records = answer(&[&["-n", "4"], args].concat());

@@ -199,6 +199,11 @@ pub struct CGenerateParams {
     pub mirostat_eta: f32,
     /// Ban the tokens that end an answer, if not 0. Not with a grammar. Default 0.
     pub ignore_eos: i32,
+    /// Where the context is full, let go of the older half of the answer so far and continue, if not 0. The prompts and
+    /// the newer half are read again. With `n_predict` -1 such an answer may never end. Default 0.
+    pub context_shift: i32,
+    /// Must be 0.
+    pub reserved: i32,
     /// Which samplers, in which order: llama.cpp's names with semicolons between them. Those that are left out are not
     /// applied, the temperature neither. NULL (the default) is
     /// "temperature;penalties;dry;top_n_sigma;top_k;typ_p;top_p;min_p;xtc".
@@ -269,6 +274,8 @@ unsafe impl SizedStruct for CGenerateParams {
             mirostat_tau: sampling.mirostat_tau,
             mirostat_eta: sampling.mirostat_eta,
             ignore_eos: 0,
+            context_shift: 0,
+            reserved: 0,
             samplers: std::ptr::null(),
         }
     }
@@ -326,6 +333,9 @@ impl<'a> Request<'a> {
                 optional(c.chat_template_kwargs, "chat_template_kwargs")?,
             )
         };
+        if c.reserved != 0 {
+            return Err(Error::param("reserved", c.reserved, "0"));
+        }
         if c.on_text.is_none() {
             return Err(Error::Null { name: "on_text" });
         }
@@ -377,6 +387,7 @@ impl<'a> Request<'a> {
             sampling,
             logit_bias: logit_bias.iter().map(|one| (one.token, one.bias)).collect(),
             ignore_eos: c.ignore_eos != 0,
+            context_shift: c.context_shift != 0,
             grammar,
             n_predict: match c.n_predict {
                 -1 => None,

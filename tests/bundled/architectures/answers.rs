@@ -8,6 +8,7 @@ use sda::text::Turn;
 
 use super::{EXACT, KINDS, PIRATE, engine, generate, load, prompts, settings};
 use crate::rows::{difference, exact};
+use crate::shift;
 
 #[test]
 #[ignore = "needs tiny models: make test-models"]
@@ -48,6 +49,18 @@ fn the_steering_changes_the_answer_and_a_seed_repeats_it() {
         assert_ne!(tokens(&settings(1, 0.0, 24)), tokens(&unsteered), "{kind}");
         assert_eq!(tokens(&settings(1, 1.0, 24)), tokens(&settings(1, 1.0, 24)), "{kind}");
         assert_ne!(tokens(&settings(1, 1.0, 24)), tokens(&settings(2, 1.0, 24)), "{kind}");
+    }
+}
+
+#[test]
+#[ignore = "needs tiny models: make test-models"]
+fn an_answer_may_be_longer_than_its_context() {
+    for kind in KINDS {
+        let model = load(kind);
+        let expected = shift::in_pieces(&model, Arm::Steered, shift::N_TOKENS);
+        let mut engine = shift::engine(&model, shift::N_CTX);
+        let settings = shift::settings(0.0, shift::N_TOKENS);
+        assert_eq!(generate(&mut engine, &shift::prompts(&model), &settings).tokens, expected, "{kind}");
     }
 }
 

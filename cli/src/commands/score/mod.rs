@@ -105,6 +105,7 @@ fn generation(args: &ScoreArgs) -> Outcome<Generation> {
         ignore_eos: args.sampling.samplers.ignore_eos,
         grammar: args.sampling.constraint.grammar()?,
         n_predict: usize::try_from(args.sampling.n_predict).ok(),
+        context_shift: args.sampling.context_shift,
         stop: args.prompt.escapes.read_all("--reverse-prompt", &args.sampling.reverse_prompt)?,
         ..Generation::default()
     })
