@@ -11,6 +11,7 @@ use crate::commands::chat::ChatArgs;
 use crate::commands::eval::EvalArgs;
 use crate::commands::plot::PlotArgs;
 use crate::commands::score::ScoreArgs;
+use crate::variables;
 
 /// llama.cpp's options of several letters behind one dash, which clap does not know.
 const SHORT_WORDS: [(&str, &str); 26] = [
@@ -65,6 +66,11 @@ pub fn expand(args: impl Iterator<Item = OsString>) -> Vec<OsString> {
     .collect()
 }
 
+/// The command line as clap sees it.
+pub fn command() -> clap::Command {
+    variables::describe(Cli::command())
+}
+
 /// Why a command line with texts that are not UTF-8 is refused. clap does not say which argument it is.
 pub fn not_utf8(args: &[OsString]) -> String {
     let wrong: Vec<String> =
@@ -79,7 +85,7 @@ pub fn asks_for_devices(args: &[OsString]) -> Option<Vec<String>> {
         return None;
     }
     // What is missing is no error.
-    let matches = Cli::command().ignore_errors(true).try_get_matches_from(args).ok()?;
+    let matches = command().ignore_errors(true).try_get_matches_from(args).ok()?;
     let (_, matches) = matches.subcommand()?;
     // A command may have no such option.
     let is_asked = matches!(matches.try_get_one::<bool>("list_devices"), Ok(Some(true)));

@@ -21,11 +21,12 @@ mod serve;
 mod session;
 mod strength;
 mod ui;
+mod variables;
 mod verbatim;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::FromArgMatches;
 use clap::error::ErrorKind;
 
 use cli::{Cli, Command};
@@ -53,10 +54,16 @@ pub fn main() -> ExitCode {
     // Status 1, as for other failures.
     sda::llama::on_fatal(1, |reason| eprintln!("sda: error: llama.cpp had to stop: {reason}"));
     let args = cli::expand(std::env::args_os());
+    let command = cli::command();
+    let (args, used) = match variables::apply(&command, args, &|name| std::env::var_os(name)) {
+        Ok(applied) => applied,
+        Err(failure) => return ended(Err(failure)),
+    };
     if let Some(rpc_servers) = cli::asks_for_devices(&args) {
         return ended(devices::list(&rpc_servers));
     }
-    let cli = match Cli::try_parse_from(&args) {
+    let matches = command.clone().try_get_matches_from(&args);
+    let cli = match matches.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         Err(error) if error.kind() == ErrorKind::InvalidUtf8 => {
             eprintln!("sda: error: {}", cli::not_utf8(&args));
@@ -65,6 +72,9 @@ pub fn main() -> ExitCode {
         Err(error) => {
             // Help and version go to stdout and are no error; clap prints usage errors to stderr.
             let _ = error.print();
+            if let Some(text) = variables::blame(&used, &error) {
+                eprintln!("sda: {text}");
+            }
             return match error.kind() {
                 ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitCode::SUCCESS,
                 _ => ExitCode::from(2),

@@ -45,10 +45,10 @@ pub struct LoadArgs {
     #[arg(short, long, default_value_t = 0, value_name = "N", value_parser = ctx_size)]
     pub ctx_size: u32,
     /// Threads; 0 is one per core.
-    #[arg(short, long, default_value_t = 0, value_name = "N", value_parser = up_to(0, MAX_THREADS))]
+    #[arg(short, long, default_value_t = 0, value_name = "N", allow_negative_numbers = true, value_parser = threads)]
     pub threads: u32,
     /// Threads while prompts are read; 0 is the same as --threads. [also -tb]
-    #[arg(long, default_value_t = 0, value_name = "N", value_parser = up_to(0, MAX_THREADS))]
+    #[arg(long, default_value_t = 0, value_name = "N", allow_negative_numbers = true, value_parser = threads)]
     pub threads_batch: u32,
     /// The most tokens of one decode; at least two for each answer at once, and one more.
     #[arg(short, long, default_value_t = 2048, value_name = "N", value_parser = up_to(3, MAX_ROWS))]
@@ -91,8 +91,11 @@ pub struct LoadArgs {
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum OnOffAuto {
+    #[value(aliases = ["enabled", "true", "1"])]
     On,
+    #[value(aliases = ["disabled", "false", "0"])]
     Off,
+    #[value(alias = "-1")]
     Auto,
 }
 
@@ -136,6 +139,12 @@ impl From<CacheType> for KvCacheType {
 /// Parses a number in a range, for clap.
 fn up_to(least: u32, most: u32) -> RangedI64ValueParser<u32> {
     RangedI64ValueParser::new().range(i64::from(least)..=i64::from(most))
+}
+
+/// Parses a number of threads, for clap. llama.cpp writes -1 for one per core.
+fn threads(text: &str) -> Result<u32, String> {
+    let n = text.parse().ok().filter(|&n: &i64| (-1..=i64::from(MAX_THREADS)).contains(&n));
+    n.map(|n| n.max(0) as u32).ok_or_else(|| format!("must be -1 or 0, or at most {MAX_THREADS}"))
 }
 
 /// Parses a branch's length, for clap.

@@ -9,12 +9,17 @@ pub fn model() -> String {
     std::env::var("SDA_TEST_MODEL").expect("SDA_TEST_MODEL is not set: run `make test`")
 }
 
-/// The command, with nothing of the user's settings for judges.
+/// The command, with nothing of the user's settings.
 pub fn sda(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sda"));
     command.args(args).stdin(Stdio::null());
     for name in ["SDA_JUDGE_KEY", "ALL_PROXY", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"] {
         command.env_remove(name).env_remove(name.to_lowercase());
+    }
+    for (name, _) in std::env::vars_os() {
+        if name.as_encoded_bytes().starts_with(b"LLAMA_") {
+            command.env_remove(name);
+        }
     }
     command
 }

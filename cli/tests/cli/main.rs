@@ -25,3 +25,4 @@ mod serve;
 mod several;
 mod templates;
 mod threads;
+mod variables;
