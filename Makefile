@@ -50,6 +50,31 @@ ifneq ($(PORTABLE),)
   # A make that is called by this one has the folder in its environment already.
   override CARGO_TARGET_DIR := $(CARGO_TARGET_DIR:/portable=)/portable
 endif
+
+# Devices for llama.cpp to compute on: vulkan, cuda, metal, rocm, opencl, mkl, dynamic-link, dynamic-backends, rpc; several
+# with commas between them. docs/devices.md says what each needs. They have a target folder of their own, since llama.cpp
+# is another one with each.
+BACKEND ?=
+comma := ,
+space := $(subst ,, )
+BACKENDS := $(sort $(subst $(comma), ,$(BACKEND)))
+ifneq ($(BACKENDS),)
+  BACKEND_DIR := $(subst $(space),+,$(BACKENDS))
+  override CARGO_TARGET_DIR := $(CARGO_TARGET_DIR:/$(BACKEND_DIR)=)/$(BACKEND_DIR)
+  ifneq ($(filter vulkan,$(BACKENDS)),)
+    export VULKAN_SDK := $(shell scripts/vulkan.sh check && scripts/vulkan.sh sdk)
+  endif
+  ifneq ($(filter rpc,$(BACKENDS)),)
+    export GGML_RPC := ON
+  endif
+  # It builds a module for each generation of CPUs, and ggml refuses native kernels with that.
+  ifneq ($(filter dynamic-backends,$(BACKENDS)),)
+    override RUSTFLAGS := $(subst -C target-cpu=native,,$(RUSTFLAGS))
+  endif
+endif
+# As cargo wants it: in place of nothing, and behind other features.
+BACKEND_ONLY := $(if $(BACKENDS),--features $(subst $(space),$(comma),$(BACKENDS)))
+BACKEND_TOO := $(if $(BACKENDS),$(comma)$(subst $(space),$(comma),$(BACKENDS)))
 export CARGO_TARGET_DIR
 
 # The plugin has other features than the bundled library and must not overwrite it. It is never built for
@@ -80,6 +105,7 @@ help: ## list the targets
 
 setup: ## fetch the build tools that this machine lacks
 	@scripts/tools.sh setup
+	@$(if $(filter vulkan,$(BACKENDS)),scripts/vulkan.sh check)
 
 env: ## print the variables for a plain `cargo build`: eval "$(make -s env)"
 	@RUSTFLAGS='$(RUSTFLAGS)' scripts/tools.sh env
@@ -95,14 +121,14 @@ model-qwen: ## fetch the larger models (Qwen2.5-Coder Instruct 0.5B and 1.5B, 1.
 	@$(FETCH) qwen-0.5b
 	@$(FETCH) qwen-1.5b
 
-build: setup ## build the command
-	$(RUN) "$(CARGO)" build --release --locked -p sda-cli
+build: setup ## build the command (BACKEND=vulkan and others: docs/devices.md)
+	$(RUN) "$(CARGO)" build --release --locked -p sda-cli $(BACKEND_ONLY)
 
 dist: setup ## build the command as it is shipped, with thin LTO
-	$(LTO) $(RUN) "$(CARGO)" build --release --locked -p sda-cli
+	$(LTO) $(RUN) "$(CARGO)" build --release --locked -p sda-cli $(BACKEND_ONLY)
 
 bundled: setup ## build libsda with llama.cpp inside
-	$(RUN) "$(CARGO)" build --release --locked -p sda-capi --features bundled,judge
+	$(RUN) "$(CARGO)" build --release --locked -p sda-capi --features bundled,judge$(BACKEND_TOO)
 
 # The list of system libraries that the static library needs is printed by rustc only; it goes into the
 # pkg-config file and the CMake package.

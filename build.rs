@@ -10,8 +10,30 @@ fn main() {
              run `make build`, or set the variables of `make env` first"
         );
     }
+    backends();
     #[cfg(feature = "header")]
     header();
+}
+
+/// What llama-cpp-sys-2's build leaves to others.
+fn backends() {
+    let target = std::env::var("CARGO_CFG_TARGET_OS").unwrap_or_default();
+    println!("cargo:rerun-if-env-changed=GGML_RPC");
+    if cfg!(feature = "rpc") && !std::env::var("GGML_RPC").is_ok_and(|value| value == "ON") {
+        println!(
+            "cargo::error=feature rpc needs GGML_RPC=ON in the environment, and a target folder of its own: \
+             `make build BACKEND=rpc` sees to both"
+        );
+    }
+    // The loader of the drivers.
+    if cfg!(feature = "opencl") && !cfg!(feature = "dynamic-link") {
+        println!("cargo:rustc-link-lib=OpenCL");
+    }
+    if cfg!(feature = "webgpu") && target != "emscripten" {
+        println!(
+            "cargo::error=feature webgpu is of no effect on this target: llama-cpp-sys-2 builds it for Emscripten only"
+        );
+    }
 }
 
 /// Renders the header into OUT_DIR; the committed one is never touched by a build.

@@ -33,12 +33,16 @@ pub fn warn(args: &DeviceArgs) -> Outcome {
     let Some(option) = args.wants_device() else { return Ok(()) };
     llama::add_rpc_servers(&args.rpc)?;
     if !llama::devices()?.iter().any(Device::takes_layers) {
-        note(&format!(
-            "warning: {option} is of no effect: this build has no backend for devices, or the machine no device for it \
-             (--list-devices shows them)"
-        ));
+        note(&format!("warning: {option} is of no effect: {}", why_none(&llama::device_backends())));
     }
     Ok(())
+}
+
+fn why_none(backends: &[&str]) -> String {
+    if backends.is_empty() {
+        return "this build has no backend for devices (make build BACKEND=vulkan, or another)".to_owned();
+    }
+    format!("the backends of this build ({}) find no device (--list-devices shows them)", backends.join(", "))
 }
 
 #[cfg(test)]
@@ -58,5 +62,15 @@ mod tests {
         assert_eq!(listed(&[device("CPU", DeviceKind::Cpu)]), "Available devices:\n  (none)\n");
         let all = [device("Vulkan0", DeviceKind::Gpu), device("CPU", DeviceKind::Cpu)];
         assert_eq!(listed(&all), "Available devices:\n  Vulkan0: A thing (3072 MiB, 1023 MiB free)\n");
+    }
+
+    #[test]
+    fn a_build_without_a_backend_is_told_from_a_machine_without_a_device() {
+        assert!(why_none(&[]).starts_with("this build has no backend for devices (make build BACKEND="));
+        let both = why_none(&["rpc", "vulkan"]);
+        assert_eq!(
+            both,
+            "the backends of this build (rpc, vulkan) find no device (--list-devices shows them)"
+        );
     }
 }

@@ -61,6 +61,20 @@ pub fn devices() -> Result<Vec<Device>> {
     Ok(list_llama_ggml_backend_devices().into_iter().map(device).collect())
 }
 
+/// The backends for devices beside the CPU that this build was made with, by the names of their features, whether they
+/// find a device or not. BLAS libraries take no layers and are none.
+pub fn device_backends() -> Vec<&'static str> {
+    let all = [
+        ("cuda", cfg!(feature = "cuda")),
+        ("metal", cfg!(any(feature = "metal", target_vendor = "apple"))),
+        ("opencl", cfg!(feature = "opencl")),
+        ("rocm", cfg!(feature = "rocm")),
+        ("rpc", cfg!(feature = "rpc")),
+        ("vulkan", cfg!(feature = "vulkan")),
+    ];
+    all.into_iter().filter_map(|(name, built)| built.then_some(name)).collect()
+}
+
 impl Device {
     /// True for a device that takes layers of a model.
     pub fn takes_layers(&self) -> bool {

@@ -16,6 +16,8 @@ mod grammar;
 mod load;
 mod log;
 mod model;
+#[cfg(feature = "dynamic-backends")]
+mod modules;
 mod numa;
 mod options;
 mod order;
@@ -33,7 +35,7 @@ pub use llama_cpp_2::context::params::KvCacheType;
 
 pub use adapter::{Adapter, LayerRange};
 pub use chain::{Chain, Head};
-pub use device::{Device, DeviceKind, device_names, devices, max_devices};
+pub use device::{Device, DeviceKind, device_backends, device_names, devices, max_devices};
 pub use fatal::on_fatal;
 pub use grammar::{Grammar, GrammarSampler};
 pub use load::{GpuLayers, ModelOptions, SplitMode};

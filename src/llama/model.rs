@@ -23,7 +23,11 @@ static BACKEND: OnceCell<LlamaBackend> = OnceCell::new();
 
 /// llama.cpp's global state, made at the first call. Fails if other code of this process made one.
 pub fn backend() -> Result<&'static LlamaBackend> {
-    BACKEND.get_or_try_init(|| LlamaBackend::init().map_err(|e| Error::Model { reason: e.to_string() }))
+    BACKEND.get_or_try_init(|| {
+        #[cfg(feature = "dynamic-backends")]
+        super::modules::load();
+        LlamaBackend::init().map_err(|e| Error::Model { reason: e.to_string() })
+    })
 }
 
 /// A loaded model: a handle, cheap to clone. The weights are there until the last handle and the last context
