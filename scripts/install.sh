@@ -67,7 +67,7 @@ to_include=$DESTDIR$INCLUDEDIR
 case ${1:-} in
 install) [ $# -eq 3 ] || die "usage: install.sh install FOLDER FILE" ;;
 uninstall)
-    for header in "$root"/include/*.h; do
+    for header in "$root"/include/*.h "$root"/include/*.hpp; do
         rm -f "$to_include/${header##*/}"
     done
     rm -f "$to_lib"/libsda.so "$to_lib"/libsda.so.* "$to_lib"/libsda.dylib "$to_lib"/libsda.*.dylib \
@@ -108,7 +108,7 @@ native=$(tr -s ' \n' '  ' <"$3" | sed 's/^ //; s/ $//')
 native_cmake=$(printf '%s\n' "$native" | sed 's/ -/;-/g')
 
 install -d "$to_include" "$to_lib/pkgconfig" "$to_lib/cmake/sda"
-for header in "$root"/include/*.h; do
+for header in "$root"/include/*.h "$root"/include/*.hpp; do
     [ -e "$header" ] || die "$root/include holds no header"
     install -m 644 "$header" "$to_include"
 done

@@ -1,7 +1,8 @@
-/* A small host: every sequence is a list of tokens, logits are made from its last two and its length. */
+/* A small host, for C and C++: every sequence is a list of tokens, logits are made from its last two and its length. */
 #ifndef HOST_H
 #define HOST_H
 
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -33,7 +34,7 @@ struct llama_token_data_array {
     candidate *data;
     size_t size;
     int64_t selected;
-    _Bool sorted;
+    bool sorted;
 };
 
 static void toy_logits(const int32_t *tokens, int length, float *logits) {
@@ -95,7 +96,7 @@ static int siblings;
 static struct llama_context *host_context_new(struct llama_context *ctx) {
     (void)ctx;
     siblings++;
-    return calloc(1, sizeof(struct llama_context));
+    return (struct llama_context *)calloc(1, sizeof(struct llama_context));
 }
 
 static void host_context_free(struct llama_context *ctx) {
@@ -104,7 +105,7 @@ static void host_context_free(struct llama_context *ctx) {
 }
 
 static struct llama_sampler *host_sampler_new(const void *iface, void *data) {
-    struct llama_sampler *sampler = malloc(sizeof *sampler);
+    struct llama_sampler *sampler = (struct llama_sampler *)malloc(sizeof *sampler);
     if (sampler) {
         sampler->iface = iface;
         sampler->ctx = data;
@@ -122,7 +123,9 @@ typedef struct {
     void (*free)(struct llama_sampler *);
 } sampler_i;
 
-static inline const sampler_i *iface_of(const struct llama_sampler *sampler) { return sampler->iface; }
+static inline const sampler_i *iface_of(const struct llama_sampler *sampler) {
+    return (const sampler_i *)sampler->iface;
+}
 
 static inline void sampler_free(struct llama_sampler *sampler) {
     iface_of(sampler)->free(sampler);
@@ -132,7 +135,9 @@ static inline void sampler_free(struct llama_sampler *sampler) {
 static inline struct llama_token_data_array fill(candidate *data, const float *logits) {
     struct llama_token_data_array array = {data, VOCAB, -1, 0};
     for (int i = 0; i < VOCAB; i++) {
-        data[i] = (candidate){i, logits[i], 0.0f};
+        data[i].id = i;
+        data[i].logit = logits[i];
+        data[i].p = 0.0f;
     }
     return array;
 }
