@@ -11,10 +11,11 @@ use crate::commands::chat::ChatArgs;
 use crate::commands::eval::EvalArgs;
 use crate::commands::plot::PlotArgs;
 use crate::commands::score::ScoreArgs;
+use crate::foreign;
 use crate::variables;
 
 /// llama.cpp's options of several letters behind one dash, which clap does not know.
-const SHORT_WORDS: [(&str, &str); 26] = [
+pub const SHORT_WORDS: [(&str, &str); 32] = [
     ("-tb", "--threads-batch"),
     ("-ub", "--ubatch-size"),
     ("-ngl", "--n-gpu-layers"),
@@ -34,7 +35,13 @@ const SHORT_WORDS: [(&str, &str); 26] = [
     ("-fa", "--flash-attn"),
     ("-ctk", "--cache-type-k"),
     ("-ctv", "--cache-type-v"),
-    ("-mm", "--no-mmap"),
+    ("-lm", "--load-mode"),
+    ("-co", "--color"),
+    ("-cnv", "--conversation"),
+    ("-no-cnv", "--no-conversation"),
+    ("-st", "--single-turn"),
+    ("-cb", "--cont-batching"),
+    ("-fit", "--fit"),
     ("-if", "--instruction-file"),
     ("-iw", "--instruction-weights"),
     ("-jp", "--judge-prompt"),
@@ -43,7 +50,7 @@ const SHORT_WORDS: [(&str, &str); 26] = [
     ("-jf", "--json-schema-file"),
 ];
 
-/// Replaces [`SHORT_WORDS`] in a command line, which may hold file names that are not UTF-8.
+/// Replaces [`SHORT_WORDS`], and those that are refused, in a command line, which may hold file names that are not UTF-8.
 pub fn expand(args: impl Iterator<Item = OsString>) -> Vec<OsString> {
     let mut literal = false;
     args.map(|arg| {
@@ -52,8 +59,10 @@ pub fn expand(args: impl Iterator<Item = OsString>) -> Vec<OsString> {
             Some((name, value)) => (name, Some(value)),
             None => (arg.as_os_str(), None),
         };
-        match SHORT_WORDS.iter().find(|(short, _)| !literal && *short == name) {
-            Some((_, long)) => {
+        let own = || SHORT_WORDS.iter().find(|(short, _)| *short == name).map(|(_, long)| *long);
+        let long = || own().or_else(|| foreign::long_name(name.to_str()?));
+        match (!literal).then(long).flatten() {
+            Some(long) => {
                 let mut whole = OsString::from(long);
                 for part in value.map(|value| [OsStr::new("="), value]).into_iter().flatten() {
                     whole.push(part);

@@ -8,6 +8,7 @@ mod commands;
 mod devices;
 mod failure;
 mod fingerprint;
+mod foreign;
 mod input;
 mod journal;
 mod judge_file;
@@ -70,9 +71,13 @@ pub fn main() -> ExitCode {
             return ExitCode::from(2);
         }
         Err(error) => {
+            if let Some(text) = foreign::unknown(&error, &args) {
+                return ended(Err(Failure::Usage(text)));
+            }
             // Help and version go to stdout and are no error; clap prints usage errors to stderr.
             let _ = error.print();
-            if let Some(text) = variables::blame(&used, &error) {
+            let no_model = || foreign::no_model(&error, &|name| std::env::var_os(name));
+            if let Some(text) = variables::blame(&used, &error).or_else(no_model) {
                 eprintln!("sda: {text}");
             }
             return match error.kind() {

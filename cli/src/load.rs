@@ -1,6 +1,8 @@
 //! Loading the model and making the engine, with progress and llama.cpp's log kept in order.
 
 use std::collections::VecDeque;
+use std::fs::File;
+use std::io::Write;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
@@ -25,6 +27,8 @@ pub struct Log(Arc<Mutex<Kept>>);
 struct Kept {
     complaints: VecDeque<String>,
     kv_mib: f64,
+    /// The whole log.
+    file: Option<File>,
 }
 
 impl Log {
@@ -37,6 +41,10 @@ impl Log {
                 eprint!("{}", line.text);
             }
             let mut kept = sink.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            if let Some(file) = &mut kept.file {
+                // A disk that is full ends no answer.
+                let _ = file.write_all(line.text.as_bytes());
+            }
             kept.kv_mib += kv_mib(line.text).unwrap_or(0.0);
             if matches!(line.level, 3 | 4) {
                 kept.complaints.push_back(line.text.trim_end().to_owned());
@@ -46,6 +54,16 @@ impl Log {
             }
         });
         log
+    }
+
+    /// From now on the log is written to a file as well; the first one that is named is kept.
+    fn write_to(&self, path: &Path) -> Outcome {
+        let mut kept = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if kept.file.is_none() {
+            let fail = |e| Failure::Failed(format!("--log-file {}: {e}", path.display()));
+            kept.file = Some(File::create(path).map_err(fail)?);
+        }
+        Ok(())
     }
 
     /// Adds what llama.cpp complained about to an error.
@@ -90,6 +108,9 @@ fn load(
     log: &Log,
     interrupt: &Interrupt,
 ) -> Outcome<Model> {
+    if let Some(path) = &args.log_file {
+        log.write_to(path)?;
+    }
     devices::warn(&args.device)?;
     if let Some(numa) = args.cpu.numa {
         llama::use_numa(numa)?;

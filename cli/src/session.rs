@@ -8,6 +8,7 @@ use crate::args::{CommonArgs, ModelArgs};
 use crate::failure::Outcome;
 use crate::load::{self, Log};
 use crate::prompts::{PromptTexts, Prompter};
+use crate::ui::color;
 use crate::ui::interrupt::Interrupt;
 
 pub struct Session {
@@ -22,6 +23,7 @@ impl Session {
     /// `trace` asks for what records of each token need.
     pub fn new(common: &CommonArgs, trace: bool) -> Outcome<Session> {
         let texts = PromptTexts::read(&common.prompt)?;
+        color::set(common.color());
         let settings = common.generation(common.sampling.seed(), trace)?;
         Session::with(settings, texts, common.verbose)
     }

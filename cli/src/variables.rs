@@ -11,7 +11,7 @@ use clap::{Arg, ArgMatches, Command};
 use crate::failure::{Failure, Outcome};
 
 /// Variables that hold the value of an option.
-const VALUES: [(&str, &str); 37] = [
+const VALUES: [(&str, &str); 39] = [
     ("LLAMA_ARG_MODEL", "model"),
     ("LLAMA_ARG_THREADS", "threads"),
     ("LLAMA_ARG_CTX_SIZE", "ctx-size"),
@@ -22,6 +22,8 @@ const VALUES: [(&str, &str); 37] = [
     ("LLAMA_ARG_CACHE_TYPE_K", "cache-type-k"),
     ("LLAMA_ARG_CACHE_TYPE_V", "cache-type-v"),
     ("LLAMA_ARG_NUMA", "numa"),
+    ("LLAMA_ARG_LOAD_MODE", "load-mode"),
+    ("LLAMA_ARG_LOG_FILE", "log-file"),
     ("LLAMA_ARG_N_GPU_LAYERS", "n-gpu-layers"),
     ("LLAMA_ARG_DEVICE", "device"),
     ("LLAMA_ARG_RPC", "rpc"),
@@ -52,16 +54,19 @@ const VALUES: [(&str, &str); 37] = [
 ];
 
 /// Variables that switch something on or off, with the option for each.
-const SWITCHES: [(&str, Option<&str>, Option<&str>); 9] = [
+const SWITCHES: [(&str, Option<&str>, Option<&str>); 12] = [
     ("LLAMA_ARG_CONTEXT_SHIFT", Some("context-shift"), Some("no-context-shift")),
     ("LLAMA_ARG_SWA_FULL", Some("swa-full"), None),
     ("LLAMA_ARG_KV_OFFLOAD", Some("kv-offload"), Some("no-kv-offload")),
     ("LLAMA_ARG_REPACK", Some("repack"), Some("no-repack")),
     ("LLAMA_ARG_CPU_MOE", Some("cpu-moe"), None),
     ("LLAMA_ARG_JINJA", Some("jinja"), None),
-    ("LLAMA_ARG_CACHE_PROMPT", None, Some("no-cache-prompt")),
+    ("LLAMA_ARG_CACHE_PROMPT", Some("cache-prompt"), Some("no-cache-prompt")),
+    ("LLAMA_ARG_OFFLINE", Some("offline"), None),
+    ("LLAMA_ARG_CONT_BATCHING", Some("cont-batching"), None),
+    ("LLAMA_ARG_MMPROJ_AUTO", None, Some("no-mmproj")),
     ("LLAMA_ARG_ENDPOINT_SLOTS", Some("slots"), Some("no-slots")),
-    ("LLAMA_ARG_UI", None, Some("no-webui")),
+    ("LLAMA_ARG_UI", Some("webui"), Some("no-webui")),
 ];
 
 /// The environment, or what a test has in its place. A variable that is empty is none.
@@ -225,7 +230,7 @@ mod tests {
             command.get_subcommands().any(|sub| sub.get_arguments().any(|arg| arg.get_long() == Some(name)))
         };
         let switches = SWITCHES.iter().flat_map(|(_, on, off)| on.iter().chain(off));
-        let server = ["no-cache-prompt", "slots", "no-slots", "no-webui"];
+        let server = ["no-cache-prompt", "cache-prompt", "slots", "no-slots", "no-webui", "webui"];
         for option in VALUES.iter().map(|(_, option)| option).chain(switches) {
             assert!(has(option) || (cfg!(not(feature = "server")) && server.contains(option)), "{option}");
         }

@@ -6,8 +6,9 @@ use clap::Args;
 use sda::Params;
 use sda::engine::Generation;
 
+use super::compat::CompatArgs;
 use super::judge::JudgeArgs;
-use super::model::ModelArgs;
+use super::model::{ModelArgs, OnOffAuto};
 use super::prompt::PromptArgs;
 use super::sampling::SamplingArgs;
 use super::steering::SteeringArgs;
@@ -32,11 +33,21 @@ pub struct CommonArgs {
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(0..=100))]
     pub trace_top: u32,
     /// Show llama.cpp's log.
-    #[arg(short, long)]
+    #[arg(short, long, alias = "log-verbose")]
     pub verbose: bool,
+    /// Colours for headings, and for the mark in front of a turn. [also -co]
+    #[arg(long, value_enum, default_value_t = OnOffAuto::Auto, num_args = 0..=1, default_missing_value = "on")]
+    color: OnOffAuto,
+    #[command(flatten)]
+    compat: CompatArgs,
 }
 
 impl CommonArgs {
+    /// Whether there are colours, if the command line says so.
+    pub fn color(&self) -> Option<bool> {
+        self.color.is_on()
+    }
+
     /// Everything but the amplification, which may have to wait for a judge.
     pub fn generation(&self, seed: u32, trace: bool) -> Outcome<Generation> {
         let (steering, sampling) = (&self.steering, &self.sampling);

@@ -37,6 +37,9 @@ pub struct GenerateArgs {
     /// Print one JSON record a line instead of text: every token, then the answer.
     #[arg(long)]
     pub json: bool,
+    /// Accepted for llama.cpp's sake: there is one turn. [also -st]
+    #[arg(long, hide = true)]
+    single_turn: bool,
     #[command(flatten)]
     pub list: ListArgs,
 }

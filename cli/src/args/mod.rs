@@ -3,6 +3,7 @@
 
 mod adapt;
 mod common;
+mod compat;
 mod constraint;
 mod cpu;
 mod device;

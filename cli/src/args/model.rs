@@ -66,11 +66,14 @@ pub struct LoadArgs {
     #[arg(long, value_enum, default_value_t = CacheType::F16)]
     pub cache_type_v: CacheType,
     /// Read the model into memory instead of mapping it.
-    #[arg(long)]
-    pub no_mmap: bool,
+    #[arg(long, conflicts_with = "load_mode")]
+    no_mmap: bool,
     /// Keep the model from being swapped out.
-    #[arg(long)]
-    pub mlock: bool,
+    #[arg(long, conflicts_with = "load_mode")]
+    mlock: bool,
+    /// The same in one word: auto and mmap map the model, mlock reads it and keeps it from being swapped out. [also -lm]
+    #[arg(long, value_enum, value_name = "MODE")]
+    load_mode: Option<LoadMode>,
     /// Leave weights as they are in the file, where they would be laid out anew for this CPU. [also -nr]
     #[arg(long)]
     pub no_repack: bool,
@@ -83,6 +86,9 @@ pub struct LoadArgs {
     /// Accepted for llama.cpp's sake: all cells of sliding-window layers are kept, since the branches share them.
     #[arg(long)]
     pub swa_full: bool,
+    /// Write llama.cpp's log to a file, whether -v shows it or not.
+    #[arg(long, value_name = "FILE")]
+    pub log_file: Option<PathBuf>,
     #[command(flatten)]
     pub cpu: CpuArgs,
     #[command(flatten)]
@@ -97,6 +103,27 @@ pub enum OnOffAuto {
     Off,
     #[value(alias = "-1")]
     Auto,
+}
+
+impl OnOffAuto {
+    pub fn is_on(self) -> Option<bool> {
+        match self {
+            OnOffAuto::On => Some(true),
+            OnOffAuto::Off => Some(false),
+            OnOffAuto::Auto => None,
+        }
+    }
+}
+
+/// How a model's file is read.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum LoadMode {
+    Auto,
+    None,
+    Mmap,
+    Mlock,
+    #[value(name = "mmap+mlock")]
+    MmapMlock,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -157,9 +184,16 @@ fn ctx_size(text: &str) -> Result<u32, String> {
 impl LoadArgs {
     /// How a model is loaded that is not that of -m.
     pub fn model_options(&self) -> ModelOptions {
+        let (use_mmap, use_mlock) = match self.load_mode {
+            None => (!self.no_mmap, self.mlock),
+            Some(LoadMode::Auto | LoadMode::Mmap) => (true, false),
+            Some(LoadMode::None) => (false, false),
+            Some(LoadMode::Mlock) => (false, true),
+            Some(LoadMode::MmapMlock) => (true, true),
+        };
         let mut options = ModelOptions {
-            use_mmap: !self.no_mmap,
-            use_mlock: self.mlock,
+            use_mmap,
+            use_mlock,
             repack: !self.no_repack,
             check_tensors: self.check_tensors,
             ..ModelOptions::default()
@@ -175,11 +209,7 @@ impl LoadArgs {
             n_ubatch: self.ubatch_size,
             n_threads: self.threads,
             n_threads_batch: self.threads_batch,
-            flash_attn: match self.flash_attn {
-                OnOffAuto::On => Some(true),
-                OnOffAuto::Off => Some(false),
-                OnOffAuto::Auto => None,
-            },
+            flash_attn: self.flash_attn.is_on(),
             cache_type_k: self.cache_type_k.into(),
             cache_type_v: self.cache_type_v.into(),
             threads: self.cpu.threads(),

@@ -45,8 +45,8 @@ pub struct PromptArgs {
     /// Variables of the chat template, such as {"enable_thinking":false}.
     #[arg(long, value_name = "JSON", conflicts_with = "no_template")]
     pub chat_template_kwargs: Option<String>,
-    /// Give the model the text as it is, even if it has a chat template.
-    #[arg(long)]
+    /// Give the model the text as it is, even if it has a chat template. [also -no-cnv]
+    #[arg(long, alias = "no-conversation")]
     pub no_template: bool,
     /// Accepted for llama.cpp's sake: templates are always Jinja.
     #[arg(long)]

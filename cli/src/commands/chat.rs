@@ -11,6 +11,7 @@ use crate::input;
 use crate::record;
 use crate::session::Session;
 use crate::strength::{self, Scene, Source};
+use crate::ui::color;
 use crate::ui::console::note;
 use crate::ui::output::{self, Format, Output};
 
@@ -20,6 +21,9 @@ const HELP: &str = "/clear forgets the conversation, /undo takes the last turn b
 pub struct ChatArgs {
     #[command(flatten)]
     pub common: CommonArgs,
+    /// Accepted for llama.cpp's sake: this is the conversation.
+    #[arg(long, hide = true)]
+    conversation: bool,
 }
 
 pub fn run(args: &ChatArgs) -> Outcome {
@@ -100,7 +104,7 @@ struct Lines {
 impl Lines {
     fn next(&mut self) -> Outcome<Option<String>> {
         if self.interactive {
-            eprint!("> ");
+            eprint!("{}", color::prompt("> "));
             let _ = std::io::stderr().flush();
         }
         input::read_line(&mut std::io::stdin().lock(), std::mem::take(&mut self.is_first))

@@ -75,6 +75,12 @@ pub struct ServerArgs {
     #[arg(long, hide = true, conflicts_with = "no_slots")]
     pub slots: bool,
     /// Do not offer the page at /.
-    #[arg(long)]
+    #[arg(long, alias = "no-ui")]
     pub no_webui: bool,
+    /// Accepted for llama-server's sake: the page is offered.
+    #[arg(long, alias = "ui", hide = true, conflicts_with = "no_webui")]
+    webui: bool,
+    /// Accepted for llama-server's sake: beginnings of prompts are not read again.
+    #[arg(long, hide = true, conflicts_with = "no_cache_prompt")]
+    cache_prompt: bool,
 }

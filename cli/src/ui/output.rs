@@ -10,6 +10,7 @@ use sda::engine::{self, Arm, Event, Finish, StepRecord};
 
 use crate::failure::{Failure, Outcome};
 use crate::record::{self, Answer, Record, Token};
+use crate::ui::color;
 use crate::ui::console::{note, stderr_is_terminal};
 use crate::ui::interrupt::Interrupt;
 use crate::ui::progress::Progress;
@@ -52,7 +53,7 @@ impl Output {
     /// A heading between answers, in text only.
     pub fn heading(&mut self, text: &str) {
         if self.format == Format::Text {
-            self.print(&format!("=== {text} ===\n"));
+            self.print(&format!("{}\n", color::heading(&format!("=== {text} ==="))));
         }
     }
 
