@@ -15,6 +15,7 @@ mod models;
 mod owned;
 mod pair;
 mod rows;
+mod rpc;
 mod samplers;
 mod several;
 mod shift;
