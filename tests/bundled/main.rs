@@ -3,6 +3,7 @@
 mod adapters;
 mod architectures;
 mod batch;
+mod devices;
 mod draw;
 mod ffi_engine;
 mod ffi_engine_judge;
