@@ -1,10 +1,11 @@
 //! Steps of one pair and of many: a single decode for every branch of every pair of a context, and for a part of the
 //! prompts that others are reading, so that the weights are read once.
 
-use super::pair::{Pair, Side};
+use super::lone::Lone;
+use super::pair::{Pair, Side, full_with};
 use super::reading::Reading;
 use crate::error::{Error, Result};
-use crate::host::{Row, Token};
+use crate::host::{Context, Row, Token};
 
 /// One pair's part in a joint step.
 pub struct Move<'p> {
@@ -41,7 +42,7 @@ impl Pair {
 /// cache: which pair has to give way is for the caller to say. After another failure all pairs are as they
 /// were, but without logits; where the memory cannot be rewound they are empty.
 pub fn step_many(moves: &mut [Move]) -> Result<()> {
-    step_and_read(moves, &mut [])
+    step_and_read(moves, &mut [], None)
 }
 
 /// A part of a prompt that is read in a joint step.
@@ -54,11 +55,24 @@ pub(crate) struct Chunk<'p> {
     pub(crate) most: usize,
 }
 
-/// As [`step_many`], and in the same decode other pairs read a part of their prompts. A pair whose reading is done has
-/// logits. After a failure but [`Error::ContextFull`] the pairs that read are to be emptied.
-pub(crate) fn step_and_read(moves: &mut [Move], chunks: &mut [Chunk]) -> Result<()> {
+/// A part of what a sequence reads that belongs to no pair.
+pub(crate) struct Beside<'p> {
+    /// The sequence, in the same context as the pairs.
+    pub(crate) lone: &'p mut Lone,
+    /// The most rows, at least one.
+    pub(crate) most: usize,
+}
+
+/// As [`step_many`], and in the same decode other pairs read a part of their prompts, and one lone sequence of its text. What
+/// is done reading has logits. After a failure but [`Error::ContextFull`] whoever reads is to be emptied.
+pub(crate) fn step_and_read(
+    moves: &mut [Move],
+    chunks: &mut [Chunk],
+    mut beside: Option<Beside>,
+) -> Result<()> {
     let Some(context) = (moves.first().map(|a_move| &a_move.pair.context))
         .or_else(|| chunks.first().map(|chunk| &chunk.pair.context))
+        .or_else(|| beside.as_ref().map(|beside| &beside.lone.context))
         .cloned()
     else {
         return Ok(());
@@ -80,6 +94,10 @@ pub(crate) fn step_and_read(moves: &mut [Move], chunks: &mut [Chunk]) -> Result<
     let lengths: Vec<usize> = (chunks.iter())
         .map(|chunk| chunk.reading.rows(chunk.pair, chunk.most.min(n_batch - rows.len()), &mut rows))
         .collect();
+    let n_beside = match &beside {
+        Some(Beside { lone, most }) => lone.rows((*most).min(n_batch - rows.len()), &mut rows),
+        None => 0,
+    };
     if rows.is_empty() {
         return Ok(());
     }
@@ -89,7 +107,7 @@ pub(crate) fn step_and_read(moves: &mut [Move], chunks: &mut [Chunk]) -> Result<
     let mut handle = context;
     let decoded = match handle.decode(&rows) {
         Ok(decoded) => decoded,
-        Err(error) => return Err(undo(moves, chunks, error)),
+        Err(error) => return Err(undo(&handle, moves, chunks, &mut beside, error)),
     };
     let mut index = 0;
     for a_move in moves {
@@ -104,20 +122,27 @@ pub(crate) fn step_and_read(moves: &mut [Move], chunks: &mut [Chunk]) -> Result<
         chunk.reading.decoded(chunk.pair, n, decoded, index)?;
         index += n;
     }
-    Ok(())
+    beside.map_or(Ok(()), |Beside { lone, .. }| lone.decoded(n_beside, decoded, index))
 }
 
-/// Brings the cache back to what the pairs hold, and says what the error was about.
-fn undo(moves: &mut [Move], chunks: &mut [Chunk], error: Error) -> Error {
+/// Brings the cache back to what the sequences hold, and says what the error was about.
+fn undo(
+    context: &Context,
+    moves: &mut [Move],
+    chunks: &mut [Chunk],
+    beside: &mut Option<Beside>,
+    error: Error,
+) -> Error {
     let mut pairs: Vec<&mut Pair> = Vec::with_capacity(moves.len() + chunks.len());
     pairs.extend(moves.iter_mut().map(|a_move| &mut *a_move.pair));
     pairs.extend(chunks.iter_mut().map(|chunk| &mut *chunk.pair));
     if !matches!(error, Error::ContextFull { .. }) {
         pairs.iter_mut().for_each(|pair| pair.drop_unfinished());
+        if let Some(Beside { lone, .. }) = beside {
+            lone.drop_unfinished();
+        }
     }
-    let held = pairs.iter().map(|pair| pair.held()).sum();
-    match pairs.first() {
-        Some(pair) => pair.full_with(error, held),
-        None => error,
-    }
+    let held: usize = pairs.iter().map(|pair| pair.held()).sum();
+    let lone = beside.as_ref().map_or(0, |Beside { lone, .. }| lone.held());
+    full_with(error, held + lone, context.n_ctx())
 }

@@ -8,6 +8,7 @@
 mod adopt;
 mod continuation;
 mod dropin;
+mod lone;
 mod many;
 mod pair;
 mod prefill;
@@ -18,7 +19,9 @@ mod shared;
 pub use continuation::Visit;
 pub use dropin::DropIn;
 #[cfg(feature = "bundled")]
-pub(crate) use many::{Chunk, step_and_read};
+pub(crate) use lone::Lone;
+#[cfg(feature = "bundled")]
+pub(crate) use many::{Beside, Chunk, step_and_read};
 pub use many::{Move, step_many};
 pub use pair::{Pair, Side};
 pub use prefill::Prefill;

@@ -261,16 +261,14 @@ impl Pair {
 
     /// The host only says that there was no room; this says how much was asked of how much.
     pub(super) fn full_context(&self, error: Error) -> Error {
-        self.full_with(error, self.held())
+        full_with(error, self.held(), self.context.n_ctx())
     }
+}
 
-    /// [`Pair::full_context`] when `held` tokens, of this pair and of others, were there already.
-    pub(super) fn full_with(&self, error: Error, held: usize) -> Error {
-        match error {
-            Error::ContextFull { needed, .. } => {
-                Error::ContextFull { needed: needed + held, available: self.context.n_ctx() }
-            }
-            other => other,
-        }
+/// [`Pair::full_context`] when `held` tokens, of one pair or of several, were there already.
+pub(super) fn full_with(error: Error, held: usize, available: usize) -> Error {
+    match error {
+        Error::ContextFull { needed, .. } => Error::ContextFull { needed: needed + held, available },
+        other => other,
     }
 }

@@ -65,7 +65,7 @@ impl Batch {
             Ok(Arc::new(Mutex::new(pair)))
         });
         let pairs = pairs.collect::<Result<Vec<_>>>()?;
-        let scheduler = Scheduler::new(model, n_ctx, pairs);
+        let scheduler = Scheduler::new(model, n_ctx, pairs, context.clone(), judge_seq);
         Ok(Batch { scheduler, judge: context, judge_seq, model: model.clone(), n_ctx })
     }
 
@@ -130,7 +130,15 @@ impl Batch {
         self.scheduler.submit(id, job);
     }
 
-    /// Ends a job, and no other, in the next step: with the answer so far, and
+    /// Hands in a judge's prompt ([`local_prompt`](super::local_prompt)) whose score is wanted, beside the answers:
+    /// [`Batch::step`] reads it as it reads prompts, one after another, and tells the score
+    /// ([`BatchEvent::Scored`](super::BatchEvent::Scored)). Rounding aside it is that of [`Batch::score`]. `id` is as in
+    /// [`Batch::submit`], and that of no job.
+    pub fn submit_score(&mut self, id: usize, judge_prompt: Vec<Token>) {
+        self.scheduler.scoring().submit(id, judge_prompt);
+    }
+
+    /// Ends a job or a draft, and no other, in the next step: a job with the answer so far, and
     /// [`Finish::Cancelled`](super::Finish::Cancelled).
     pub fn cancel(&mut self, id: usize) {
         self.scheduler.cancel(id);
@@ -151,7 +159,7 @@ impl Batch {
         self.scheduler.end_all(None, on_event)
     }
 
-    /// True if no job waits and none is under way.
+    /// True if no job and no draft waits, and none is under way.
     pub fn is_idle(&self) -> bool {
         self.scheduler.is_idle()
     }
@@ -185,7 +193,13 @@ impl Batch {
 
     /// Scores a draft between two runs or two steps, as [`Engine::score`](super::Engine::score) does. Prompts of earlier
     /// jobs that are in its way are dropped.
+    ///
+    /// # Errors
+    /// As [`Engine::score`](super::Engine::score), and [`Error::State`] while a draft of [`Batch::submit_score`] is scored.
     pub fn score(&mut self, judge_prompt: &[Token], progress: Progress) -> Result<ScoreDistribution> {
+        if !self.scheduler.scoring().is_idle() {
+            return Err(Error::State { reason: "the judge is at a draft that was handed in".into() });
+        }
         loop {
             let scored = score(&self.model, &mut self.judge, self.judge_seq, judge_prompt, progress);
             let is_full = matches!(scored, Err(Error::ContextFull { .. }));

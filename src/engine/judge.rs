@@ -15,7 +15,7 @@ use crate::text::{ChatTemplate, Message, Role, TemplateVariables};
 const LEAD: &str = "Score: ";
 
 /// Tokens of a number that are read after the prompt: 100 may be three of one digit, the last is not read.
-const NUMBER_TOKENS: usize = 2;
+pub(super) const NUMBER_TOKENS: usize = 2;
 
 /// The one sequence of a [`JudgeModel`].
 const JUDGE_SEQ: SeqId = 0;
@@ -173,15 +173,45 @@ impl<'a> LocalJudge<'a> {
     /// # Errors
     /// Those of [`JudgeRequest::validate`] and [`ChatTemplate::render`].
     pub fn prompt(&self, request: &JudgeRequest<'_>) -> Result<Vec<Token>> {
-        request.validate()?;
-        let model = self.reader.model();
-        let question = local_question(request, model.control_texts());
-        let lead = match self.template {
-            Some(template) => template.render(&[Message::new(Role::User, question)], true)?,
-            None => format!("{question}\n\n"),
-        };
-        model.tokenize_prompt(&(lead + LEAD))
+        local_prompt(self.reader.model(), self.template, request)
     }
+}
+
+/// The prompt that has a model score a draft, as [`LocalJudge::prompt`]; `template` is its chat template, None asks in raw
+/// text. For [`Batch::submit_score`].
+///
+/// # Errors
+/// Those of [`LocalJudge::prompt`].
+pub fn local_prompt(
+    model: &Model,
+    template: Option<&ChatTemplate>,
+    request: &JudgeRequest<'_>,
+) -> Result<Vec<Token>> {
+    request.validate()?;
+    let question = local_question(request, model.control_texts());
+    let lead = match template {
+        Some(template) => template.render(&[Message::new(Role::User, question)], true)?,
+        None => format!("{question}\n\n"),
+    };
+    model.tokenize_prompt(&(lead + LEAD))
+}
+
+/// What follows from reading such a prompt. `n_ctx_name` names the setting that makes room for a longer one.
+///
+/// # Errors
+/// [`Error::Judge`] for a prompt that is too long: such a draft is one that has no score. Others are handed on.
+pub fn local_verdict(read: Result<ScoreDistribution>, n_ctx_name: &str) -> Result<Verdict> {
+    let distribution = read.map_err(|error| match error {
+        Error::ContextFull { needed, available } => Error::Judge {
+            reason: format!(
+                "its prompt with query and draft has {needed} tokens, its context {available}: a larger {n_ctx_name} \
+                 makes room"
+            ),
+        },
+        other => other,
+    })?;
+    let verdict = Verdict::from_samples(vec![distribution.expected() as f32])?;
+    Ok(Verdict { deviation: Some(distribution.deviation()), ..verdict })
 }
 
 impl Judge for LocalJudge<'_> {
@@ -192,19 +222,7 @@ impl Judge for LocalJudge<'_> {
             progress(done, total);
             !cancel()
         });
-        let distribution = read.map_err(|error| match error {
-            // A draft that is too long to be judged is one that has no score.
-            Error::ContextFull { needed, available } => Error::Judge {
-                reason: format!(
-                    "its prompt with query and draft has {needed} tokens, its context {available}: a larger {} \
-                     makes room",
-                    self.n_ctx_name
-                ),
-            },
-            other => other,
-        })?;
-        let verdict = Verdict::from_samples(vec![distribution.expected() as f32])?;
-        Ok(Verdict { deviation: Some(distribution.deviation()), ..verdict })
+        local_verdict(read, self.n_ctx_name)
     }
 
     fn describe(&self) -> String {

@@ -5,6 +5,7 @@
 //! value under the probabilities of those numbers.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::branch::{Progress, Sequence, check_prompt};
 use crate::error::{Error, Result};
@@ -45,16 +46,46 @@ pub(super) fn score(
     judge_prompt: &[Token],
     progress: Progress,
 ) -> Result<ScoreDistribution> {
-    check_prompt("judge", judge_prompt)?;
-    let digits = digit_tokens(model)?;
-    let mut walk = Walk { context, sequence: Sequence::new(seq), digits: &digits };
-    let result = walk.run(judge_prompt, progress);
-    walk.sequence.clear(context)?;
-    result
+    let mut walk = Walk::new(judge_prompt.to_vec(), digits(model)?)?;
+    let mut sequence = Sequence::new(seq);
+    let walked = walk_alone(&mut walk, context, &mut sequence, progress);
+    sequence.clear(context)?;
+    walked.and_then(|()| walk.distribution())
 }
 
+/// Reads all that the walk wants to know.
+fn walk_alone(
+    walk: &mut Walk,
+    context: &mut Context,
+    sequence: &mut Sequence,
+    progress: Progress,
+) -> Result<()> {
+    loop {
+        // The numbers are read in the same batches whatever was read before.
+        sequence.truncate(context, walk.prompt_len())?;
+        let text = walk.text();
+        let read = if walk.is_at_prompt() {
+            sequence.read(context, &text, progress)
+        } else {
+            sequence.read(context, &text, &mut |_, _| true)
+        };
+        read.map_err(|error| match error {
+            Error::ContextFull { .. } => {
+                Error::ContextFull { needed: text.len(), available: context.n_ctx() }
+            }
+            other => other,
+        })?;
+        if !walk.saw(&sequence.logits(context)?) {
+            return Ok(());
+        }
+    }
+}
+
+/// Tokens that are written with digits only, with their text.
+pub(super) type Digits = Arc<[(Token, String)]>;
+
 /// Tokens that are written with one to three digits only, with their text.
-fn digit_tokens(model: &Model) -> Result<Vec<(Token, String)>> {
+pub(super) fn digits(model: &Model) -> Result<Digits> {
     let digits: Vec<(Token, String)> = (0..model.n_vocab() as Token)
         .filter_map(|token| {
             let piece = model.piece(token);
@@ -65,7 +96,7 @@ fn digit_tokens(model: &Model) -> Result<Vec<(Token, String)>> {
     if digits.is_empty() {
         return Err(Error::Judge { reason: "the vocabulary has no digits".into() });
     }
-    Ok(digits)
+    Ok(digits.into())
 }
 
 /// The score that a text is, if it is one.
@@ -73,75 +104,92 @@ fn as_score(text: &str) -> Option<usize> {
     text.parse().ok().filter(|n| (1..=100).contains(n) && !text.starts_with('0'))
 }
 
-struct Walk<'a> {
-    context: &'a mut Context,
-    sequence: Sequence,
-    digits: &'a [(Token, String)],
+/// The way through all numbers that the model may write: which text is to be read next, and what is known of the
+/// probabilities so far. Who reads is the caller's business.
+pub(super) struct Walk {
+    prompt: Vec<Token>,
+    digits: Digits,
+    /// The beginning of a number that is read behind the prompt now, with the probability that the text begins so.
+    at: Beginning,
+    /// Others that may continue.
+    open: BTreeMap<String, Beginning>,
+    mass: Vec<f64>,
 }
 
-impl Walk<'_> {
-    fn run(&mut self, prompt: &[Token], progress: Progress) -> Result<ScoreDistribution> {
-        let probabilities = self.read(prompt, progress)?;
-        let mut mass = vec![0.0; 100];
-        // Beginnings of a number that may continue, with the probability that the text begins so.
-        let mut open: BTreeMap<String, (Vec<Token>, f64)> = BTreeMap::new();
-        self.spread("", &[], 1.0, &probabilities, &mut open, &mut mass);
-        while let Some((text, (tokens, p))) = open.pop_first() {
-            // The numbers are read in the same batches whatever was read before.
-            self.sequence.truncate(self.context, prompt.len())?;
-            let probabilities = self.read(&[prompt, &tokens].concat(), &mut |_, _| true)?;
-            self.spread(&text, &tokens, p, &probabilities, &mut open, &mut mass);
-        }
-        let total: f64 = mass.iter().sum();
-        if total.is_nan() || total <= 0.0 {
-            return Err(Error::Judge {
-                reason: "the local model gives no number from 1 to 100 any probability".into(),
-            });
-        }
-        Ok(ScoreDistribution { probabilities: mass.iter().map(|p| p / total).collect(), mass: total })
+/// How a number may begin.
+#[derive(Default)]
+struct Beginning {
+    text: String,
+    tokens: Vec<Token>,
+    p: f64,
+}
+
+impl Walk {
+    pub(super) fn new(prompt: Vec<Token>, digits: Digits) -> Result<Walk> {
+        check_prompt("judge", &prompt)?;
+        let at = Beginning { p: 1.0, ..Beginning::default() };
+        Ok(Walk { prompt, digits, at, open: BTreeMap::new(), mass: vec![0.0; 100] })
     }
 
-    /// Shares the probability of the beginning `text` among the numbers and longer beginnings that
-    /// follow from it.
-    fn spread(
-        &self,
-        text: &str,
-        tokens: &[Token],
-        p: f64,
-        next: &[f64],
-        open: &mut BTreeMap<String, (Vec<Token>, f64)>,
-        mass: &mut [f64],
-    ) {
+    pub(super) fn prompt_len(&self) -> usize {
+        self.prompt.len()
+    }
+
+    /// True while the prompt itself is to be read.
+    pub(super) fn is_at_prompt(&self) -> bool {
+        self.at.tokens.is_empty()
+    }
+
+    /// What is to be read now: the prompt and the beginning of a number.
+    pub(super) fn text(&self) -> Vec<Token> {
+        [&self.prompt[..], &self.at.tokens].concat()
+    }
+
+    /// Takes the logits behind it. True if there is more to be read.
+    pub(super) fn saw(&mut self, logits: &[f32]) -> bool {
+        self.spread(&softmax(logits));
+        match self.open.pop_first() {
+            Some((_, next)) => {
+                self.at = next;
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Shares the probability of the beginning among the numbers and longer beginnings that follow from it.
+    fn spread(&mut self, next: &[f64]) {
+        let Beginning { text, tokens, p } = &self.at;
         let mut p_digit = 0.0;
-        for (token, piece) in self.digits {
+        for (token, piece) in &*self.digits {
             let p_next = next[*token as usize];
             p_digit += p_next;
             let longer = format!("{text}{piece}");
             let Some(score) = as_score(&longer) else { continue };
             // 11 to 99 and 100 are whole; 1 to 10 may be the beginning of a longer number.
             if score > 10 {
-                mass[score - 1] += p * p_next;
+                self.mass[score - 1] += p * p_next;
             } else {
-                let path = [tokens, &[*token]].concat();
-                let entry = open.entry(longer).or_insert((path, 0.0));
-                entry.1 += p * p_next;
+                let path = || [&tokens[..], &[*token]].concat();
+                let entry = self.open.entry(longer.clone());
+                entry.or_insert_with(|| Beginning { text: longer, tokens: path(), p: 0.0 }).p += p * p_next;
             }
         }
         // Whatever is not another digit ends the number.
         if let Some(score) = as_score(text) {
-            mass[score - 1] += p * (1.0 - p_digit).max(0.0);
+            self.mass[score - 1] += p * (1.0 - p_digit).max(0.0);
         }
     }
 
-    /// Probabilities of the token after `tokens`, which the sequence then holds.
-    fn read(&mut self, tokens: &[Token], progress: Progress) -> Result<Vec<f64>> {
-        self.sequence.read(self.context, tokens, progress).map_err(|error| match error {
-            Error::ContextFull { .. } => {
-                Error::ContextFull { needed: tokens.len(), available: self.context.n_ctx() }
-            }
-            other => other,
-        })?;
-        Ok(softmax(&self.sequence.logits(self.context)?))
+    /// What was found out, once there is no more to be read.
+    pub(super) fn distribution(&self) -> Result<ScoreDistribution> {
+        let total: f64 = self.mass.iter().sum();
+        if total.is_nan() || total <= 0.0 {
+            return Err(Error::Judge {
+                reason: "the local model gives no number from 1 to 100 any probability".into(),
+            });
+        }
+        Ok(ScoreDistribution { probabilities: self.mass.iter().map(|p| p / total).collect(), mass: total })
     }
 }
 

@@ -1,5 +1,5 @@
 //! The scheduler of many answers: each step decodes the rows of all of them at once, and beside them a part of the
-//! prompts that are still to be read. The slot of a finished answer is taken by the next job.
+//! prompts that are still to be read, and of the judge's. The slot of a finished answer is taken by the next job.
 
 use std::cmp::Reverse;
 use std::collections::VecDeque;
@@ -8,34 +8,45 @@ use std::time::{Duration, Instant};
 
 use super::pace::Pace;
 use super::run::{Next, Run};
+use super::scoring::Scoring;
 use super::slot::{Slot, State, Work};
 use super::types::{Answer, BatchEvent, Finish, Job, OnEvent, SlotState};
 use crate::branch::{Chunk, Move, Pair, SharedPair, lock, step_and_read};
 use crate::error::{Error, Result};
+use crate::host::{Context, SeqId};
 use crate::llama::Model;
 
 /// The jobs of a [`Batch`](super::Batch), and where they stand.
 pub(super) struct Scheduler {
     model: Model,
     n_ctx: usize,
-    slots: Vec<Slot>,
-    waiting: VecDeque<(usize, Job)>,
-    /// Jobs that nobody wants any more.
+    pub(super) slots: Vec<Slot>,
+    pub(super) waiting: VecDeque<(usize, Job)>,
+    pub(super) scoring: Scoring,
+    /// Jobs and drafts that nobody wants any more.
     cancelled: Vec<usize>,
     /// The cells ran out, and no answer has ended since: no job is started, and no answer that gave way continues.
-    is_full: bool,
+    pub(super) is_full: bool,
     pace: Pace,
     /// Counts the jobs that have ended, to tell which slot was used last.
     clock: u64,
 }
 
 impl Scheduler {
-    pub(super) fn new(model: &Model, n_ctx: usize, pairs: Vec<SharedPair>) -> Scheduler {
+    /// `judge` is a sequence of the context that no pair has.
+    pub(super) fn new(
+        model: &Model,
+        n_ctx: usize,
+        pairs: Vec<SharedPair>,
+        context: Context,
+        judge: SeqId,
+    ) -> Scheduler {
         Scheduler {
             model: model.clone(),
             n_ctx,
             slots: pairs.into_iter().map(Slot::new).collect(),
             waiting: VecDeque::new(),
+            scoring: Scoring::new(model, context, judge),
             cancelled: Vec::new(),
             is_full: false,
             pace: Pace::default(),
@@ -49,6 +60,10 @@ impl Scheduler {
 
     pub(super) fn pace(&mut self) -> &mut Pace {
         &mut self.pace
+    }
+
+    pub(super) fn scoring(&mut self) -> &mut Scoring {
+        &mut self.scoring
     }
 
     pub(super) fn submit(&mut self, id: usize, job: Job) {
@@ -67,7 +82,7 @@ impl Scheduler {
 
     /// True if nothing waits and nothing is answered.
     pub(super) fn is_idle(&self) -> bool {
-        self.waiting.is_empty() && self.slots.iter().all(|slot| slot.work.is_none())
+        self.waiting.is_empty() && self.slots.iter().all(|slot| slot.work.is_none()) && self.scoring.is_idle()
     }
 
     pub(super) fn n_waiting(&self) -> usize {
@@ -79,7 +94,7 @@ impl Scheduler {
     }
 
     /// Something is read or answered now; what gave way is not.
-    fn is_active(&self) -> bool {
+    pub(super) fn is_active(&self) -> bool {
         self.slots.iter().any(Slot::is_active)
     }
 
@@ -87,12 +102,15 @@ impl Scheduler {
     pub(super) fn step(&mut self, on_event: OnEvent) -> Result<()> {
         self.end_cancelled(on_event)?;
         self.fill_slots(on_event)?;
-        if !self.is_active() {
+        if self.has_cells() {
+            self.scoring.begin(on_event)?;
+        }
+        if !self.is_active() && !self.scoring.is_active() {
             return Ok(());
         }
         let start = Instant::now();
         let steps_any = self.slots.iter().any(|slot| slot.token().is_some());
-        let before = self.rows_read();
+        let (before, scored) = (self.rows_read(), self.scoring.rows_read());
         match self.decode(steps_any) {
             Ok(()) => {}
             Err(Error::ContextFull { needed, available }) => {
@@ -111,12 +129,14 @@ impl Scheduler {
             .map(|(after, before)| after.saturating_sub(*before))
             .collect();
         let time = start.elapsed();
-        self.pace.saw(time, steps_any, read.iter().sum());
-        self.share_time(time, &read);
+        let scored = self.scoring.rows_read() - scored;
+        let of_prompts = if self.scoring.reads_much() { scored } else { 0 };
+        self.pace.saw(time, steps_any, read.iter().sum::<usize>() + of_prompts);
+        self.share_time(time, &read, scored);
         for slot in 0..self.slots.len() {
             self.follow(slot, on_event)?;
         }
-        Ok(())
+        self.scoring.follow(on_event)
     }
 
     /// Rows that each slot has read of its prompts.
@@ -124,10 +144,10 @@ impl Scheduler {
         self.slots.iter().map(|slot| slot.reading().map_or(0, |reading| reading.progress().0)).collect()
     }
 
-    /// Each answer bears its share, so that the times of all add up.
-    fn share_time(&mut self, time: Duration, read: &[usize]) {
+    /// Each answer bears its share, so that the times of all add up with that of a judge, who has read `scored` rows.
+    fn share_time(&mut self, time: Duration, read: &[usize], scored: usize) {
         let rows: Vec<usize> = self.slots.iter().zip(read).map(|(slot, read)| read + slot.rows()).collect();
-        let all: usize = rows.iter().sum();
+        let all: usize = rows.iter().sum::<usize>() + scored;
         for (slot, (rows, read)) in self.slots.iter_mut().zip(rows.into_iter().zip(read)) {
             let Some(work) = &mut slot.work else { continue };
             let share = time.mul_f64(rows as f64 / all.max(1) as f64);
@@ -139,7 +159,8 @@ impl Scheduler {
     fn decode(&mut self, steps_any: bool) -> Result<()> {
         let readers = self.slots.iter().filter(|slot| slot.reading().is_some()).count();
         // Shared evenly, so that a long prompt holds up no short one.
-        let most = self.pace.rows(steps_any).div_ceil(readers.max(1));
+        let judges = usize::from(self.scoring.reads_much());
+        let most = self.pace.rows(steps_any).div_ceil((readers + judges).max(1));
         let mut pairs: Vec<(MutexGuard<Pair>, &mut Work)> = (self.slots.iter_mut())
             .filter_map(|slot| Some((&slot.pair, slot.work.as_mut()?)))
             .filter(|(_, work)| !matches!(work.state, State::GaveWay))
@@ -157,7 +178,7 @@ impl Scheduler {
                 State::GaveWay => {}
             }
         }
-        step_and_read(&mut moves, &mut chunks)
+        step_and_read(&mut moves, &mut chunks, self.scoring.part(most))
     }
 
     /// What follows from a decode for the answer in a slot: the next token, once its prompts are read.
@@ -209,7 +230,7 @@ impl Scheduler {
     /// Lets answers that gave way continue, and starts jobs, as far as there is room.
     fn fill_slots(&mut self, on_event: OnEvent) -> Result<()> {
         for slot in 0..self.slots.len() {
-            if self.slots[slot].gave_way() && (!self.is_full || !self.is_active()) {
+            if self.slots[slot].gave_way() && self.has_cells() {
                 self.resume(slot, on_event)?;
             }
         }
@@ -221,10 +242,15 @@ impl Scheduler {
         Ok(())
     }
 
+    /// Who begins now may find cells.
+    fn has_cells(&self) -> bool {
+        !self.is_full || !self.is_active()
+    }
+
     fn has_room_to_start(&self) -> bool {
-        let gave_way = self.slots.iter().any(Slot::gave_way);
+        let gave_way = self.slots.iter().any(Slot::gave_way) || self.scoring.gave_way();
         let idle = self.slots.iter().any(|slot| slot.work.is_none());
-        idle && !gave_way && (!self.is_full || !self.is_active())
+        idle && !gave_way && self.has_cells()
     }
 
     /// The idle slot whose cache the job continues, or else the one that was not used for longest.
@@ -287,53 +313,6 @@ impl Scheduler {
         }
     }
 
-    /// The cells have run out. Cached prompts go first, then what has only begun, and then the answer that loses least; one
-    /// that is alone has come to its end.
-    fn make_room(&mut self, error: Error, on_event: OnEvent) -> Result<()> {
-        if self.drop_oldest_cache()? {
-            return Ok(());
-        }
-        let active = |slot: &usize| self.slots[*slot].is_active();
-        let length = |slot: &usize| self.slots[*slot].work.as_ref().map_or(0, |work| work.run.len());
-        // Of equals the last one, which has waited for less.
-        let loser = (0..self.slots.len()).rev().filter(active).min_by_key(length);
-        let alone = (0..self.slots.len()).filter(active).count() == 1;
-        let Some(slot) = loser else { return Err(error) };
-        let Some(mut work) = self.slots[slot].work.take() else { return Err(error) };
-        if alone && work.run.len() == 0 {
-            return self.end(slot, work.id, false, Err(error), on_event);
-        }
-        if alone {
-            return self.finish(slot, work, Finish::ContextFull, on_event);
-        }
-        lock(&self.slots[slot].pair)?.clear()?;
-        self.is_full = true;
-        if work.run.len() == 0 {
-            self.waiting.push_front((work.id, work.job));
-            return Ok(());
-        }
-        if !on_event(BatchEvent::GaveWay { id: work.id }) {
-            return self.finish(slot, work, Finish::Cancelled, on_event);
-        }
-        work.state = State::GaveWay;
-        self.slots[slot].work = Some(work);
-        Ok(())
-    }
-
-    /// Empties the idle slot that was not used for longest and holds anything. False if none does.
-    pub(super) fn drop_oldest_cache(&mut self) -> Result<bool> {
-        let mut idle: Vec<&mut Slot> = self.slots.iter_mut().filter(|slot| slot.work.is_none()).collect();
-        idle.sort_by_key(|slot| slot.used);
-        for slot in idle {
-            let mut pair = lock(&slot.pair)?;
-            if pair.held() > 0 {
-                pair.clear()?;
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-
     fn end_cancelled(&mut self, on_event: OnEvent) -> Result<()> {
         for id in std::mem::take(&mut self.cancelled) {
             if let Some(at) = self.waiting.iter().position(|(other, _)| *other == id) {
@@ -345,12 +324,19 @@ impl Scheduler {
                     self.finish(slot, work, Finish::Cancelled, on_event)?;
                 }
             }
+            self.scoring.cancel(id, on_event)?;
         }
         Ok(())
     }
 
     /// Ends an answer as it stands.
-    fn finish(&mut self, slot: usize, work: Work, finish: Finish, on_event: OnEvent) -> Result<()> {
+    pub(super) fn finish(
+        &mut self,
+        slot: usize,
+        work: Work,
+        finish: Finish,
+        on_event: OnEvent,
+    ) -> Result<()> {
         // Half a prompt serves as well as far as it goes.
         let (id, keep) = (work.id, work.job.cache_prompt);
         let answer = work.run.finish(finish, &mut |text| {
@@ -359,7 +345,7 @@ impl Scheduler {
         self.end(slot, id, keep, Ok(answer), on_event)
     }
 
-    fn end(
+    pub(super) fn end(
         &mut self,
         slot: usize,
         id: usize,
@@ -376,7 +362,7 @@ impl Scheduler {
         cleared
     }
 
-    /// Ends every job that was handed in, as cancelled or with one error for all. Returns the first error of its
+    /// Ends every job and every draft that was handed in, as cancelled or with one error for all. Returns the first error of its
     /// own.
     pub(super) fn end_all(&mut self, error: Option<&Error>, on_event: OnEvent) -> Result<()> {
         let mut result = Ok(());
@@ -393,6 +379,6 @@ impl Scheduler {
             on_event(BatchEvent::Done { id, answer });
         }
         self.cancelled.clear();
-        result
+        result.and(self.scoring.end_all(error.unwrap_or(&Error::Cancelled), on_event))
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::TopTokens;
+use super::{ScoreDistribution, TopTokens};
 use crate::branch::{Prefill, Side};
 use crate::error::{Error, Result};
 use crate::host::Token;
@@ -298,7 +298,7 @@ pub enum SlotPhase {
 
 /// What the caller is told while answers are generated. `id` is what the caller gave the job.
 pub enum BatchEvent<'a> {
-    /// Rows of a job's prompts that were read, of all.
+    /// Rows of a job's prompts that were read, of all; or of a judge's prompt.
     Prefill {
         /// The job.
         id: usize,
@@ -326,6 +326,13 @@ pub enum BatchEvent<'a> {
     GaveWay {
         /// The job.
         id: usize,
+    },
+    /// A draft of [`Batch::submit_score`](super::Batch::submit_score) is scored: exactly once for each.
+    Scored {
+        /// The draft.
+        id: usize,
+        /// Its score, or why there is none.
+        score: Result<ScoreDistribution>,
     },
     /// A job is done: exactly once for each.
     Done {

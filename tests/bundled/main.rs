@@ -18,6 +18,7 @@ mod pair;
 mod rows;
 mod rpc;
 mod samplers;
+mod scoring;
 mod several;
 mod shift;
 mod sizes;

@@ -3,13 +3,13 @@
 
 use std::sync::Arc;
 
-use sda::engine::{Arm, Finish, Generation, Job, Prompts};
-use sda::judge::{Judge, Verdict};
+use sda::engine::{Arm, Finish, Generation, Job, Prompts, local_prompt, local_verdict};
+use sda::judge::{Judge, JudgeRequest, Verdict};
 use sda::text::strip_think;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::app::App;
-use super::desk::{Desk, Draft, Places, Work};
+use super::desk::{Desk, Places, Work};
 use super::error::ApiError;
 use super::plan::{How, Judging, Plan};
 use super::told::{Steering, Told};
@@ -130,31 +130,37 @@ impl HandIn {
 
     async fn assess(&self, desk: &Desk, judging: &Judging, text: String) -> Assessment {
         let start = std::time::Instant::now();
-        let to = self.to.clone();
         let draft = Draft {
             query: judging.query.clone(),
             text,
             instruction: judging.instruction.clone(),
             dimension: judging.dimension,
-            is_unwanted: Box::new(move || to.is_closed()),
         };
-        let assessor = match &self.app.source {
-            Source::Judged(assessor) if !judging.local && !assessor.is_local() => assessor,
-            _ => {
-                let verdict = desk.score(draft).await;
-                return Assessment {
-                    name: crate::args::judge::LOCAL.to_owned(),
-                    verdict,
-                    time: start.elapsed(),
-                };
+        let (name, verdict) = match &self.app.source {
+            Source::Judged(assessor) if !judging.local && !assessor.is_local() => {
+                (name(assessor), self.ask(draft).await)
             }
+            _ => (crate::args::judge::LOCAL.to_owned(), self.ask_the_loaded_model(desk, draft).await),
         };
-        let name = name(assessor);
-        let app = Arc::clone(&self.app);
-        // A request that waits, or a model of its own: neither may hold up the other requests.
-        let asked = tokio::task::spawn_blocking(move || ask(&app, &draft)).await;
-        let verdict = asked.unwrap_or(Err(sda::Error::Panic));
         Assessment { name, verdict, time: start.elapsed() }
+    }
+
+    /// A request that waits, or a model with a context of its own: on a thread of its own neither holds up the others.
+    async fn ask(&self, draft: Draft) -> sda::Result<Verdict> {
+        let (app, to) = (Arc::clone(&self.app), self.to.clone());
+        let asked = tokio::task::spawn_blocking(move || ask(&app, &draft.request(), &|| to.is_closed()));
+        asked.await.unwrap_or(Err(sda::Error::Panic))
+    }
+
+    /// The engine reads the judge's prompt beside the answers.
+    async fn ask_the_loaded_model(&self, desk: &Desk, draft: Draft) -> sda::Result<Verdict> {
+        let app = Arc::clone(&self.app);
+        let prompt = tokio::task::spawn_blocking(move || {
+            let loaded = app.present().ok_or(sda::Error::Cancelled)?;
+            local_prompt(&loaded.model, loaded.prompter.template(), &draft.request())
+        });
+        let prompt = prompt.await.unwrap_or(Err(sda::Error::Panic))?;
+        local_verdict(desk.score(prompt).await, "--ctx-size")
     }
 
     /// What follows from a verdict, by the choice of the command line for failures.
@@ -178,12 +184,27 @@ fn name(assessor: &Assessor) -> String {
     }
 }
 
+/// What a judge is to score.
+struct Draft {
+    query: String,
+    text: String,
+    instruction: String,
+    dimension: Option<sda::Quality>,
+}
+
+impl Draft {
+    fn request(&self) -> JudgeRequest<'_> {
+        let Draft { query, text, instruction, dimension } = self;
+        JudgeRequest { query, draft: text, instruction, dimension: *dimension }
+    }
+}
+
 /// Asks the judge of the command line that is not the loaded model.
-fn ask(app: &App, draft: &Draft) -> sda::Result<Verdict> {
+fn ask(app: &App, request: &JudgeRequest, is_unwanted: &dyn Fn() -> bool) -> sda::Result<Verdict> {
     let Source::Judged(assessor) = &app.source else { return Err(sda::Error::Cancelled) };
     match &assessor.who {
         Who::Local => Err(sda::Error::Cancelled),
-        Who::Server(client) => Judge::score(&mut &**client, &draft.request(), &draft.is_unwanted),
-        Who::File(judge) => judge.judge(|_, _| {}).score(&draft.request(), &draft.is_unwanted),
+        Who::Server(client) => Judge::score(&mut &**client, request, is_unwanted),
+        Who::File(judge) => judge.judge(|_, _| {}).score(request, is_unwanted),
     }
 }

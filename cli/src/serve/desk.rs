@@ -3,8 +3,8 @@
 
 use std::sync::{Arc, mpsc};
 
-use sda::engine::{Job, SlotState};
-use sda::judge::{JudgeRequest, Verdict};
+use sda::engine::{Job, ScoreDistribution, SlotState};
+use sda::host::Token;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
@@ -25,10 +25,10 @@ pub struct Desk {
 /// What the engine is asked to do.
 pub enum Order {
     Answer(Box<Work>),
-    /// Have the loaded model score a draft.
+    /// Have the loaded model read a judge's prompt; nobody wants the score any more once nobody waits for the reply.
     Score {
-        draft: Draft,
-        reply: oneshot::Sender<sda::Result<Verdict>>,
+        prompt: Vec<Token>,
+        reply: oneshot::Sender<sda::Result<ScoreDistribution>>,
     },
     Slots {
         reply: oneshot::Sender<sda::Result<Vec<(SlotState, usize)>>>,
@@ -45,23 +45,6 @@ pub struct Work {
     pub to: UnboundedSender<Told>,
     /// Held until the job is done.
     pub _places: Places,
-}
-
-/// What the loaded model is to score.
-pub struct Draft {
-    pub query: String,
-    pub text: String,
-    pub instruction: String,
-    pub dimension: Option<sda::Quality>,
-    /// True once nobody wants the score any more.
-    pub is_unwanted: Box<dyn Fn() -> bool + Send>,
-}
-
-impl Draft {
-    pub fn request(&self) -> JudgeRequest<'_> {
-        let Draft { query, text, instruction, dimension, .. } = self;
-        JudgeRequest { query, draft: text, instruction, dimension: *dimension }
-    }
 }
 
 impl Desk {
@@ -93,10 +76,10 @@ impl Desk {
         self.send(Order::Answer(Box::new(work)))
     }
 
-    /// Has the loaded model score a draft.
-    pub async fn score(&self, draft: Draft) -> sda::Result<Verdict> {
+    /// Has the loaded model read a judge's prompt, beside the answers. Dropping this ends it.
+    pub async fn score(&self, prompt: Vec<Token>) -> sda::Result<ScoreDistribution> {
         let (reply, score) = oneshot::channel();
-        let sent = self.send(Order::Score { draft, reply });
+        let sent = self.send(Order::Score { prompt, reply });
         if sent.is_err() {
             return Err(sda::Error::Cancelled);
         }

@@ -4,11 +4,12 @@ use std::collections::HashMap;
 use std::sync::{Arc, mpsc};
 use std::time::Instant;
 
-use sda::engine::{Arm, Batch, BatchEvent, SlotState};
-use sda::judge::{Judge, Verdict};
+use sda::engine::{Arm, Batch, BatchEvent, ScoreDistribution, SlotState};
+use sda::host::Token;
+use tokio::sync::oneshot;
 
 use super::app::App;
-use super::desk::{Draft, Order, Work};
+use super::desk::{Order, Work};
 use super::told::Told;
 use crate::failure::{Failure, Outcome};
 use crate::ui::console::note;
@@ -21,10 +22,14 @@ pub struct Engine {
     batch: Batch,
     orders: mpsc::Receiver<Order>,
     clients: HashMap<usize, Client>,
+    /// Who waits for the score of a draft.
+    scores: HashMap<usize, Score>,
     next_id: usize,
     stopped: bool,
     failures: u32,
 }
+
+type Score = oneshot::Sender<sda::Result<ScoreDistribution>>;
 
 /// Who waits for a job.
 struct Client {
@@ -37,13 +42,14 @@ struct Client {
 
 impl Engine {
     pub fn new(app: Arc<App>, batch: Batch, orders: mpsc::Receiver<Order>) -> Engine {
-        Engine { app, batch, orders, clients: HashMap::new(), next_id: 0, stopped: false, failures: 0 }
+        let (clients, scores) = (HashMap::new(), HashMap::new());
+        Engine { app, batch, orders, clients, scores, next_id: 0, stopped: false, failures: 0 }
     }
 
     /// Works until the server is stopped.
     pub fn run(mut self) -> Outcome {
         loop {
-            if self.clients.is_empty() {
+            if self.clients.is_empty() && self.scores.is_empty() {
                 if self.stopped {
                     return Ok(());
                 }
@@ -64,7 +70,7 @@ impl Engine {
     fn carry_out(&mut self, order: Order) {
         match order {
             Order::Answer(work) => self.take(*work),
-            Order::Score { draft, reply } => drop(reply.send(self.score(&draft))),
+            Order::Score { prompt, reply } => self.score(prompt, reply),
             Order::Slots { reply } => drop(reply.send(self.slots())),
             Order::Stop => {
                 self.stopped = true;
@@ -72,8 +78,14 @@ impl Engine {
                     client.is_cancelled = true;
                     self.batch.cancel(*id);
                 }
+                self.scores.keys().for_each(|id| self.batch.cancel(*id));
             }
         }
+    }
+
+    fn new_id(&mut self) -> usize {
+        self.next_id += 1;
+        self.next_id - 1
     }
 
     fn take(&mut self, mut work: Work) {
@@ -82,8 +94,7 @@ impl Engine {
             let _ = work.to.send(Told::Failed(error));
             return;
         }
-        let id = self.next_id;
-        self.next_id += 1;
+        let id = self.new_id();
         let job = std::mem::take(&mut work.job);
         let prompt_tokens = match job.arm {
             Arm::Plain => job.prompts.plain.len(),
@@ -94,6 +105,17 @@ impl Engine {
         self.clients.insert(id, Client { work, prompt_tokens, handed_in, is_cancelled, is_begun });
     }
 
+    /// Has the loaded model score a draft.
+    fn score(&mut self, prompt: Vec<Token>, reply: Score) {
+        if self.stopped {
+            let _ = reply.send(Err(sda::Error::Cancelled));
+            return;
+        }
+        let id = self.new_id();
+        self.batch.submit_score(id, prompt);
+        self.scores.insert(id, reply);
+    }
+
     /// Jobs whose clients have gone are of no use, those in the queue as well.
     fn cancel_the_gone(&mut self) {
         for (id, client) in &mut self.clients {
@@ -102,14 +124,20 @@ impl Engine {
                 self.batch.cancel(*id);
             }
         }
+        let unwanted = self.scores.iter().filter(|(_, reply)| reply.is_closed());
+        unwanted.for_each(|(id, _)| self.batch.cancel(*id));
     }
 
     fn step(&mut self) -> Outcome {
-        let Engine { batch, clients, app, .. } = self;
+        let Engine { batch, clients, scores, app, .. } = self;
         let metrics = &app.metrics;
         let (mut tokens, mut ended) = (0, Vec::new());
         let stepped = batch.step(&mut |event| {
             let (id, told) = match event {
+                BatchEvent::Prefill { id, .. } if scores.contains_key(&id) => return true,
+                BatchEvent::Scored { id, score } => {
+                    return scores.remove(&id).is_some_and(|reply| reply.send(score).is_ok());
+                }
                 BatchEvent::Prefill { id, done, total } => (id, Tell::Prefill { done, total }),
                 BatchEvent::Token { id, record } => (id, Tell::Token(record)),
                 BatchEvent::Tail { id, text } => (id, Tell::Tail(text)),
@@ -154,13 +182,6 @@ impl Engine {
             }
         }
         Ok(())
-    }
-
-    /// Has the loaded model score a draft, while all answers wait.
-    fn score(&mut self, draft: &Draft) -> sda::Result<Verdict> {
-        let loaded = self.app.present().ok_or(sda::Error::Cancelled)?;
-        let mut judge = self.batch.judge(loaded.prompter.template()).with_n_ctx_name("--ctx-size");
-        judge.score(&draft.request(), &draft.is_unwanted)
     }
 
     fn slots(&self) -> sda::Result<Vec<(SlotState, usize)>> {

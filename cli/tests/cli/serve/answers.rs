@@ -2,9 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Event, Server, chunks, content, question};
-
-const CAPITAL: &str = "What is the capital of France?";
+use super::{CAPITAL, Event, Server, chunks, content, question};
 
 #[test]
 fn a_stream_holds_the_same_answer_as_a_whole_reply_and_ends_properly() {

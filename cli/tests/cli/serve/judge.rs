@@ -1,12 +1,24 @@
 //! A judge decides the strength of a request.
 
+use std::time::Instant;
+
 use sda_test_kit::fault_server::{FaultServer, chat, status};
 use serde_json::json;
 
-use super::{Event, Server, chunks, content, question};
+use super::{CAPITAL, Event, Server, chunks, content, generated, question};
+use crate::command::model;
 
-const CAPITAL: &str = "What is the capital of France?";
 const PIRATE: &str = "Answer like a pirate.";
+
+fn comments(events: &[Event]) -> Vec<&str> {
+    let mut found = Vec::new();
+    for event in events {
+        if let Event::Comment(text) = event {
+            found.push(text.as_str());
+        }
+    }
+    found
+}
 
 #[test]
 fn a_draft_is_scored_and_the_answer_is_steered_by_the_score() {
@@ -21,10 +33,7 @@ fn a_draft_is_scored_and_the_answer_is_steered_by_the_score() {
     assert_eq!(judge.count(), 1);
     let events: Vec<Event> =
         server.stream("/v1/chat/completions", &question(CAPITAL, &json!({ "n": 2 }))).collect();
-    let comments: Vec<&str> = events
-        .iter()
-        .filter_map(|event| if let Event::Comment(text) = event { Some(text.as_str()) } else { None })
-        .collect();
+    let comments = comments(&events);
     assert_eq!(comments[..2], ["sda drafting", "sda judging"]);
     assert!(comments[2].starts_with("sda score 40.0, guidance "), "{comments:?}");
     assert_eq!((judge.count(), events.last()), (2, Some(&Event::Done)), "one draft for both answers");
@@ -45,6 +54,56 @@ fn the_loaded_model_scores_if_it_is_asked_to() {
     let score = reply["sda"]["score"].as_f64().unwrap();
     assert!((1.0..=100.0).contains(&score), "{reply}");
     assert_eq!((&reply["sda"]["judge"]["name"], &reply["sda"]["arm"]), (&json!("local"), &json!("steered")));
+}
+
+#[test]
+fn a_judge_in_a_file_scores_as_for_the_command() {
+    let judge = model();
+    let args = ["-i", PIRATE, "-n", "12", "--judge", &judge];
+    let expected = generated(&[&args[..], &["--temp", "0"]].concat());
+    let server = Server::start(&[&["-np", "1"][..], &args].concat());
+    let reply = server.chat(CAPITAL, &json!({ "cache_prompt": false }));
+    let file = judge.rsplit('/').next().unwrap();
+    assert_eq!((&reply["sda"]["judge"]["name"], &reply["sda"]["arm"]), (&json!(file), &json!("steered")));
+    assert_eq!(reply["sda"]["score"], expected["score"], "{reply}");
+    assert_eq!(content(&reply), expected["text"].as_str().unwrap());
+    let body = question(CAPITAL, &json!({ "cache_prompt": false }));
+    let events: Vec<Event> = server.stream("/v1/chat/completions", &body).collect();
+    let comments = comments(&events);
+    assert_eq!(comments[..2], ["sda drafting", "sda judging"]);
+    assert!(comments[2].starts_with("sda score ") && comments.len() == 3, "{comments:?}");
+    let last = *chunks(&events).last().unwrap();
+    assert_eq!((&last["sda"]["score"], &last["sda"]["judge"]["name"]), (&expected["score"], &json!(file)));
+}
+
+#[test]
+fn an_answer_goes_on_while_a_draft_of_another_is_judged() {
+    let file = model();
+    for judge in ["local", &file] {
+        let server = Server::start(&["-np", "2", "-i", PIRATE, "-n", "12", "--judge", judge]);
+        let endless = json!({ "max_tokens": 900, "ignore_eos": true, "sda": { "guidance": 1 } });
+        let mut long = server.stream("/v1/chat/completions", &question("Count to a thousand.", &endless));
+        assert!(long.any(|event| matches!(event, Event::Data(_))), "it has begun");
+        let (to, done) = std::sync::mpsc::channel();
+        let counter = std::thread::spawn(move || {
+            let mut times = Vec::new();
+            while done.try_recv().is_err() && long.next().is_some() {
+                times.push(Instant::now());
+            }
+            times
+        });
+        let mut times = Vec::new();
+        for event in server.stream("/v1/chat/completions", &question(CAPITAL, &json!({ "max_tokens": 1 }))) {
+            if let Event::Comment(_) = event {
+                times.push(Instant::now());
+            }
+        }
+        let _ = to.send(());
+        let tokens = counter.join().unwrap();
+        let [_, judging, judged] = times[..] else { panic!("{times:?}") };
+        let meanwhile = tokens.iter().filter(|time| (judging..judged).contains(time)).count();
+        assert!(meanwhile >= 5, "{judge}: {meanwhile} tokens in {:?}", judged - judging);
+    }
 }
 
 #[test]

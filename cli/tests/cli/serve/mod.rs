@@ -14,10 +14,13 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::command::{model, one_thread};
+use crate::command::{model, one_thread, records, stdout};
 
 /// How long a test waits for what has to come.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What most tests ask.
+const CAPITAL: &str = "What is the capital of France?";
 
 /// A server that runs until it is dropped.
 pub struct Server {
@@ -156,7 +159,7 @@ impl Reply {
 
 /// Server-sent events as they come.
 pub struct Events {
-    lines: Box<dyn BufRead>,
+    lines: Box<dyn BufRead + Send>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -205,6 +208,14 @@ pub fn question(query: &str, more: &Value) -> Value {
         body[name] = value.clone();
     }
     body
+}
+
+/// The answer record of `sda generate`.
+fn generated(args: &[&str]) -> Value {
+    let model = model();
+    let base = ["generate", "-m", &model, "-c", "1024", "-p", CAPITAL, "--json"];
+    let output = one_thread(&[&base, args].concat()).output().unwrap();
+    records(&stdout(&output)).into_iter().rfind(|record| record["type"] == "answer").unwrap()
 }
 
 /// The text of a chat completion.

@@ -2,19 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::{Event, Server, chunks, content, question};
-use crate::command::{model, one_thread, records, stdout};
+use super::{CAPITAL, Event, Server, chunks, content, generated, question};
 
-const CAPITAL: &str = "What is the capital of France?";
 const PIRATE: &str = "Answer like a pirate.";
-
-/// The answer record of `sda generate`.
-fn generated(args: &[&str]) -> Value {
-    let model = model();
-    let base = ["generate", "-m", &model, "-c", "1024", "-p", CAPITAL, "--json"];
-    let output = one_thread(&[&base, args].concat()).output().unwrap();
-    records(&stdout(&output)).into_iter().rfind(|record| record["type"] == "answer").unwrap()
-}
 
 #[test]
 fn a_steered_answer_is_the_one_of_sda_generate() {
