@@ -3,7 +3,7 @@
 //!
 //! The plugin's tests need `SDA_PLUGIN_LIB`, the path of the pure `libsda.so`; `make test-core` builds it and sets
 //! it. With feature `bundled` the library with llama.cpp inside is looked at, too: `SDA_BUNDLED_LIB`, as
-//! `make test-bundled` sets it.
+//! `make test-bundled` sets it. `SDA_BINUTILS` is a prefix of nm, readelf and objdump, for libraries of another machine.
 
 #![cfg(target_os = "linux")]
 
@@ -29,7 +29,8 @@ fn plugin() -> Option<PathBuf> {
 }
 
 fn run(program: &str, arguments: &[&str], library: &PathBuf) -> String {
-    let output = Command::new(program).args(arguments).arg(library).output().unwrap();
+    let program = std::env::var("SDA_BINUTILS").unwrap_or_default() + program;
+    let output = Command::new(&program).args(arguments).arg(library).output().unwrap();
     assert!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }

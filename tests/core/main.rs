@@ -14,6 +14,7 @@ mod host_many;
 mod host_pair;
 mod host_sampler;
 mod host_singles;
+mod isa;
 mod judge_injection;
 mod limit;
 mod many;

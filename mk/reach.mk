@@ -1,0 +1,33 @@
+# Builds for other machines, and their tests under an emulator. Included by the Makefile.
+
+.PHONY: test-arm64
+
+# Flags for this machine's CPU would be wrong for another.
+ARM64 := aarch64-unknown-linux-gnu
+ARM64_SYSROOT ?= /usr/aarch64-linux-gnu
+test-arm64: export RUSTFLAGS :=
+test-arm64: export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER := aarch64-linux-gnu-gcc
+test-arm64: export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER := qemu-aarch64 -L $(ARM64_SYSROOT)
+
+# The plugin of another target, in a tree as `make tree` makes it: $(call cross_tree,TARGET).
+CROSS := $(CARGO_TARGET_DIR)/cross
+cross_tree = mkdir -p "$(CROSS)/$(1)" && rm -rf "$(CROSS)/$(1)/stage" "$(CROSS)/$(1)/tree" && \
+    CARGO_TARGET_DIR="$(CROSS)" "$(CARGO)" rustc --release --locked -p sda-capi --lib --target $(1) -- \
+        --print native-static-libs="$(CROSS)/$(1)/native-static-libs.txt" && \
+    DESTDIR="$(CROSS)/$(1)/stage" PREFIX=/sda LIBDIR=/sda/lib/triplet INCLUDEDIR=/sda/include \
+        scripts/install.sh install "$(CROSS)/$(1)/release" "$(CROSS)/$(1)/native-static-libs.txt" && \
+    mv "$(CROSS)/$(1)/stage/sda" "$(CROSS)/$(1)/tree"
+
+# The C tests against that tree: $(call cross_c_tests,TARGET).
+cross_c_tests = build="$(CROSS)/$(1)/c" && rm -rf "$$build" && scripts/tools.sh run cmake -S tests/c -B "$$build" \
+        -DCMAKE_TOOLCHAIN_FILE="$(CURDIR)/tests/c/toolchains/$(1).cmake" \
+        -Dsda_DIR="$(CROSS)/$(1)/tree/lib/triplet/cmake/sda" $(2) && \
+    scripts/tools.sh run cmake --build "$$build" && \
+    scripts/tools.sh run ctest --test-dir "$$build" --output-on-failure --no-tests=error
+
+# Without timings: an emulator says nothing about them.
+test-arm64: ## cross-build the plugin for ARM64 Linux, run its Rust and C tests under qemu
+	$(call cross_tree,$(ARM64))
+	SDA_PLUGIN_LIB="$(CROSS)/$(ARM64)/release/libsda.so" SDA_BINUTILS=aarch64-linux-gnu- \
+	    "$(CARGO)" test --locked --target $(ARM64) --lib --test core --test alloc --test symbols $(TESTFLAGS)
+	$(call cross_c_tests,$(ARM64),-DCMAKE_CROSSCOMPILING_EMULATOR="qemu-aarch64;-L;$(ARM64_SYSROOT)")
