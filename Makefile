@@ -22,6 +22,8 @@ PREFIX ?= /usr/local
 BINDIR ?= $(PREFIX)/bin
 LIBDIR ?= $(PREFIX)/lib
 INCLUDEDIR ?= $(PREFIX)/include
+DATADIR ?= $(PREFIX)/share
+MANDIR ?= $(DATADIR)/man
 
 # What holds llama.cpp is built for this machine's CPU unless PORTABLE, or RUSTFLAGS of your own, say otherwise:
 #   PORTABLE=1     any x86-64 CPU with AVX2 (x86-64-v3, since about 2013); elsewhere the target's baseline
@@ -258,15 +260,23 @@ install: $(if $(SUDO_USER),,plugin) ## install headers, plugin library, pkg-conf
 	    scripts/install.sh install "$(PLUGIN_TARGET_DIR)/release" "$(NATIVE_LIBS)"
 
 # Under sudo nothing is built, as for `install`.
-install-cli: $(if $(SUDO_USER),,dist) ## install the command
+install-cli: $(if $(SUDO_USER),,dist) ## install the command, its man pages and completions
 	@test -x $(SDA) || { echo 'error: nothing to install: run `make dist` first, without sudo' >&2; exit 1; }
 	install -d "$(DESTDIR)$(BINDIR)"
 	install -m 755 $(SDA) "$(DESTDIR)$(BINDIR)/sda"
+	$(SDA) manual "$(DESTDIR)$(MANDIR)/man1"
+	$(call COMPLETE,bash,bash-completion/completions/sda)
+	$(call COMPLETE,zsh,zsh/site-functions/_sda)
+	$(call COMPLETE,fish,fish/vendor_completions.d/sda.fish)
+
+COMPLETE = install -d "$(DESTDIR)$(DATADIR)/$(dir $(2))" && $(SDA) completions $(1) >"$(DESTDIR)$(DATADIR)/$(2)"
 
 uninstall: ## remove what install and install-cli have put there
 	DESTDIR="$(DESTDIR)" PREFIX="$(PREFIX)" LIBDIR="$(LIBDIR)" INCLUDEDIR="$(INCLUDEDIR)" \
 	    scripts/install.sh uninstall
-	rm -f "$(DESTDIR)$(BINDIR)/sda"
+	rm -f "$(DESTDIR)$(BINDIR)/sda" "$(DESTDIR)$(MANDIR)"/man1/sda.1 "$(DESTDIR)$(MANDIR)"/man1/sda-*.1
+	rm -f "$(DESTDIR)$(DATADIR)/bash-completion/completions/sda" "$(DESTDIR)$(DATADIR)/zsh/site-functions/_sda" \
+	    "$(DESTDIR)$(DATADIR)/fish/vendor_completions.d/sda.fish"
 
 clean: ## remove what cargo built; models and tools stay in the cache
 	"$(CARGO)" clean

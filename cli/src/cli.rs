@@ -9,6 +9,7 @@ use crate::args::GenerateArgs;
 use crate::commands::bench::BenchArgs;
 use crate::commands::chat::ChatArgs;
 use crate::commands::eval::EvalArgs;
+use crate::commands::manual::{CompletionsArgs, ManualArgs};
 use crate::commands::plot::PlotArgs;
 use crate::commands::score::ScoreArgs;
 use crate::foreign;
@@ -127,4 +128,9 @@ pub enum Command {
     Eval(EvalArgs),
     /// Draw the method, a trace or results, as SVG, PNG or a page.
     Plot(PlotArgs),
+    /// Print a script that completes this command's options in a shell.
+    Completions(CompletionsArgs),
+    /// Write the man pages, or list the options.
+    #[command(hide = true)]
+    Manual(ManualArgs),
 }

@@ -31,7 +31,7 @@ use clap::FromArgMatches;
 use clap::error::ErrorKind;
 
 use cli::{Cli, Command};
-use commands::{bench, chat, eval, generate, list, plot, score};
+use commands::{bench, chat, eval, generate, list, manual, plot, score};
 use failure::Failure;
 
 /// What must hold for any input: fuzz/ calls these with random ones, a test with the seeds.
@@ -98,6 +98,8 @@ pub fn main() -> ExitCode {
         Command::Serve(args) => serve::run(args),
         Command::Eval(args) => eval::run(args),
         Command::Plot(args) => plot::run(&args),
+        Command::Completions(args) => manual::completions(&command, &args),
+        Command::Manual(args) => manual::run(command, &cli::SHORT_WORDS, &args),
     };
     ended(outcome)
 }

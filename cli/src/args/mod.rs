@@ -19,6 +19,7 @@ mod steering;
 
 pub use adapt::AdaptArgs;
 pub use common::CommonArgs;
+pub use compat::CompatArgs;
 pub use device::DeviceArgs;
 pub use generate::GenerateArgs;
 pub use model::{LoadArgs, ModelArgs};

@@ -5,5 +5,6 @@ pub mod chat;
 pub mod eval;
 pub mod generate;
 pub mod list;
+pub mod manual;
 pub mod plot;
 pub mod score;

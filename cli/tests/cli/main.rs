@@ -17,6 +17,7 @@ mod judge_options;
 mod judge_pairs;
 mod lab;
 mod list;
+mod manual;
 mod options;
 mod plot;
 mod sampling;

@@ -34,7 +34,7 @@ fn what_llama_cpp_has_and_sda_has_not_is_refused_with_the_reason() {
             "--hf-repo of llama.cpp is no option of sda: sda fetches nothing by itself: curl -L -O \
              https://huggingface.co/a/b-GGUF/resolve/main/FILE.gguf, and then -m FILE.gguf",
         ),
-        (&["serve", "-mm", "eyes.gguf"], "sda has no eyes and ears"),
+        (&["serve", "-mm", "pictures.gguf"], "sda takes text only"),
         (&["generate", "-m", "x", "-md", "y"], "there is no speculative decoding"),
         (&["generate", "-m", "x", "-cnv"], "sda chat is the conversation"),
         (&["generate", "-m", "x", "--no-jinja"], "templates are always Jinja"),

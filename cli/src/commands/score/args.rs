@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::args::judge::{JudgeArgs, JudgeAt, judge_at};
-use crate::args::{AdaptArgs, LoadArgs, ModelArgs, PromptArgs, SamplingArgs};
+use crate::args::{AdaptArgs, CompatArgs, LoadArgs, ModelArgs, PromptArgs, SamplingArgs};
 
 #[derive(Args)]
 pub struct ScoreArgs {
@@ -42,6 +42,8 @@ pub struct ScoreArgs {
     /// Show llama.cpp's log.
     #[arg(short, long)]
     pub verbose: bool,
+    #[command(flatten)]
+    compat: CompatArgs,
 }
 
 impl ScoreArgs {
