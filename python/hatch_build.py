@@ -45,10 +45,11 @@ class LibraryHook(BuildHookInterface):  # type: ignore[type-arg]
     """Called by hatchling for each wheel."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Adds the library, and the licence, to what goes into the wheel."""
+        """Adds the library, and the licences of what is in it, to what goes into the wheel."""
         root = Path(self.root).parent
         library = build_library(root)
         build_data["pure_python"] = False
         build_data["tag"] = f"py3-none-{os.environ.get('SDA_WHEEL_PLATFORM') or platform()}"
         build_data["force_include"][str(library)] = f"sda/{library.name}"
         build_data["extra_metadata"][str(root / "LICENSE")] = "LICENSE"
+        build_data["extra_metadata"][str(root / "packaging" / "licences" / "libsda.txt")] = "LICENSES-libsda.txt"

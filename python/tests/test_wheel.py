@@ -33,8 +33,11 @@ def test_the_wheel_is_below_2_mb_and_holds_the_library_without_symbols(wheel):
         names = files.namelist()
         (library,) = [name for name in names if name.endswith((".so", ".dylib", ".dll"))]
         data = files.read(library)
+        (licences,) = [files.read(name).decode() for name in names if name.endswith("/LICENSES-libsda.txt")]
     assert library.startswith("sda/") and "sda/py.typed" in names and any("LICENSE" in name for name in names)
     assert not any("test" in name for name in names)
+    # Of the crates that are linked into the library.
+    assert "serde_json" in licences and "Permission is hereby granted" in licences
     # Neither the plugin nor anything of llama.cpp.
     assert b"sda_steer" in data
     for absent in (b"llama_decode", b"ggml_init", b".symtab"):
