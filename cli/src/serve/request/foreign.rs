@@ -9,6 +9,7 @@ use crate::serve::error::ApiError;
 #[derive(Debug, Default, Deserialize)]
 pub struct Foreign {
     tfs_z: Option<Value>,
+    adaptive_target: Option<Value>,
     n_indent: Option<Value>,
     t_max_predict_ms: Option<Value>,
     lora: Option<Value>,
@@ -26,6 +27,8 @@ pub struct Foreign {
 enum Off {
     /// This number, or less.
     UpTo(f64),
+    /// Any number below 0.
+    Negative,
     /// This number, or more.
     From(f64),
     /// This number.
@@ -39,9 +42,10 @@ enum Off {
 
 impl Foreign {
     pub fn check(&self) -> Result<(), ApiError> {
-        use Off::{Empty, False, From, NoTool, Number, UpTo};
+        use Off::{Empty, False, From, Negative, NoTool, Number, UpTo};
         for (field, value, off) in [
             ("tfs_z", &self.tfs_z, From(1.0)),
+            ("adaptive_target", &self.adaptive_target, Negative),
             ("n_indent", &self.n_indent, UpTo(0.0)),
             ("t_max_predict_ms", &self.t_max_predict_ms, UpTo(0.0)),
             ("lora", &self.lora, Empty),
@@ -68,6 +72,7 @@ impl Off {
         let number = value.as_f64();
         match self {
             Off::UpTo(most) => number.is_some_and(|n| n <= *most),
+            Off::Negative => number.is_some_and(|n| n < 0.0),
             Off::From(least) => number.is_some_and(|n| n >= *least),
             Off::Number(off) => number == Some(*off),
             Off::False => *value == Value::Bool(false),
@@ -84,6 +89,7 @@ impl Off {
     fn name(&self) -> String {
         match self {
             Off::UpTo(n) | Off::From(n) | Off::Number(n) => n.to_string(),
+            Off::Negative => "negative".to_owned(),
             Off::False => "false".to_owned(),
             Off::Empty => "empty".to_owned(),
             Off::NoTool => "none or auto".to_owned(),
@@ -99,6 +105,7 @@ mod tests {
     fn what_asks_for_something_is_refused_by_name_and_what_is_off_is_welcome() {
         for (field, off, on) in [
             ("tfs_z", "1.0", "0.9"),
+            ("adaptive_target", "-0.01", "0.5"),
             ("n_indent", "0", "2"),
             ("echo", "false", "true"),
             ("lora", "[]", "[{\"id\":0}]"),

@@ -6,6 +6,10 @@ use serde::Deserialize;
 
 use crate::serve::error::ApiError;
 
+/// Samplers that clients name in their default order, and that this server does not have. What would turn them on is
+/// refused ([`super::foreign`]), so in an order they say nothing.
+const FOREIGN: [&str; 2] = ["adaptive_p", "tfs_z"];
+
 #[derive(Debug, Default, Deserialize)]
 pub struct Samplers {
     typical_p: Option<f32>,
@@ -64,7 +68,8 @@ impl Samplers {
         }
         match &self.samplers {
             Some(Order::Names(names)) => {
-                sampling.samplers = SamplerKind::by_names(names.iter().map(String::as_str))?;
+                let known = names.iter().map(String::as_str).filter(|name| !FOREIGN.contains(name));
+                sampling.samplers = SamplerKind::by_names(known)?;
             }
             Some(Order::Letters(letters)) => sampling.samplers = SamplerKind::by_letters(letters)?,
             None => {}

@@ -1,6 +1,7 @@
 //! `sda serve` as its clients meet it.
 
 mod answers;
+mod clients;
 mod judge;
 mod limits;
 mod samplers;
