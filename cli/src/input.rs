@@ -161,10 +161,12 @@ where
         let why = error.to_string();
         let why = why.strip_suffix(&place).unwrap_or(&why);
         let at = if path.is_empty() { String::new() } else { format!("{path}: ") };
-        let missing = why.strip_prefix("missing field `").and_then(|rest| rest.strip_suffix('`'));
-        if let Some(field) = missing {
+        for (words, is) in [("missing field `", "is missing"), ("duplicate field `", "is given twice")] {
+            let Some(field) = why.strip_prefix(words).and_then(|rest| rest.strip_suffix('`')) else {
+                continue;
+            };
             let whole = if path.is_empty() { field.to_owned() } else { format!("{path}.{field}") };
-            return Misfit { field: whole, why: format!("{at}{field} is missing") };
+            return Misfit { field: whole, why: format!("{at}{field} {is}") };
         }
         let why = match wrong_type(why) {
             Some((got, expected)) if !path.is_empty() => format!("{path} is {got}, must be {expected}"),
@@ -187,6 +189,8 @@ fn wrong_type(why: &str) -> Option<(&str, &str)> {
         "i32" | "i64" => "a whole number",
         "a boolean" => "true or false",
         "a sequence" => "a list",
+        // "struct Message", by a name that nobody outside knows.
+        other if other.starts_with("struct ") => "an object",
         other => other,
     };
     Some((value, expected))
@@ -225,6 +229,7 @@ mod tests {
             ),
             ("{\"seed\":{}}", "x.jsonl: line 1: seed is map, must be"),
             ("{}", "x.jsonl: line 1: seed is missing"),
+            ("{\"seed\":1,\"seed\":2}", "x.jsonl: line 1: seed is given twice"),
             ("{\"seed\":1}\n{\"seed\":1e999}", "x.jsonl: line 2: seed: number out of range"),
         ] {
             let source = Source::new("x.jsonl", text);

@@ -2,6 +2,7 @@
 
 use axum::body::to_bytes;
 use axum::extract::Request;
+use axum::http::{HeaderMap, header};
 use std::time::Duration;
 
 use super::app::App;
@@ -13,6 +14,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// The body of a request as text.
 pub async fn text(app: &App, request: Request) -> Result<String, ApiError> {
     let limit = app.args.server.max_body as usize * 1024 * 1024;
+    if is_announced(request.headers(), limit) {
+        return Err(ApiError::too_large(limit));
+    }
     let read = tokio::time::timeout(PATIENCE, to_bytes(request.into_body(), limit));
     let bytes = match read.await {
         Ok(Ok(bytes)) => bytes,
@@ -21,6 +25,15 @@ pub async fn text(app: &App, request: Request) -> Result<String, ApiError> {
         Err(_) => return Err(ApiError::timeout(PATIENCE.as_secs())),
     };
     String::from_utf8(bytes.into()).map_err(|_| ApiError::invalid("the body is not UTF-8"))
+}
+
+/// True for a client that says how much it will send, and waits to be told to: it need not send what is too much. Another
+/// one is sending already, and would not read the reply before that is done.
+fn is_announced(headers: &HeaderMap, limit: usize) -> bool {
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    let length = text(header::CONTENT_LENGTH).and_then(|length| length.parse::<u64>().ok());
+    let waits = text(header::EXPECT).is_some_and(|what| what.eq_ignore_ascii_case("100-continue"));
+    waits && length.is_some_and(|length| length > limit as u64)
 }
 
 fn is_limit(error: &axum::Error) -> bool {

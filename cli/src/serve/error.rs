@@ -11,8 +11,8 @@ use crate::input::Misfit;
 /// Seconds after which a client may try again that found the queue full, or the model not loaded yet.
 const RETRY_AFTER: &str = "2";
 
-/// Characters of the longest message.
-const LONGEST: usize = 600;
+/// Characters of the longest message: of its beginning, and of its end, which says what is allowed.
+const LONGEST: [usize; 2] = [400, 200];
 
 /// Why a request has no answer.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,9 +36,12 @@ impl ApiError {
     fn new(status: StatusCode, kind: &'static str, message: impl Into<String>) -> ApiError {
         let mut message = message.into();
         // A client's value may be as long as its body.
-        if let Some((at, _)) = message.char_indices().nth(LONGEST) {
-            message.truncate(at);
-            message.push_str("...");
+        let [head, tail] = LONGEST;
+        if message.chars().count() > head + tail {
+            let at = |(at, _): (usize, char)| at;
+            let from = message.char_indices().nth(head).map_or(0, at);
+            let to = message.char_indices().rev().nth(tail - 1).map_or(from, at);
+            message.replace_range(from..to, "...");
         }
         ApiError { status, kind, message, param: None }
     }
@@ -183,6 +186,18 @@ mod tests {
         assert_eq!(body["error"]["message"], "sda.k is x, must be finite");
         assert_eq!(body["error"]["param"], "sda.k");
         assert_eq!((&body["error"]["code"], error.status.as_u16()), (&400.into(), 400));
+    }
+
+    #[test]
+    fn a_long_value_leaves_room_for_its_name_and_for_what_is_allowed() {
+        let body = ApiError::field("top_p", "ü".repeat(1_000_000), "at most 1").body();
+        let message = body["error"]["message"].as_str().unwrap();
+        assert!(
+            message.starts_with("top_p is üü") && message.ends_with("üü, must be at most 1"),
+            "{message}"
+        );
+        assert_eq!(message.chars().count(), 603);
+        assert_eq!(ApiError::invalid("ü".repeat(600)).message, "ü".repeat(600));
     }
 
     #[test]

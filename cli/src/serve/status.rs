@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::Json;
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
@@ -93,11 +94,12 @@ pub struct SlotsQuery {
 
 pub async fn slots(
     State(app): State<Arc<App>>,
-    Query(query): Query<SlotsQuery>,
+    query: Result<Query<SlotsQuery>, QueryRejection>,
 ) -> Result<Json<Value>, ApiError> {
     if app.args.server.no_slots {
         return Err(ApiError::off("this server does not show its slots (--no-slots)"));
     }
+    let Query(query) = query.map_err(|e| ApiError::invalid(format!("the query cannot be read: {e}")))?;
     let loaded = app.loaded()?;
     let slots = loaded.desk.slots().await?;
     let fails = query.fail_on_no_slot.as_deref().is_some_and(|value| value != "0");

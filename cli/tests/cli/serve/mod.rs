@@ -4,6 +4,7 @@ mod answers;
 mod clients;
 mod judge;
 mod limits;
+mod raw;
 mod samplers;
 mod steering;
 mod wrong;
