@@ -1,5 +1,6 @@
 //! `sda serve` as its clients meet it.
 
+mod about;
 mod answers;
 mod clients;
 mod judge;
@@ -7,6 +8,7 @@ mod limits;
 mod raw;
 mod samplers;
 mod steering;
+mod thoughts;
 mod wrong;
 
 use std::io::{BufRead, BufReader, Read};
