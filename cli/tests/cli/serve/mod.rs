@@ -7,6 +7,7 @@ mod judge;
 mod limits;
 mod raw;
 mod samplers;
+mod service;
 mod steering;
 mod thoughts;
 mod wrong;
