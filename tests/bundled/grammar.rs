@@ -64,17 +64,9 @@ fn an_answer_is_one_that_the_grammar_describes_and_ends_with_it() {
     }
 }
 
-#[test]
-fn a_hundred_answers_at_guidance_3_are_what_their_json_schema_describes() {
+/// A hundred answers at guidance 3, each with a seed of its own, every tenth of them from all candidates.
+fn a_hundred(grammar: &Grammar) -> Vec<Answer> {
     let model = smollm2();
-    let schema = r#"{"type": "object", "properties": {
-        "name": {"type": "string", "minLength": 1, "maxLength": 5},
-        "legs": {"type": "integer", "minimum": 0, "maximum": 12}
-    }, "required": ["name", "legs"], "additionalProperties": false}"#;
-    // No white space between values, and so a bound for the length of an answer: 22 characters and 5 of a name.
-    let grammar = Grammar::from_json_schema(schema).unwrap();
-    let spaceless: Vec<&str> = grammar.text().lines().filter(|line| !line.starts_with("space ::=")).collect();
-    let grammar = Grammar::new(&(spaceless.join("\n") + "\nspace ::= \"\"")).unwrap();
     let mut batch = Batch::new(&model, 16, 128, &options()).unwrap();
     let tokens = |text| model.tokenize_prompt(text).unwrap();
     let prompts = Prompts::new(tokens("An animal:"), tokens("An animal of the sea, as a pirate knows it:"));
@@ -85,22 +77,57 @@ fn a_hundred_answers_at_guidance_3_are_what_their_json_schema_describes() {
         assert_eq!(settings.params.guidance(), 3.0);
         (id, Job { arm: Arm::Steered, prompts: prompts.clone(), settings, ..Job::default() })
     });
-    let mut complete = 0;
+    let mut answers = Vec::new();
     let mut on_event = |event: BatchEvent| {
         if let BatchEvent::Done { answer, .. } = event {
-            let Answer { text, finish, .. } = answer.unwrap();
-            assert_eq!(finish, Finish::EndOfGeneration, "{text}");
-            let value: serde_json::Value = serde_json::from_str(&text).expect(&text);
-            let fields = value.as_object().expect(&text);
-            assert_eq!(fields.len(), 2, "{text}");
-            assert!((1..=5).contains(&fields["name"].as_str().expect(&text).chars().count()), "{text}");
-            assert!((0..=12).contains(&fields["legs"].as_i64().expect(&text)), "{text}");
-            complete += 1;
+            answers.push(answer.unwrap());
         }
         true
     };
     batch.run(&mut || jobs.next(), &mut on_event).unwrap();
-    assert_eq!(complete, 100);
+    assert_eq!(answers.len(), 100);
+    for Answer { text, finish, .. } in &answers {
+        assert_eq!(*finish, Finish::EndOfGeneration, "{text}");
+    }
+    answers
+}
+
+#[test]
+fn a_hundred_answers_at_guidance_3_are_what_their_json_schema_describes() {
+    let schema = r#"{"type": "object", "properties": {
+        "name": {"type": "string", "minLength": 1, "maxLength": 5},
+        "legs": {"type": "integer", "minimum": 0, "maximum": 12}
+    }, "required": ["name", "legs"], "additionalProperties": false}"#;
+    // No white space between values, and so a bound for the length of an answer: 22 characters and 5 of a name.
+    let grammar = Grammar::from_json_schema(schema).unwrap();
+    let spaceless: Vec<&str> = grammar.text().lines().filter(|line| !line.starts_with("space ::=")).collect();
+    let grammar = Grammar::new(&(spaceless.join("\n") + "\nspace ::= \"\"")).unwrap();
+    for Answer { text, .. } in a_hundred(&grammar) {
+        let value: serde_json::Value = serde_json::from_str(&text).expect(&text);
+        let fields = value.as_object().expect(&text);
+        assert_eq!(fields.len(), 2, "{text}");
+        assert!((1..=5).contains(&fields["name"].as_str().expect(&text).chars().count()), "{text}");
+        assert!((0..=12).contains(&fields["legs"].as_i64().expect(&text)), "{text}");
+    }
+}
+
+#[test]
+fn a_hundred_answers_at_guidance_3_are_what_their_grammar_describes() {
+    let grammar =
+        Grammar::new(r#"root ::= ("a" | "the") " " [a-z]{3,8} (", " [0-9]{1,2} " legs")? [.!]"#).unwrap();
+    let mut different = std::collections::BTreeSet::new();
+    for Answer { text, .. } in a_hundred(&grammar) {
+        let rest = text.strip_prefix("a ").or(text.strip_prefix("the ")).expect(&text);
+        let rest = rest.strip_suffix(['.', '!']).expect(&text);
+        let (name, legs) = match rest.split_once(", ") {
+            Some((name, legs)) => (name, legs.strip_suffix(" legs").expect(&text)),
+            None => (rest, "0"),
+        };
+        assert!((3..=8).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_lowercase()), "{text}");
+        assert!((1..=2).contains(&legs.len()) && legs.bytes().all(|b| b.is_ascii_digit()), "{text}");
+        different.insert(text);
+    }
+    assert!(different.len() > 20, "they are drawn: {different:?}");
 }
 
 #[test]
