@@ -8,8 +8,8 @@ use std::time::Duration;
 use super::app::App;
 use super::error::ApiError;
 
-/// How long a client may take to send its body.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Seconds that a client may take to send its body, if a request may take as long.
+const PATIENCE: u64 = 60;
 
 /// The body of a request as text.
 pub async fn text(app: &App, request: Request) -> Result<String, ApiError> {
@@ -17,12 +17,13 @@ pub async fn text(app: &App, request: Request) -> Result<String, ApiError> {
     if is_announced(request.headers(), limit) {
         return Err(ApiError::too_large(limit));
     }
-    let read = tokio::time::timeout(PATIENCE, to_bytes(request.into_body(), limit));
+    let seconds = PATIENCE.min(app.args.server.timeout);
+    let read = tokio::time::timeout(Duration::from_secs(seconds), to_bytes(request.into_body(), limit));
     let bytes = match read.await {
         Ok(Ok(bytes)) => bytes,
         Ok(Err(error)) if is_limit(&error) => return Err(ApiError::too_large(limit)),
         Ok(Err(error)) => return Err(ApiError::invalid(format!("the body cannot be read: {error}"))),
-        Err(_) => return Err(ApiError::timeout(PATIENCE.as_secs())),
+        Err(_) => return Err(ApiError::slow(seconds)),
     };
     String::from_utf8(bytes.into()).map_err(|_| ApiError::invalid("the body is not UTF-8"))
 }

@@ -88,6 +88,11 @@ impl ApiError {
         ApiError::new(StatusCode::GATEWAY_TIMEOUT, "timeout_error", message)
     }
 
+    pub fn slow(seconds: u64) -> ApiError {
+        let message = format!("the body did not come within {seconds} seconds");
+        ApiError::new(StatusCode::GATEWAY_TIMEOUT, "timeout_error", message)
+    }
+
     /// Now is a bad time: the client may try again.
     pub fn unavailable(message: impl Into<String>) -> ApiError {
         ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable_error", message)

@@ -111,6 +111,14 @@ fn what_is_no_good_request_gets_an_error_object_and_the_next_one_its_answer() {
 }
 
 #[test]
+fn a_body_that_does_not_come_is_not_waited_for_longer_than_a_request_may_take() {
+    let server = Server::start(&["-np", "1", "--timeout", "1"]);
+    let (status, error) = error(&talk(&server, &post("Content-Length: 100\r\n", HALF), false));
+    assert_eq!((status, &error["type"]), (504, &json!("timeout_error")));
+    assert_eq!(error["message"], "the body did not come within 1 seconds");
+}
+
+#[test]
 fn what_is_no_http_is_refused_and_the_next_request_is_answered() {
     let server = Server::start(&["-np", "1"]);
     let headers: String = (0..500).map(|i| format!("X-{i}: a\r\n")).collect();
