@@ -178,6 +178,10 @@ where
 
 /// The value and what it should be, out of serde's words for it.
 fn wrong_type(why: &str) -> Option<(&str, &str)> {
+    // A list that serde tries to take for a struct.
+    if why.starts_with("invalid length ") && why.contains(", expected struct ") {
+        return Some(("a list", "an object"));
+    }
     let rest = why.strip_prefix("invalid type: ").or_else(|| why.strip_prefix("invalid value: "))?;
     let (got, expected) = rest.rsplit_once(", expected ")?;
     // "integer `3`" and "string \"x\"" tell the value; "map" and "null" have none.

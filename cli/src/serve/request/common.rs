@@ -2,7 +2,7 @@
 
 use sda::engine::Generation;
 use sda::llama::Model;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use super::constraint::Constraint;
 use super::foreign::Foreign;
@@ -44,7 +44,7 @@ pub struct Common {
     pub cache_prompt: Option<bool>,
     pub timings_per_token: Option<bool>,
     pub return_progress: Option<bool>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_none")]
     pub sda: Sda,
     #[serde(skip)]
     samplers: Samplers,
@@ -163,6 +163,11 @@ impl Common {
         settings.steer_after_think = self.sda.steer_after_think.unwrap_or(settings.steer_after_think);
         Ok(())
     }
+}
+
+/// Null is what is not there.
+fn or_none<'de, T: Deserialize<'de> + Default, D: Deserializer<'de>>(from: D) -> Result<T, D::Error> {
+    Ok(Option::deserialize(from)?.unwrap_or_default())
 }
 
 /// One value that has two names.

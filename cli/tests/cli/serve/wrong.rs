@@ -96,7 +96,8 @@ fn a_wrong_value_is_refused_by_the_name_of_its_field() {
             "chat_template_kwargs",
             "without messages",
         ),
-        (chat(json!({ "sda": 5 })), "sda", "sda is 5"),
+        (chat(json!({ "sda": 5 })), "sda", "sda is 5, must be an object"),
+        (chat(json!({ "sda": [] })), "sda", "sda is a list, must be an object"),
         (chat(json!({ "sda": { "guidance": "x" } })), "sda.guidance", "sda.guidance is \"x\""),
         (chat(json!({ "sda": { "preset": "kindness" } })), "sda.preset", "empathy"),
         (chat(json!({ "sda": { "preset": "empathy", "instruction": "x" } })), "sda.preset", "one of the two"),
@@ -155,6 +156,9 @@ fn a_wrong_value_is_refused_by_the_name_of_its_field() {
         "negative_prompt": "", "samplers": ["top_k"], "user": "me", "top_k": -1, "temperature": null,
         "sda": { "guidance": null, "later": 1 } }));
     assert_eq!(server.post("/v1/chat/completions", &welcome).status, 200);
+    let none = chat(json!({ "sda": null, "stop": null, "n": null, "seed": null, "negative_prompt": null,
+        "guidance_scale": null, "response_format": null, "stream_options": null }));
+    assert_eq!(server.post("/v1/chat/completions", &none).status, 200);
 }
 
 #[test]
