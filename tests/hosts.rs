@@ -214,7 +214,7 @@ mod hosts {
         for host in ALL {
             let expected = match host {
                 "rust" => ["No such file", "amplification is NaN, must be"],
-                "paired.py" => ["cannot load the model", "amplification is NaN, must be"],
+                "paired.py" | "paired-cpp" => ["cannot load the model", "amplification is NaN, must be"],
                 _ => ["cannot load the model", "a setting is outside its range"],
             };
             for (model, amplification, expected) in

@@ -5,7 +5,6 @@
 
 #include <cstdio>
 #include <exception>
-#include <memory>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -13,42 +12,9 @@
 #include "llama-cpp.h"
 #include "sda_llama.h"
 
+#include "sda.hpp"
+
 namespace {
-
-struct free_sda {
-    void operator()(sda_pair *pair) const { sda_pair_free(pair); }
-    void operator()(sda_sampler *sampler) const { sda_sampler_free(sampler); }
-};
-using sda_pair_ptr = std::unique_ptr<sda_pair, free_sda>;
-using sda_sampler_ptr = std::unique_ptr<sda_sampler, free_sda>;
-
-// Room for the text of an error, where a function makes a handle.
-struct error_text {
-    char text[512] = "";
-};
-
-[[noreturn]] void fail(int32_t status, const char *call, const char *reason) {
-    throw std::runtime_error(std::string(call) + ": " + sda_status_str(status) + " (" + reason + ")");
-}
-
-void check(int32_t status, const char *call, const error_text &error) {
-    if (status != SDA_OK) {
-        fail(status, call, error.text);
-    }
-}
-
-// For calls on a handle, which keeps the reason.
-void check(int32_t status, const char *call, const sda_pair_ptr &pair) {
-    if (status != SDA_OK) {
-        fail(status, call, sda_pair_error(pair.get()));
-    }
-}
-
-void check(int32_t status, const char *call, const sda_sampler_ptr &sampler) {
-    if (status != SDA_OK) {
-        fail(status, call, sda_sampler_error(sampler.get()));
-    }
-}
 
 template <class T> T *check(T *pointer, const char *what) {
     if (pointer == nullptr) {
@@ -109,45 +75,27 @@ void run(const char *path, const std::string &prompt, const std::string &instruc
 
     sda_host host;
     sda_llama_host(&host);
-    error_text error;
-    sda_pair *new_pair = nullptr;
-    check(sda_pair_new(&host, ctx.get(), 0, 1, error.text, sizeof error.text, &new_pair), "sda_pair_new",
-          error);
-    const sda_pair_ptr pair(new_pair);
-    const auto plain = tokenize_chat(model.get(), prompt, "");
-    const auto instructed = tokenize_chat(model.get(), prompt, instruction);
-    check(sda_pair_prefill(pair.get(), plain.data(), plain.size(), instructed.data(), instructed.size(),
-                           nullptr),
-          "sda_pair_prefill", pair);
+    auto pair = sda::pair::make(host, ctx.get(), 0, 1).value();
+    pair.prefill(tokenize_chat(model.get(), prompt, ""), tokenize_chat(model.get(), prompt, instruction)).value();
 
-    sda_params params;
-    check(sda_params_init(&params, sizeof params), "sda_params_init",
-          error_text{"sda.h and libsda do not fit"});
+    auto params = sda::defaults<sda_params>();
     params.amplification = amplification;
     params.temperature = seed < 0 ? 0.0f : params.temperature; // the most likely token each time
-    sda_sampler *new_sampler = nullptr;
-    check(sda_sampler_new_paired(pair.get(), &params, error.text, sizeof error.text, &new_sampler),
-          "sda_sampler_new_paired", error);
-    const sda_sampler_ptr sda(new_sampler);
-
-    llama_sampler *steering = nullptr;
-    check(sda_sampler_to_llama(sda.get(), &steering), "sda_sampler_to_llama", sda);
+    const auto sampler = sda::sampler::make_paired(pair, params).value();
     const llama_sampler_ptr chain(llama_sampler_chain_init(llama_sampler_chain_default_params()));
-    llama_sampler_chain_add(chain.get(), steering); // the chain owns it now
+    sda::add_to_chain(sampler, chain.get()).value();
     llama_sampler_chain_add(chain.get(), llama_sampler_init_top_p(0.95f, 1));
     llama_sampler_chain_add(chain.get(), llama_sampler_init_dist(static_cast<uint32_t>(seed)));
 
     for (int i = 0; i < n_tokens; i++) {
-        int32_t row = 0;
-        check(sda_pair_row(pair.get(), SDA_SIDE_INSTRUCTED, &row), "sda_pair_row", pair);
-        const llama_token token = llama_sampler_sample(chain.get(), ctx.get(), row);
-        check(sda_sampler_status(sda.get()), "steering", sda);
+        const llama_token token = llama_sampler_sample(chain.get(), ctx.get(), pair.row().value());
+        sampler.check().value();
         if (llama_vocab_is_eog(vocab, token)) {
             break;
         }
         std::printf("%s", ids ? (std::to_string(token) + " ").c_str() : piece(vocab, token).c_str());
         std::fflush(stdout);
-        check(sda_pair_step(pair.get(), token), "sda_pair_step", pair);
+        pair.step(token).value();
     }
     std::putchar('\n');
 }
