@@ -1,10 +1,30 @@
-# What packagers make. Included by the Makefile.
+# What is published, and what packagers make. Included by the Makefile.
 
-.PHONY: test-package deb test-deb
+.PHONY: test-package test-crates deb test-deb
 
-test-package: test-capi test-deb ## make the packages of cargo-c and Debian, and look at what is inside
+test-package: test-crates test-capi test-deb ## make the packages of crates.io, cargo-c and Debian, and look at what is inside
 
 VERSION := $(shell sed -n '/^\[workspace.package\]/,/^\[/s/^version = "\(.*\)"/\1/p' Cargo.toml)
+
+# Every crate that is published, from its own archive, without the network. They are unpacked beside each other, since none
+# is on crates.io, and built in the folders of `make plugin` and `make build`: cargo package itself would build llama.cpp
+# once more.
+PACKAGE := $(CARGO_TARGET_DIR)/package
+CRATES := sda sda-capi sda-cli
+test-crates: setup
+	rm -rf "$(PACKAGE)/package" "$(PACKAGE)/unpacked"
+	"$(CARGO)" package --quiet --locked --offline --allow-dirty $(CRATES:%=-p %) --no-verify --target-dir "$(PACKAGE)"
+	@mkdir -p "$(PACKAGE)/unpacked" && cd "$(PACKAGE)/unpacked" && set -e && members= && \
+	for crate in $(CRATES); do \
+	    tar -xf "$(PACKAGE)/package/$$crate-$(VERSION).crate" && members="$$members\"$$crate-$(VERSION)\", "; \
+	    test -s "$$crate-$(VERSION)/LICENSE" || { echo "error: $$crate has no LICENSE" >&2; exit 1; }; \
+	done && \
+	printf '[workspace]\nresolver = "3"\nmembers = [%s]\n[patch.crates-io]\nsda = { path = "sda-%s" }\n' \
+	    "$$members" "$(VERSION)" >Cargo.toml && cp "$(CURDIR)/Cargo.lock" .
+	cd "$(PACKAGE)/unpacked" && CARGO_TARGET_DIR="$(PLUGIN_TARGET_DIR)" RUSTFLAGS= $(LTO) "$(CARGO)" build --release --offline -p sda-capi
+	cd "$(PACKAGE)/unpacked" && RUSTFLAGS='$(RUSTFLAGS)' "$(CURDIR)/scripts/tools.sh" run \
+	    "$(CARGO)" build --release --offline -p sda-cli
+	test "$$($(SDA) --version)" = "sda $(VERSION)"
 
 # Built beside a copy of the sources, since dpkg-buildpackage writes into the folder and above it.
 DEB := $(CARGO_TARGET_DIR)/deb
