@@ -270,7 +270,8 @@ fn llama_cpps_short_words_are_understood() {
     for (word, option) in words {
         refused(&[word], &format!("a value is required for '{option} <"));
     }
-    refused(&["-mm=1"], "unexpected value '1' for '--no-mmap'");
+    refused(&["-nr=1"], "unexpected value '1' for '--no-repack'");
+    refused(&["-mm=x.gguf"], "--mmproj of llama.cpp is no option of sda");
     refused(&["-ub=0"], "invalid value '0' for '--ubatch-size <N>'");
     // And the value gets there.
     let said = |args: &[&str]| stdout(&generate(&[&["-n", "8", "--temp", "0"], args].concat()));
