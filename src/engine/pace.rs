@@ -7,10 +7,13 @@ use std::time::Duration;
 const MOST_ROWS: usize = 512;
 
 /// The fewest, so that every prompt gets through.
-const FEWEST_ROWS: usize = 8;
+const FEWEST_ROWS: usize = 2;
 
-/// Before anything was timed.
-const FIRST_ROWS: usize = 32;
+/// Before any was timed beside a step. A row of so small a batch takes longer than one of many, so it is timed first.
+const FIRST_ROWS: usize = 4;
+
+/// What rows add to a decode is at least this part of it, so that rows which seem to take no time are tried in larger numbers.
+const LEAST_SHARE: f64 = 0.05;
 
 /// How much a new time counts against those before.
 const WEIGHT: f64 = 0.25;
@@ -35,7 +38,7 @@ impl Pace {
     pub(super) fn rows(&self, steps_any: bool) -> usize {
         let Some(max_gap) = self.max_gap.filter(|_| steps_any) else { return MOST_ROWS };
         match (self.step, self.row) {
-            (Some(step), Some(row)) if row > 0.0 => {
+            (Some(step), Some(row)) => {
                 (((max_gap - 1.0) * step / row) as usize).clamp(FEWEST_ROWS, MOST_ROWS)
             }
             _ => FIRST_ROWS,
@@ -48,18 +51,13 @@ impl Pace {
         let learn = |known: &mut Option<f64>, new: f64| {
             *known = Some(known.map_or(new, |known| known + WEIGHT * (new - known)));
         };
-        match (steps_any, prompt_rows) {
-            (true, 0) => learn(&mut self.step, time),
-            (_, 0) => {}
-            (true, n) => {
-                if let Some(step) = self.step {
-                    learn(&mut self.row, (time - step).max(0.0) / n as f64);
-                }
+        match (steps_any, prompt_rows, self.step) {
+            (true, 0, _) => learn(&mut self.step, time),
+            (true, n, Some(step)) => {
+                let added = (time - step).max(LEAST_SHARE * step);
+                learn(&mut self.row, added / n as f64);
             }
-            // With nothing beside, a row of many takes less; it is a beginning.
-            (false, n) => {
-                self.row.get_or_insert(time / n as f64);
-            }
+            _ => {}
         }
     }
 }
@@ -96,9 +94,10 @@ mod tests {
         let mut pace = Pace::default();
         pace.set_max_gap(Some(100.0));
         pace.saw(10 * MS, true, 0);
-        pace.saw(10 * MS, true, 512);
-        assert_eq!(pace.rows(true), FIRST_ROWS, "rows that take no time say nothing");
-        pace.saw(11 * MS, true, 512);
-        assert_eq!(pace.rows(true), MOST_ROWS);
+        assert_eq!(pace.rows(true), FIRST_ROWS, "nothing is known of rows");
+        pace.saw(10 * MS, true, 4);
+        assert_eq!(pace.rows(true), MOST_ROWS, "rows that take no time");
+        pace.set_max_gap(Some(2.0));
+        assert_eq!(pace.rows(true), 80, "and not without measure");
     }
 }

@@ -12,7 +12,7 @@ use crate::ui::console::note;
 
 /// How many times as long as others a step may take that also reads a part of a prompt, so that an answer that is
 /// streamed does not falter.
-const MAX_GAP: f64 = 2.5;
+const MAX_GAP: f64 = 2.0;
 
 /// Loads the model, and lets requests in.
 pub fn engine(app: &Arc<App>) -> Outcome<Engine> {
