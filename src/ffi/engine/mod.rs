@@ -14,6 +14,9 @@ mod model;
 mod settings;
 
 #[cfg(feature = "bundled")]
+mod generate_params;
+
+#[cfg(feature = "bundled")]
 mod request;
 
 #[cfg(feature = "bundled")]
@@ -30,8 +33,8 @@ mod handle;
 
 pub use answer::*;
 pub use devices::*;
+pub use generate_params::*;
 pub use handle::*;
 pub use load::*;
 pub use model::*;
-pub use request::*;
 pub use settings::*;

@@ -3,7 +3,8 @@
 use std::ffi::c_char;
 
 use super::super::text::{optional, text};
-use super::request::{CGenerateParams, list};
+use super::generate_params::CGenerateParams;
+use super::request::list;
 use crate::error::Result;
 use crate::llama::{SamplerKind, Sampling};
 
