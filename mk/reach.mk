@@ -1,6 +1,6 @@
 # Builds for other machines, and their tests under an emulator. Included by the Makefile.
 
-.PHONY: test-arm64
+.PHONY: test-arm64 test-windows
 
 # Flags for this machine's CPU would be wrong for another.
 ARM64 := aarch64-unknown-linux-gnu
@@ -31,3 +31,22 @@ test-arm64: ## cross-build the plugin for ARM64 Linux, run its Rust and C tests 
 	SDA_PLUGIN_LIB="$(CROSS)/$(ARM64)/release/libsda.so" SDA_BINUTILS=aarch64-linux-gnu- \
 	    "$(CARGO)" test --locked --target $(ARM64) --lib --test core --test alloc --test symbols $(TESTFLAGS)
 	$(call cross_c_tests,$(ARM64),-DCMAKE_CROSSCOMPILING_EMULATOR="qemu-aarch64;-L;$(ARM64_SYSROOT)")
+
+WINDOWS := x86_64-pc-windows-gnu
+# Windows of its own, so that ~/.wine stays as it is.
+WINE := $(CROSS)/wine
+test-windows: export WINEPREFIX := $(WINE)
+test-windows: export WINEDEBUG := -all
+test-windows: export WINEDLLOVERRIDES := mscoree,mshtml=
+test-windows: export RUSTFLAGS :=
+test-windows: export CARGO_TARGET_X86_64_PC_WINDOWS_GNU_LINKER := x86_64-w64-mingw32-gcc
+test-windows: export CARGO_TARGET_X86_64_PC_WINDOWS_GNU_RUNNER := wine
+test-windows: ## build the plugin for Windows with MinGW, run its Rust and C tests under wine
+	$(call cross_tree,$(WINDOWS))
+	SDA_PLUGIN_DLL="$(CROSS)/$(WINDOWS)/release/sda.dll" SDA_BINUTILS=x86_64-w64-mingw32- \
+	    "$(CARGO)" test --locked --test symbols $(TESTFLAGS) dll -- --ignored
+	wine wineboot --init && wineserver --wait
+	@dll="$(WINE)/drive_c/windows/system32/bcryptprimitives.dll"; test -e "$$dll" || \
+	    x86_64-w64-mingw32-gcc -Wall -Wextra -Werror -O1 -shared -o "$$dll" tests/wine/bcryptprimitives.c
+	$(call cross_c_tests,$(WINDOWS),-DCMAKE_CROSSCOMPILING_EMULATOR=wine)
+	"$(CARGO)" test --locked --target $(WINDOWS) --features judge --lib --test core --test alloc --test judge $(TESTFLAGS)

@@ -5,7 +5,9 @@
 #   install.sh uninstall
 #
 # Reads DESTDIR, PREFIX, LIBDIR and INCLUDEDIR. The installed tree can be moved: the pkg-config file and the
-# CMake package find everything relative to themselves, so LIBDIR and INCLUDEDIR have to lie below PREFIX.
+# CMake package find everything relative to themselves, so LIBDIR and INCLUDEDIR have to lie below PREFIX. What is
+# built decides the names, so a library for another system can be installed: a DLL goes to PREFIX/bin, as Windows
+# has it, and its import library to LIBDIR.
 
 set -eu
 
@@ -33,6 +35,7 @@ way_up() {
 # Prints the name under which programs look for the shared library $1 at run time.
 run_time_name() {
     case $1 in
+    *.dll) printf '%s\n' "${1##*/}" ;;
     *.dylib) otool -D "$1" | sed -n '2s:.*/::p' ;;
     *) readelf -d "$1" | sed -n 's/.*(SONAME).*\[\(.*\)\].*/\1/p' ;;
     esac
@@ -47,7 +50,8 @@ fill() {
         -e "s|@LIBDIR@|$lib|g" \
         -e "s|@INCLUDEDIR@|$include|g" \
         -e "s|@PREFIX_FROM_LIBDIR@|$up|g" \
-        -e "s|@SHARED_FILE@|$shared|g" \
+        -e "s|@SHARED_FILE@|$folder/$shared|g" \
+        -e "s|@IMPORT_FILE@|$import|g" \
         -e "s|@SHARED_NAME@|$name|g" \
         -e "s|@NATIVE_LIBS@|$native|g" \
         -e "s|@NATIVE_LIBS_CMAKE@|$native_cmake|g" "$1"
@@ -63,6 +67,7 @@ version=$(sed -n '/^\[workspace.package\]/,/^\[/s/^version = "\(.*\)"/\1/p' "$ro
 [ -n "$version" ] || die "$root/Cargo.toml has no version in [workspace.package]"
 to_lib=$DESTDIR$LIBDIR
 to_include=$DESTDIR$INCLUDEDIR
+to_bin=$DESTDIR$PREFIX/bin
 
 case ${1:-} in
 install) [ $# -eq 3 ] || die "usage: install.sh install FOLDER FILE" ;;
@@ -71,7 +76,7 @@ uninstall)
         rm -f "$to_include/${header##*/}"
     done
     rm -f "$to_lib"/libsda.so "$to_lib"/libsda.so.* "$to_lib"/libsda.dylib "$to_lib"/libsda.*.dylib \
-        "$to_lib/libsda.a" "$to_lib/pkgconfig/sda.pc"
+        "$to_lib/libsda.dll.a" "$to_bin/sda.dll" "$to_lib/libsda.a" "$to_lib/pkgconfig/sda.pc"
     rm -rf "$to_lib/cmake/sda"
     exit 0
     ;;
@@ -79,17 +84,18 @@ uninstall)
 esac
 
 built=$2
-if [ -e "$built/libsda.dylib" ]; then
-    library=$built/libsda.dylib
-else
-    library=$built/libsda.so
-fi
+library=$built/libsda.so
+for candidate in "$built/libsda.dylib" "$built/sda.dll"; do
+    [ ! -e "$candidate" ] || library=$candidate
+done
 [ -e "$library" ] && [ -e "$built/libsda.a" ] || die "$built holds no libsda: run \`make plugin\` first"
 name=$(run_time_name "$library")
 [ -n "$name" ] || die "$library has no SONAME"
 
 # The file has the whole version in its name, the run-time name and the link-time name point to it.
+folder=$lib import=
 case $name in
+sda.dll) shared=$name link=libsda.dll.a abi=$version folder=bin import=$lib/$link ;;
 libsda.so.*) shared=libsda.so.$version link=libsda.so abi=${name#libsda.so.} ;;
 libsda.*.dylib) shared=libsda.$version.dylib link=libsda.dylib abi=${name#libsda.} abi=${abi%.dylib} ;;
 *) die "$library has the run-time name $name, expected libsda.so.ABI" ;;
@@ -113,9 +119,15 @@ for header in "$root"/include/*.h "$root"/include/*.hpp; do
     install -m 644 "$header" "$to_include"
 done
 install -m 644 "$built/libsda.a" "$to_lib"
-install -m 755 "$library" "$to_lib/$shared"
-[ "$name" = "$shared" ] || ln -sf "$shared" "$to_lib/$name"
-ln -sf "$name" "$to_lib/$link"
+if [ -n "$import" ]; then
+    install -d "$to_bin"
+    install -m 755 "$library" "$to_bin/$shared"
+    install -m 644 "$built/$link" "$to_lib"
+else
+    install -m 755 "$library" "$to_lib/$shared"
+    [ "$name" = "$shared" ] || ln -sf "$shared" "$to_lib/$name"
+    ln -sf "$name" "$to_lib/$link"
+fi
 for template in sda.pc sda-config.cmake sda-config-version.cmake; do
     case $template in
     *.pc) target=$to_lib/pkgconfig/$template ;;

@@ -77,6 +77,38 @@ fn the_library_with_llama_cpp_exports_all_functions_of_the_header_and_no_others(
     assert_soname(&library);
 }
 
+/// The lines of `objdump -p` below a heading, until the next empty one.
+fn section<'a>(text: &'a str, heading: &str) -> impl Iterator<Item = &'a str> {
+    let (_, below) = text.split_once(heading).unwrap_or_else(|| panic!("no {heading}: {text}"));
+    below.lines().skip(1).take_while(|line| !line.trim().is_empty())
+}
+
+/// What Windows has itself. The C compiler's own (libgcc_s_seh-1.dll, libwinpthread-1.dll) would have to be shipped.
+const WINDOWS: [&str; 8] =
+    ["kernel32", "ntdll", "msvcrt", "userenv", "ws2_32", "bcryptprimitives", "advapi32", "api-ms-win-"];
+
+#[test]
+#[ignore = "`make test-windows` builds the DLL"]
+fn the_dll_exports_the_functions_of_the_header_and_no_others() {
+    let dll = std::env::var_os("SDA_PLUGIN_DLL").expect("SDA_PLUGIN_DLL is set by make").into();
+    let text = run("objdump", &["-p"], &dll);
+    let names = section(&text, "[Ordinal/Name Pointer] Table");
+    let exported: BTreeSet<_> =
+        names.filter_map(|line| line.split_whitespace().last()).map(str::to_owned).collect();
+    assert_eq!(exported, sda_h::functions(false));
+}
+
+#[test]
+#[ignore = "`make test-windows` builds the DLL"]
+fn the_dll_needs_no_others_than_those_of_windows() {
+    let dll = std::env::var_os("SDA_PLUGIN_DLL").expect("SDA_PLUGIN_DLL is set by make").into();
+    let text = run("objdump", &["-p"], &dll);
+    let needed: Vec<_> = text.lines().filter_map(|line| line.trim().strip_prefix("DLL Name: ")).collect();
+    assert!(needed.contains(&"KERNEL32.dll"), "{needed:?}");
+    let foreign = |name: &&str| !WINDOWS.iter().any(|known| name.to_lowercase().starts_with(known));
+    assert_eq!(needed.into_iter().filter(foreign).collect::<Vec<_>>(), Vec::<&str>::new());
+}
+
 /// A library that was built for one CPU has wide vectors everywhere.
 #[cfg(target_arch = "x86_64")]
 #[test]

@@ -13,7 +13,10 @@ fn sources(folder: &Path, found: &mut Vec<(String, String)>) {
         if path.is_dir() {
             sources(&path, found);
         } else if path.extension().is_some_and(|extension| extension == "rs") {
-            found.push((path.display().to_string(), std::fs::read_to_string(&path).unwrap()));
+            found.push((
+                path.display().to_string().replace(std::path::MAIN_SEPARATOR, "/"),
+                std::fs::read_to_string(&path).unwrap(),
+            ));
         }
     }
 }

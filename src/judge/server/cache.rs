@@ -60,6 +60,10 @@ impl Cache {
         Ok(decode(&bytes, key))
     }
 
+    fn holds(&self, key: &CacheKey) -> bool {
+        matches!(self.get(key), Ok(Some(_)))
+    }
+
     /// Stores a verdict, replacing what is there.
     ///
     /// # Errors
@@ -67,7 +71,13 @@ impl Cache {
     pub(crate) fn put(&self, key: &CacheKey, verdict: &Verdict) -> Result<()> {
         let path = self.path(key);
         let entry = json!({ "version": VERSION, "key": key.0, "samples": verdict.samples });
-        replace(&path, entry.to_string().as_bytes()).map_err(|e| io_error(&path, &e))
+        match replace(&path, entry.to_string().as_bytes()) {
+            // Windows refuses to replace a file that is open. Another process has just stored the same verdict.
+            Err(e) if cfg!(windows) && e.kind() == io::ErrorKind::PermissionDenied && self.holds(key) => {
+                Ok(())
+            }
+            stored => stored.map_err(|e| io_error(&path, &e)),
+        }
     }
 }
 
