@@ -12,6 +12,9 @@ fn main() {
         }
         "macos" | "ios" => {
             println!("cargo:rustc-cdylib-link-arg=-Wl,-install_name,@rpath/libsda.{ABI_VERSION}.dylib");
+            println!(
+                "cargo:rustc-cdylib-link-arg=-Wl,-compatibility_version,{ABI_VERSION},-current_version,{ABI_VERSION}"
+            );
         }
         _ => {}
     }

@@ -1,6 +1,6 @@
 # Builds for other machines, and their tests under an emulator. Included by the Makefile.
 
-.PHONY: test-arm64 test-windows
+.PHONY: test-arm64 test-windows check-macos
 
 # Flags for this machine's CPU would be wrong for another.
 ARM64 := aarch64-unknown-linux-gnu
@@ -50,3 +50,20 @@ test-windows: ## build the plugin for Windows with MinGW, run its Rust and C tes
 	    x86_64-w64-mingw32-gcc -Wall -Wextra -Werror -O1 -shared -o "$$dll" tests/wine/bcryptprimitives.c
 	$(call cross_c_tests,$(WINDOWS),-DCMAKE_CROSSCOMPILING_EMULATOR=wine)
 	"$(CARGO)" test --locked --target $(WINDOWS) --features judge --lib --test core --test alloc --test judge $(TESTFLAGS)
+
+# Neither a C compiler nor the SDK of macOS is at hand, so stand-ins are: nothing is compiled or linked, and the types of
+# all Rust are checked, the bindings to llama.cpp included.
+MACOS := aarch64-apple-darwin
+check-macos: setup ## check the types of library and command for macOS, without its C compiler
+	cc="$$(cc -print-file-name=include)" && CARGO_TARGET_DIR="$(CROSS)" RUSTFLAGS= CMAKE="$(CURDIR)/tests/macos/cmake" \
+	CC_aarch64_apple_darwin="$(CURDIR)/tests/macos/cc" CXX_aarch64_apple_darwin="$(CURDIR)/tests/macos/cc" \
+	AR_aarch64_apple_darwin="$(CURDIR)/tests/macos/ar" \
+	BINDGEN_EXTRA_CLANG_ARGS="-ffreestanding -isystem $(CURDIR)/tests/macos/include -isystem $$cc" scripts/tools.sh run \
+	    "$(CARGO)" check --locked --target $(MACOS) --workspace --all-targets --features bundled,judge
+	@macos="$(CROSS)/macos" && rm -rf "$$macos" && mkdir -p "$$macos/built" && \
+	    touch "$$macos/built/libsda.dylib" "$$macos/built/libsda.a" && echo '-framework Security -lSystem' >"$$macos/libs" && \
+	    PATH="$(CURDIR)/tests/macos:$$PATH" DESTDIR="$$macos" PREFIX=/sda LIBDIR=/sda/lib INCLUDEDIR=/sda/include \
+	        scripts/install.sh install "$$macos/built" "$$macos/libs" && cd "$$macos/sda/lib" && set -x && \
+	    test -e libsda.dylib && test "$$(readlink libsda.dylib)" = libsda.2.dylib && \
+	    grep -q '^Libs.private: -framework Security' pkgconfig/sda.pc && \
+	    grep -q '"@rpath/libsda.2.dylib"' cmake/sda/sda-config.cmake

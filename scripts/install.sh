@@ -36,7 +36,7 @@ way_up() {
 run_time_name() {
     case $1 in
     *.dll) printf '%s\n' "${1##*/}" ;;
-    *.dylib) otool -D "$1" | sed -n '2s:.*/::p' ;;
+    *.dylib) otool -D "$1" | sed -n 2p ;;
     *) readelf -d "$1" | sed -n 's/.*(SONAME).*\[\(.*\)\].*/\1/p' ;;
     esac
 }
@@ -52,7 +52,7 @@ fill() {
         -e "s|@PREFIX_FROM_LIBDIR@|$up|g" \
         -e "s|@SHARED_FILE@|$folder/$shared|g" \
         -e "s|@IMPORT_FILE@|$import|g" \
-        -e "s|@SHARED_NAME@|$name|g" \
+        -e "s|@SHARED_NAME@|$soname|g" \
         -e "s|@NATIVE_LIBS@|$native|g" \
         -e "s|@NATIVE_LIBS_CMAKE@|$native_cmake|g" "$1"
 }
@@ -91,6 +91,8 @@ done
 [ -e "$library" ] && [ -e "$built/libsda.a" ] || die "$built holds no libsda: run \`make plugin\` first"
 name=$(run_time_name "$library")
 [ -n "$name" ] || die "$library has no SONAME"
+# On macOS it comes with a folder, @rpath/, which CMake wants to know.
+soname=$name name=${name##*/}
 
 # The file has the whole version in its name, the run-time name and the link-time name point to it.
 folder=$lib import=

@@ -1,0 +1,2 @@
+/* All that llama.h wants of the C library. */
+typedef struct FILE FILE;
