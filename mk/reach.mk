@@ -1,6 +1,6 @@
 # Builds for other machines, and their tests under an emulator. Included by the Makefile.
 
-.PHONY: test-arm64 test-windows check-macos
+.PHONY: test-arm64 wine test-windows windows-command test-windows-command check-macos
 
 # Flags for this machine's CPU would be wrong for another.
 ARM64 := aarch64-unknown-linux-gnu
@@ -35,21 +35,50 @@ test-arm64: ## cross-build the plugin for ARM64 Linux, run its Rust and C tests 
 WINDOWS := x86_64-pc-windows-gnu
 # Windows of its own, so that ~/.wine stays as it is.
 WINE := $(CROSS)/wine
-test-windows: export WINEPREFIX := $(WINE)
-test-windows: export WINEDEBUG := -all
-test-windows: export WINEDLLOVERRIDES := mscoree,mshtml=
+wine test-windows test-windows-command: export WINEPREFIX := $(WINE)
+wine test-windows test-windows-command: export WINEDEBUG := -all
+wine test-windows test-windows-command: export WINEDLLOVERRIDES := mscoree,mshtml=
+wine:
+	mkdir -p "$(CROSS)" && wine wineboot --init && wineserver --wait
+	@dll="$(WINE)/drive_c/windows/system32/bcryptprimitives.dll"; test -e "$$dll" || \
+	    x86_64-w64-mingw32-gcc -Wall -Wextra -Werror -O1 -shared -o "$$dll" tests/wine/bcryptprimitives.c
+
 test-windows: export RUSTFLAGS :=
 test-windows: export CARGO_TARGET_X86_64_PC_WINDOWS_GNU_LINKER := x86_64-w64-mingw32-gcc
 test-windows: export CARGO_TARGET_X86_64_PC_WINDOWS_GNU_RUNNER := wine
-test-windows: ## build the plugin for Windows with MinGW, run its Rust and C tests under wine
+test-windows: wine ## build the plugin for Windows with MinGW, run its Rust and C tests under wine
 	$(call cross_tree,$(WINDOWS))
 	SDA_PLUGIN_DLL="$(CROSS)/$(WINDOWS)/release/sda.dll" SDA_BINUTILS=x86_64-w64-mingw32- \
 	    "$(CARGO)" test --locked --test symbols $(TESTFLAGS) dll -- --ignored
-	wine wineboot --init && wineserver --wait
-	@dll="$(WINE)/drive_c/windows/system32/bcryptprimitives.dll"; test -e "$$dll" || \
-	    x86_64-w64-mingw32-gcc -Wall -Wextra -Werror -O1 -shared -o "$$dll" tests/wine/bcryptprimitives.c
 	$(call cross_c_tests,$(WINDOWS),-DCMAKE_CROSSCOMPILING_EMULATOR=wine)
 	"$(CARGO)" test --locked --target $(WINDOWS) --features judge --lib --test core --test alloc --test judge $(TESTFLAGS)
+
+# The command with llama.cpp inside. GCC's std::thread wants the posix variant of MinGW; its AVX code must not take the
+# stack for aligned, which Windows does not align (GCC's fault 54412). In C, an older Windows is named, since the headers
+# of MinGW 10 lack THREAD_POWER_THROTTLING_STATE. ggml's archives have no `lib` in their names on Windows and llama-cpp-sys-2
+# does not find them, so they are named here. libstdc++ and libgomp are linked statically: with the DLLs, std::call_once
+# would have two copies of its thread-local state, one of them empty.
+MINGW := x86_64-w64-mingw32
+MINGW_STATIC := $(CROSS)/mingw-static
+WINDOWS_FLAGS := -Wa,-muse-unaligned-vector-move
+windows-command test-windows-command: export RUSTFLAGS := -C target-cpu=x86-64-v3
+windows-command test-windows-command: export CARGO_TARGET_X86_64_PC_WINDOWS_GNU_LINKER := $(MINGW)-g++-posix
+windows-command test-windows-command: export CC_x86_64_pc_windows_gnu := $(MINGW)-gcc-posix
+windows-command test-windows-command: export CXX_x86_64_pc_windows_gnu := $(MINGW)-g++-posix
+windows-command test-windows-command: export AR_x86_64_pc_windows_gnu := $(MINGW)-ar
+windows-command test-windows-command: export CFLAGS_x86_64_pc_windows_gnu := -D_WIN32_WINNT=0x0601 $(WINDOWS_FLAGS)
+windows-command test-windows-command: export CXXFLAGS_x86_64_pc_windows_gnu := -D_WIN32_WINNT=0x0A00 $(WINDOWS_FLAGS)
+windows-command: setup ## build the command for Windows with MinGW
+	@mkdir -p "$(MINGW_STATIC)" && for library in libstdc++.a libgomp.a; do \
+	    ln -sf "$$($(MINGW)-g++-posix -print-file-name=$$library)" "$(MINGW_STATIC)/$$library"; done
+	export BINDGEN_EXTRA_CLANG_ARGS_x86_64_pc_windows_gnu="-idirafter $$(dirname \
+	    "$$($(MINGW)-gcc-posix -print-libgcc-file-name)")/include -idirafter /usr/$(MINGW)/include" && \
+	scripts/tools.sh run "$(CARGO)" rustc --release --locked -p sda-cli --bin sda --target $(WINDOWS) -- \
+	    -C link-args="-L$(MINGW_STATIC) -Wl,--start-group -l:ggml.a -l:ggml-cpu.a -l:ggml-base.a -lgomp -lstdc++ -lmingwex \
+	        -lmsvcrt -lmingw32 -lgcc -l:libpthread.a -lkernel32 -ladvapi32 -Wl,--end-group"
+
+test-windows-command: windows-command wine ## run the command for Windows under wine, on the default model
+	tests/wine/command.sh "$(CARGO_TARGET_DIR)/$(WINDOWS)/release/sda.exe" "$${SDA_TEST_MODEL:-$$($(FETCH) smollm2)}"
 
 # Neither a C compiler nor the SDK of macOS is at hand, so stand-ins are: nothing is compiled or linked, and the types of
 # all Rust are checked, the bindings to llama.cpp included.
