@@ -2,12 +2,12 @@
 
 .PHONY: test-package test-crates deb test-deb
 
-test-package: test-crates test-capi test-deb ## make the packages of crates.io, cargo-c and Debian, and look at what is inside
+test-package: test-crates test-capi test-deb ## make the packages of cargo, cargo-c and Debian, and look at what is inside
 
 VERSION := $(shell sed -n '/^\[workspace.package\]/,/^\[/s/^version = "\(.*\)"/\1/p' Cargo.toml)
 
 # Every crate that is published, from its own archive, without the network. They are unpacked beside each other, since none
-# is on crates.io, and built in the folders of `make plugin` and `make build`: cargo package itself would build llama.cpp
+# is on the registry, and built in the folders of `make plugin` and `make build`: cargo package itself would build llama.cpp
 # once more.
 PACKAGE := $(CARGO_TARGET_DIR)/package
 CRATES := sda sda-capi sda-cli
