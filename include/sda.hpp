@@ -95,10 +95,9 @@ inline result<float> amplify(int32_t function, float score) {
 }
 
 // Two or more sequences of a context, which hold different prompts and the same generated tokens.
-class pair {
+class pair : public detail::talking_owner<sda_pair, sda_pair_free, sda_pair_error> {
 public:
-    // Takes ownership of a handle.
-    explicit pair(sda_pair *handle) noexcept : handle_(handle) {}
+    using talking_owner::talking_owner;
 
     // Takes over two sequences of `ctx`, and empties them. The host frees `ctx`, after the last use of the pair.
     static result<pair> make(const sda_host &host, llama_context *ctx, int32_t plain_seq, int32_t instructed_seq) {
@@ -161,19 +160,6 @@ public:
 
     // Empties the sequences.
     result<void> clear() { return checked(sda_pair_clear(get())); }
-
-    // The handle, which stays this object's.
-    sda_pair *get() const noexcept { return handle_.get(); }
-
-    // Gives the handle away, to be freed with sda_pair_free().
-    sda_pair *release() noexcept { return handle_.release(); }
-
-private:
-    result<void> checked(int32_t status) const { return detail::checked(status, sda_pair_error(get())); }
-    template <class T> result<T> checked(int32_t status, T value) const {
-        return detail::checked(status, sda_pair_error(get()), value);
-    }
-    detail::owner<sda_pair, sda_pair_free> handle_;
 };
 
 // Appends one token to each of several pairs of one context, with a single decode for all of them or none.
@@ -187,10 +173,9 @@ inline result<void> step_all(view<sda_pair *const> pairs, view<const int32_t> to
 }
 
 // Steers one generation.
-class sampler {
+class sampler : public detail::talking_owner<sda_sampler, sda_sampler_free, sda_sampler_error> {
 public:
-    // Takes ownership of a handle.
-    explicit sampler(sda_sampler *handle) noexcept : handle_(handle) {}
+    using talking_owner::talking_owner;
 
     // Reads the plain branch from a pair, which may be freed before the sampler.
     static result<sampler> make_paired(const pair &from, const sda_params &params) {
@@ -282,19 +267,6 @@ public:
         const int32_t status = sda_sampler_stats(get(), &stats);
         return checked(status, stats);
     }
-
-    // The handle, which stays this object's.
-    sda_sampler *get() const noexcept { return handle_.get(); }
-
-    // Gives the handle away, to be freed with sda_sampler_free().
-    sda_sampler *release() noexcept { return handle_.release(); }
-
-private:
-    result<void> checked(int32_t status) const { return detail::checked(status, sda_sampler_error(get())); }
-    template <class T> result<T> checked(int32_t status, T value) const {
-        return detail::checked(status, sda_sampler_error(get()), value);
-    }
-    detail::owner<sda_sampler, sda_sampler_free> handle_;
 };
 
 // Asks `judge`, called once as judge(const sda_judge_request &) -> std::optional<float>, for a score from 1 to 100, and

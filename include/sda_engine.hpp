@@ -25,10 +25,9 @@
 namespace sda {
 
 // A loaded model. Engines that were made from it keep what they need.
-class model {
+class model : public detail::owner<sda_model, sda_model_free> {
 public:
-    // Takes ownership of a handle.
-    explicit model(sda_model *handle) noexcept : handle_(handle) {}
+    using owner::owner;
 
     // Loads a GGUF file.
     static result<model> load(const char *path, const sda_model_params &params = defaults<sda_model_params>()) {
@@ -36,22 +35,12 @@ public:
             return sda_model_new(path, &params, text, size, out);
         });
     }
-
-    // The handle, which stays this object's.
-    sda_model *get() const noexcept { return handle_.get(); }
-
-    // Gives the handle away, to be freed with sda_model_free().
-    sda_model *release() noexcept { return handle_.release(); }
-
-private:
-    detail::owner<sda_model, sda_model_free> handle_;
 };
 
 // A model's context with everything that steered generation needs.
-class engine {
+class engine : public detail::talking_owner<sda_engine, sda_engine_free, sda_engine_error> {
 public:
-    // Takes ownership of a handle.
-    explicit engine(sda_engine *handle) noexcept : handle_(handle) {}
+    using talking_owner::talking_owner;
 
     // Makes the context. The model may be freed before the engine.
     static result<engine> make(const model &from, const sda_engine_params &params = defaults<sda_engine_params>()) {
@@ -74,27 +63,18 @@ public:
         auto answer = defaults<sda_answer>();
         const int32_t status = sda_engine_generate(get(), &params, &answer);
         callback.rethrow();
-        return detail::checked(status, sda_engine_error(get()), answer);
+        return checked(status, answer);
     }
 
     // Scores a draft, from 1 to 100.
     result<float> score(const sda_judge_request &request) {
         float score = 0.0f;
         const int32_t status = sda_engine_score(get(), &request, &score);
-        return detail::checked(status, sda_engine_error(get()), score);
+        return checked(status, score);
     }
 
     // Stops what is being computed; the only call for another thread than the one that uses the engine.
     void cancel() const noexcept { sda_engine_cancel(get()); }
-
-    // The handle, which stays this object's.
-    sda_engine *get() const noexcept { return handle_.get(); }
-
-    // Gives the handle away, to be freed with sda_engine_free().
-    sda_engine *release() noexcept { return handle_.release(); }
-
-private:
-    detail::owner<sda_engine, sda_engine_free> handle_;
 };
 
 } // namespace sda

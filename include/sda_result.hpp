@@ -161,7 +161,34 @@ inline std::optional<failure> lengths(std::size_t instructed, std::size_t row, s
 template <class T, void (*Free)(T *)> struct deleter {
     void operator()(T *handle) const noexcept { Free(handle); }
 };
-template <class T, void (*Free)(T *)> using owner = std::unique_ptr<T, deleter<T, Free>>;
+
+// What every object of a handle has.
+template <class T, void (*Free)(T *)> class owner {
+public:
+    // Takes ownership of a handle.
+    explicit owner(T *handle) noexcept : handle_(handle) {}
+
+    // The handle, which stays this object's.
+    T *get() const noexcept { return handle_.get(); }
+
+    // Gives the handle away, to be freed with the function of sda.h for it.
+    T *release() noexcept { return handle_.release(); }
+
+private:
+    std::unique_ptr<T, deleter<T, Free>> handle_;
+};
+
+// The same for a handle that keeps the text of its last error.
+template <class T, void (*Free)(T *), const char *(*Text)(const T *)> class talking_owner : public owner<T, Free> {
+public:
+    using owner<T, Free>::owner;
+
+protected:
+    result<void> checked(int32_t status) const { return detail::checked(status, Text(this->get())); }
+    template <class V> result<V> checked(int32_t status, V value) const {
+        return detail::checked(status, Text(this->get()), value);
+    }
+};
 
 // An owner of what a function of sda.h makes, called as call(error, error_size, &handle).
 template <class Owner, class Handle, class Call> result<Owner> make(Call &&call) {

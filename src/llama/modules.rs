@@ -1,5 +1,10 @@
 //! Backends as modules: which folder llama.cpp takes them from.
 
+#![cfg_attr(
+    not(feature = "dynamic-backends"),
+    allow(dead_code, reason = "other builds compile it for its test")
+)]
+
 use std::ffi::CString;
 use std::path::{Path, PathBuf};
 
