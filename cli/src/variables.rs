@@ -89,6 +89,9 @@ pub fn apply(
     variables: Variables,
 ) -> Outcome<(Vec<OsString>, Vec<Used>)> {
     let wishes = wishes(variables)?;
+    if wishes.is_empty() {
+        return Ok((args, Vec::new()));
+    }
     // What is wrong in the user's own arguments is said when they are read in earnest.
     let mut command = command.clone().ignore_errors(true);
     command.build();

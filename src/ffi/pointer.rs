@@ -34,6 +34,16 @@ pub(super) unsafe fn slice<'a, T>(pointer: *const T, len: usize, name: &'static 
     Ok(unsafe { std::slice::from_raw_parts(pointer, len) })
 }
 
+/// As [`slice`], but no values need no pointer.
+///
+/// # Safety
+/// `pointer` is valid for `len` values, or NULL.
+#[cfg(feature = "bundled")]
+pub(super) unsafe fn list<'a, T>(pointer: *const T, len: usize, name: &'static str) -> Result<&'a [T]> {
+    // SAFETY: passed on.
+    if len == 0 { Ok(&[]) } else { unsafe { slice(pointer, len, name) } }
+}
+
 /// Where a result goes: checked before anything is done, written on success.
 pub(super) struct Out<T>(NonNull<T>);
 

@@ -139,8 +139,8 @@ impl FileName<'_> {
         let io = |reason: String| Error::Io { path: path.display().to_string(), reason };
         std::fs::File::open(path).map_err(|e| io(e.to_string()))?;
         let readable = TextPath::new(path).map_err(|e| io(e.to_string()))?;
-        let text = readable.get().to_str().and_then(|name| CString::new(name).ok());
-        Ok(FileName { text: text.ok_or_else(|| io("the name has a NUL".into()))?, _path: readable })
+        let text = readable.c_string().map_err(|e| io(e.to_string()))?;
+        Ok(FileName { text, _path: readable })
     }
 }
 

@@ -1,7 +1,6 @@
 //! What a model is loaded with, and llama.cpp's call for it.
 
-use std::ffi::{CString, c_void};
-use std::path::Path;
+use std::ffi::{CStr, c_void};
 use std::ptr::NonNull;
 use std::str::FromStr;
 
@@ -180,17 +179,20 @@ impl ModelOptions {
     /// # Errors
     /// [`Error::Param`], with the field's name; those of [`add_rpc_servers`](super::add_rpc_servers).
     pub fn validate(&self) -> Result<()> {
+        self.resolve().map(drop)
+    }
+
+    /// Checks every field, and finds what is named in them.
+    fn resolve(&self) -> Result<Resolved> {
         rpc::add_rpc_servers(&self.rpc_servers)?;
-        let chosen = device::chosen(self.devices.as_deref())?;
-        let n_devices = chosen.as_ref().map_or_else(device::n_offload, Vec::len);
-        // Without devices it is of no effect.
-        let is_main = self.split_mode == SplitMode::None && n_devices > 0;
-        if is_main && self.main_gpu as usize >= n_devices {
-            return Err(Error::param(
-                "main_gpu",
-                self.main_gpu,
-                format!("less than {n_devices}, the number of devices"),
-            ));
+        let devices = device::chosen(self.devices.as_deref())?;
+        if self.split_mode == SplitMode::None {
+            let n_devices = devices.as_ref().map_or_else(device::n_offload, Vec::len);
+            // Without devices it is of no effect.
+            if n_devices > 0 && self.main_gpu as usize >= n_devices {
+                let allowed = format!("less than {n_devices}, the number of devices");
+                return Err(Error::param("main_gpu", self.main_gpu, allowed));
+            }
         }
         let most = device::max_devices();
         if self.tensor_split.len() > most {
@@ -203,8 +205,9 @@ impl ModelOptions {
         if !self.tensor_split.is_empty() && self.tensor_split.iter().all(|share| *share == 0.0) {
             return Err(Error::param("tensor_split", "0 for each device", "more than 0 for one of them"));
         }
-        TensorOverrides::new(&self.tensor_overrides)?;
-        self.kv_overrides.iter().try_for_each(KvOverride::validate)
+        let tensor_overrides = TensorOverrides::new(&self.tensor_overrides)?;
+        self.kv_overrides.iter().try_for_each(KvOverride::validate)?;
+        Ok(Resolved { devices, tensor_overrides })
     }
 
     /// The value that takes the place of that of a key.
@@ -217,6 +220,13 @@ impl ModelOptions {
     pub(super) fn changes_model(&self) -> bool {
         !(self.lora.is_empty() && self.control_vectors.is_empty() && self.kv_overrides.is_empty())
     }
+}
+
+/// llama.cpp's own objects for what options name.
+struct Resolved {
+    /// None for all devices.
+    devices: Option<Vec<sys::ggml_backend_dev_t>>,
+    tensor_overrides: TensorOverrides,
 }
 
 /// llama.cpp's parameters, and what they point to.
@@ -234,17 +244,17 @@ struct Params<P> {
 
 impl<P: FnMut(f32) -> bool> Params<P> {
     fn new(options: &ModelOptions, progress: P) -> Result<Box<Params<P>>> {
-        options.validate()?;
+        let Resolved { devices, tensor_overrides } = options.resolve()?;
         let mut params = Box::new(Params {
             // SAFETY: a plain function.
             raw: unsafe { sys::llama_model_default_params() },
             devices: Vec::new(),
             tensor_split: options.tensor_split.clone(),
-            tensor_overrides: TensorOverrides::new(&options.tensor_overrides)?,
+            tensor_overrides,
             kv_overrides: options.kv_overrides.iter().map(KvOverride::raw).collect(),
             progress: Box::new(progress),
         });
-        if let Some(mut chosen) = device::chosen(options.devices.as_deref())? {
+        if let Some(mut chosen) = devices {
             chosen.push(std::ptr::null_mut());
             params.devices = chosen;
             params.raw.devices = params.devices.as_mut_ptr();
@@ -297,15 +307,12 @@ unsafe impl Send for Loaded {}
 // SAFETY: as above.
 unsafe impl Sync for Loaded {}
 
-/// Loads a file whose name is text. None if llama.cpp could not, its log says why, or if `progress` was false.
+/// Loads a file. None if llama.cpp could not, its log says why, or if `progress` was false.
 pub(super) fn load(
-    path: &Path,
+    name: &CStr,
     options: &ModelOptions,
     progress: impl FnMut(f32) -> bool + 'static,
 ) -> Result<Option<Loaded>> {
-    let shown = path.display().to_string();
-    let name = path.to_str().and_then(|path| CString::new(path).ok());
-    let name = name.ok_or_else(|| Error::Io { path: shown, reason: "the name has a NUL".into() })?;
     let params = Params::new(options, progress)?;
     // SAFETY: the name ends with NUL, and all that the parameters point to lives during the call.
     let Some(pointer) = NonNull::new(unsafe { sys::llama_model_load_from_file(name.as_ptr(), params.raw) })

@@ -16,7 +16,7 @@ mod grammar;
 mod load;
 mod log;
 mod model;
-#[cfg(feature = "dynamic-backends")]
+#[cfg(any(test, feature = "dynamic-backends"))]
 mod modules;
 mod numa;
 mod options;

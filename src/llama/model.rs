@@ -54,10 +54,11 @@ impl Model {
     ) -> Result<Model> {
         let shown = path.display().to_string();
         check_gguf(path, &shown)?;
-        let readable =
-            TextPath::new(path).map_err(|e| Error::Io { path: shown.clone(), reason: e.to_string() })?;
+        let io = |e: std::io::Error| Error::Io { path: shown.clone(), reason: e.to_string() };
+        let readable = TextPath::new(path).map_err(io)?;
+        let name = readable.c_string().map_err(io)?;
         backend()?;
-        let loaded = load(readable.get(), options, progress)?.ok_or_else(|| {
+        let loaded = load(&name, options, progress)?.ok_or_else(|| {
             let unknown = || format!("llama.cpp could not load {shown}; its log says why");
             Error::Model { reason: parts::complaint(path).unwrap_or_else(unknown) }
         })?;

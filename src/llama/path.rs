@@ -1,6 +1,7 @@
 //! Model files whose names are not UTF-8: llama-cpp-2 takes text only, so they are loaded through links.
 
 use std::borrow::Cow;
+use std::ffi::CString;
 use std::io;
 use std::path::Path;
 
@@ -23,8 +24,15 @@ impl<'p> TextPath<'p> {
         link(path)
     }
 
-    pub(super) fn get(&self) -> &Path {
+    #[cfg(all(test, unix))]
+    fn get(&self) -> &Path {
         &self.path
+    }
+
+    /// The name for llama.cpp.
+    pub(super) fn c_string(&self) -> io::Result<CString> {
+        let name = self.path.to_str().and_then(|name| CString::new(name).ok());
+        name.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "the name has a NUL"))
     }
 }
 

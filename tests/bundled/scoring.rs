@@ -60,16 +60,11 @@ fn judge_prompt(model: &Model, words: usize) -> Vec<Token> {
     local_prompt(model, None, &request).unwrap()
 }
 
-/// An answer that ends by its length only: what ends it is banned.
+/// An answer that ends by its length only.
 fn endless(model: &Model, n_predict: usize) -> Job {
-    let ends = (0..model.n_vocab() as Token).filter(|&token| model.is_eog(token));
     let plain = model.tokenize_prompt("1, 2, 3, 4, 5, 6, 7, 8,").unwrap();
     let instructed = model.tokenize_prompt("Count. 1, 2, 3, 4, 5, 6, 7, 8,").unwrap();
-    let settings = Generation {
-        n_predict: Some(n_predict),
-        logit_bias: ends.map(|token| (token, f32::NEG_INFINITY)).collect(),
-        ..Generation::default()
-    };
+    let settings = Generation { n_predict: Some(n_predict), ignore_eos: true, ..Generation::default() };
     Job { arm: Arm::Steered, prompts: Prompts::new(plain, instructed), settings, cache_prompt: false }
 }
 

@@ -45,6 +45,14 @@ pub fn stdout(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).unwrap()
 }
 
+/// What `generate` on the test model says of options that it refuses.
+pub fn refused(args: &[&str]) -> String {
+    let model = model();
+    let output = run(&[&["generate", "-m", &model, "-p", "Hi", "-n", "1"], args].concat());
+    assert_eq!(output.status.code(), Some(2), "{args:?}");
+    stderr(&output)
+}
+
 /// The JSON records in a text.
 pub fn records(text: &str) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()

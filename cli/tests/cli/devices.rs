@@ -1,6 +1,6 @@
 //! Which devices compute. These tests hold for a build without a backend for devices; `make test-vulkan` has others.
 
-use crate::command::{model, one_thread, run, stderr, stdout};
+use crate::command::{model, one_thread, refused, run, stderr, stdout};
 
 #[test]
 fn devices_are_listed_without_a_model_or_a_prompt() {
@@ -50,12 +50,6 @@ fn layers_on_devices_are_said_to_be_of_no_effect_where_there_is_none() {
 
 #[test]
 fn what_no_device_is_called_and_what_no_split_can_be_is_refused() {
-    let refused = |args: &[&str]| {
-        let model = model();
-        let output = run(&[&["generate", "-m", &model, "-p", "Hi", "-n", "1"], args].concat());
-        assert_eq!(output.status.code(), Some(2), "{args:?}");
-        stderr(&output)
-    };
     assert!(refused(&["-dev", "Foo9"]).contains("devices is Foo9, must be "));
     assert!(refused(&["-ngl", "-5"]).contains("must be auto, all, or 0 to 2147483647"));
     assert!(refused(&["-sm", "rows"]).contains("must be none, layer, row or tensor"));

@@ -1,6 +1,6 @@
 //! Options for threads and for memory, which leave the answer as it is.
 
-use crate::command::{model, run, sda, stderr, stdout};
+use crate::command::{model, refused, run, sda, stderr, stdout};
 
 /// Arguments of an answer of the test model.
 fn says(args: &[&str]) -> String {
@@ -21,12 +21,6 @@ fn where_threads_run_and_how_urgent_they_are_changes_no_answer() {
     ] {
         assert_eq!(says(args), plain, "{args:?}");
     }
-    let refused = |args: &[&str]| {
-        let model = model();
-        let output = run(&[&["generate", "-m", &model, "-p", "Hi"], args].concat());
-        assert_eq!(output.status.code(), Some(2), "{args:?}");
-        stderr(&output)
-    };
     assert!(refused(&["-C", "xyz"]).contains("must be 1 to 128 hexadecimal digits"));
     assert!(refused(&["-Cr", "5-1"]).contains("must be LO-HI with 0 to 511"));
     assert!(refused(&["--prio", "4"]).contains("must be -1 (low), 0 (normal)"));

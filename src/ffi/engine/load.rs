@@ -3,6 +3,7 @@
 use std::ffi::{c_char, c_void};
 use std::str::FromStr;
 
+use super::super::pointer::list;
 use super::super::sized::{SizedStruct, init_sized, read_sized};
 use super::super::text::{optional, path};
 use crate::error::{Error, Result};
@@ -152,9 +153,9 @@ pub(super) unsafe fn options(params: &CModelParams) -> Result<ModelOptions> {
         repack: params.repack != 0,
         check_tensors: params.check_tensors != 0,
         // SAFETY: passed on.
-        tensor_overrides: unsafe { list(params.tensor_overrides, "tensor_overrides")? },
+        tensor_overrides: unsafe { elements(params.tensor_overrides, "tensor_overrides")? },
         // SAFETY: passed on.
-        kv_overrides: unsafe { list(params.kv_overrides, "kv_overrides")? },
+        kv_overrides: unsafe { elements(params.kv_overrides, "kv_overrides")? },
         // SAFETY: passed on.
         lora: unsafe { adapters(params.lora, params.n_lora, "lora")? },
         // SAFETY: passed on.
@@ -172,21 +173,19 @@ pub(super) unsafe fn options(params: &CModelParams) -> Result<ModelOptions> {
 /// # Safety
 /// `from` is NULL or points to `n` numbers.
 unsafe fn numbers(from: *const f32, n: usize) -> Result<Vec<f32>> {
-    match (from.is_null(), n) {
-        (_, 0) => Ok(Vec::new()),
-        (true, _) => Err(Error::Null { name: "tensor_split" }),
-        // Before that many are read.
-        (false, 257..) => Err(Error::param("n_tensor_split", n, "at most 16")),
-        // SAFETY: passed on.
-        (false, _) => Ok(unsafe { std::slice::from_raw_parts(from, n) }.to_vec()),
+    // Before that many are read.
+    if n > 256 && !from.is_null() {
+        return Err(Error::param("n_tensor_split", n, "at most 16"));
     }
+    // SAFETY: passed on.
+    Ok(unsafe { list(from, n, "tensor_split")? }.to_vec())
 }
 
 /// Elements of a text with commas between them.
 ///
 /// # Safety
 /// `from` is NULL or a text.
-unsafe fn list<T: FromStr<Err = String>>(from: *const c_char, name: &'static str) -> Result<Vec<T>> {
+unsafe fn elements<T: FromStr<Err = String>>(from: *const c_char, name: &'static str) -> Result<Vec<T>> {
     // SAFETY: passed on.
     let text = unsafe { optional(from, name) }?.unwrap_or_default();
     let elements = text.split(',').filter(|element| !element.is_empty());
@@ -201,13 +200,8 @@ fn allowed(why: String) -> String {
 /// # Safety
 /// `from` is NULL or points to `n` elements, whose paths are texts.
 unsafe fn adapters(from: *const CAdapter, n: usize, name: &'static str) -> Result<Vec<Adapter>> {
-    match (from.is_null(), n) {
-        (_, 0) => return Ok(Vec::new()),
-        (true, _) => return Err(Error::Null { name }),
-        _ => {}
-    }
     // SAFETY: passed on.
-    let elements = unsafe { std::slice::from_raw_parts(from, n) };
+    let elements = unsafe { list(from, n, name)? };
     let adapter = |element: &CAdapter| {
         if element.reserved != 0 {
             return Err(Error::param("reserved", element.reserved, "0"));

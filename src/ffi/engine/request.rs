@@ -5,7 +5,7 @@ use std::ffi::c_char;
 use super::super::arm::{SDA_ARM_INSTRUCTED, SDA_ARM_PLAIN, SDA_ARM_STEERED};
 use super::super::judge::{dimension_of, on_failure_of};
 use super::super::params::read_params;
-use super::super::pointer::slice;
+use super::super::pointer::list;
 use super::super::sized::read_sized;
 use super::super::text::{optional, text};
 use super::generate_params::{
@@ -186,13 +186,6 @@ unsafe fn instructions(c: &CGenerateParams) -> Result<Vec<Instruction>> {
         Ok(Instruction { text: text.to_owned(), weight: weights.get(i).copied().unwrap_or(1.0) })
     };
     texts.iter().enumerate().map(instruction).collect()
-}
-
-/// # Safety
-/// `pointer` is valid for `len` values, or NULL.
-pub(super) unsafe fn list<'a, T>(pointer: *const T, len: usize, name: &'static str) -> Result<&'a [T]> {
-    // SAFETY: passed on.
-    if len == 0 { Ok(&[]) } else { unsafe { slice(pointer, len, name) } }
 }
 
 fn judging(c: &CGenerateParams) -> Result<Option<Judging>> {

@@ -2,9 +2,9 @@
 
 use std::ffi::c_char;
 
+use super::super::pointer::list;
 use super::super::text::{optional, text};
 use super::generate_params::CGenerateParams;
-use super::request::list;
 use crate::error::Result;
 use crate::llama::{SamplerKind, Sampling};
 
